@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from leads_pandas.display import card_html, card_text, duration, plural
 
@@ -544,3 +544,28 @@ class RunStatus:
 
     def _repr_html_(self) -> str:
         return card_html("Enrichment run", self._rows(), fraction=self.fraction)
+
+
+LeadStatus = Literal["found", "not_found", "not_enriched", "unknown_lead", "failed"]
+
+STATUSES: tuple[LeadStatus, ...] = (
+    "found",
+    "not_found",
+    "not_enriched",
+    "unknown_lead",
+    "failed",
+)
+
+
+class LeadResult(NamedTuple):
+    """What is known of one lead at the end of a call.
+
+    Attributes:
+        status: one of `STATUSES`.
+        emails: the addresses, in the service's order.
+        enriched_at: when it was enriched, in microseconds since the epoch (UTC), or None.
+    """
+
+    status: LeadStatus
+    emails: tuple[Email, ...] = ()
+    enriched_at: int | None = None
