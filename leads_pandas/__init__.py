@@ -1,1 +1,147 @@
-"""One line of pandas that buys each lead's email once: importing this registers ``df.leads``."""
+"""One line of pandas that buys each lead's email once.
+
+Importing this registers ``df.leads`` and does nothing else: no request, no file, and what costs
+time to import waits until it is asked for. Every method of ``df.leads`` has a typed twin here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from leads_pandas import accessor as _accessor  # registers df.leads
+from leads_pandas.functions import (
+    enrich,
+    features,
+    forget,
+    jobs,
+    preview,
+    results,
+    resume,
+    runs,
+    start,
+    summary,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from leads_pandas.client import LeadsClient, set_default_client
+    from leads_pandas.enrichment import EnrichmentRun
+    from leads_pandas.errors import (
+        APIError,
+        AuthenticationError,
+        ColumnConflictError,
+        ConfigurationError,
+        CreditCapError,
+        EnrichmentDeclined,
+        InsufficientCreditsError,
+        JobFailedError,
+        JobTimeoutError,
+        LeadIdError,
+        LeadsError,
+        NotFoundError,
+        RateLimitError,
+        ResponseError,
+        ServerError,
+        StartOutcomeUnknown,
+        StoreError,
+        TransportError,
+        UnknownRunError,
+    )
+    from leads_pandas.models import (
+        ActiveJob,
+        Balance,
+        CostPreview,
+        Email,
+        JobStatus,
+        LeadEnrichment,
+        RunStatus,
+        StartedJob,
+    )
+
+    SCHEMA: pa.Schema
+    __version__: str
+
+__all__ = [
+    "SCHEMA",
+    "APIError",
+    "ActiveJob",
+    "AuthenticationError",
+    "Balance",
+    "ColumnConflictError",
+    "ConfigurationError",
+    "CostPreview",
+    "CreditCapError",
+    "Email",
+    "EnrichmentDeclined",
+    "EnrichmentRun",
+    "InsufficientCreditsError",
+    "JobFailedError",
+    "JobStatus",
+    "JobTimeoutError",
+    "LeadEnrichment",
+    "LeadIdError",
+    "LeadsClient",
+    "LeadsError",
+    "NotFoundError",
+    "RateLimitError",
+    "ResponseError",
+    "RunStatus",
+    "ServerError",
+    "StartOutcomeUnknown",
+    "StartedJob",
+    "StoreError",
+    "TransportError",
+    "UnknownRunError",
+    "enrich",
+    "features",
+    "forget",
+    "jobs",
+    "preview",
+    "results",
+    "resume",
+    "runs",
+    "set_default_client",
+    "start",
+    "summary",
+]
+
+_HOMES = {
+    "LeadsClient": "client",
+    "set_default_client": "client",
+    "EnrichmentRun": "enrichment",
+    **dict.fromkeys(
+        (
+            "ActiveJob",
+            "Balance",
+            "CostPreview",
+            "Email",
+            "JobStatus",
+            "LeadEnrichment",
+            "RunStatus",
+            "StartedJob",
+        ),
+        "models",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SCHEMA":
+        value = import_module("leads_pandas.parquet").schema()
+    elif name == "__version__":
+        value = import_module("importlib.metadata").version("leads_pandas")
+    elif name in __all__:
+        value = getattr(import_module(f"leads_pandas.{_HOMES.get(name, 'errors')}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+del _accessor

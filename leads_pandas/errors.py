@@ -28,8 +28,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leads_pandas.enrichment import EnrichmentRun
     from leads_pandas.models import CostPreview
-    from leads_pandas.run import EnrichmentRun
 
 
 class LeadsError(Exception):
@@ -37,9 +37,11 @@ class LeadsError(Exception):
 
     Attributes:
         run: the `EnrichmentRun` that was under way, or None where nothing had been started.
+        run_id: its id, or None.
     """
 
     run: EnrichmentRun | None = None
+    run_id: str | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

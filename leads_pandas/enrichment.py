@@ -1,0 +1,602 @@
+"""Frames in, frames out: `EnrichmentRun`, and how a frame goes through a run to its results.
+
+It joins `run` (which knows no pandas) with `frame` and `parquet`, names the run on every error and
+interrupt, and opens and closes the store around each call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from leads_pandas import frame as frames
+from leads_pandas import parquet
+from leads_pandas.client import LeadsClient, default_client
+from leads_pandas.collect import Collector
+from leads_pandas.display import card_html, card_text
+from leads_pandas.errors import (
+    EnrichmentDeclined,
+    LeadsError,
+    UnknownRunError,
+)
+from leads_pandas.models import STATUSES, CostPreview, LeadResult
+from leads_pandas.progress import Display, in_notebook
+from leads_pandas.run import Enrichment, Order, phase_of
+from leads_pandas.store import DOUBTFUL, Store, home
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+
+    from leads_pandas.models import RunStatus
+    from leads_pandas.store import Op
+
+
+@dataclass(slots=True)
+class Output:
+    """What the caller wants of the results: see `leads_pandas.enrich` for each."""
+
+    path: str | os.PathLike[str] | None = None
+    emails: str = "best"
+    min_confidence: float = 0.0
+    rename: Mapping[str, str] | None = None
+    on_conflict: str = "raise"
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A frame whose IDs, columns and target have been found fit, before anything is requested."""
+
+    frame: pd.DataFrame
+    ids: frames.LeadIds
+    plan: frames.ColumnPlan
+    target: parquet.Target | None
+
+
+def prepare(frame: pd.DataFrame, on: Any, output: Output) -> Prepared:
+    """Find everything that can be found wrong beforehand.
+
+    Raises:
+        LeadIdError: the IDs cannot be used.
+        ColumnConflictError: a new column's name is taken.
+        ValueError: an option is wrong, or Parquet cannot hold the frame.
+        OSError: the target cannot be written.
+    """
+    ids = frames.lead_ids(frame, on)
+    plan = frames.plan_columns(
+        frame,
+        ids,
+        emails=output.emails,
+        min_confidence=output.min_confidence,
+        rename=output.rename,
+        on_conflict=output.on_conflict,
+    )
+    target = None
+    if output.path is not None:
+        target = parquet.check_target(output.path)
+        parquet.check_frame(frame, plan.columns, plan.stays)
+    return Prepared(frame, ids, plan, target)
+
+
+@contextlib.contextmanager
+def opened(client: LeadsClient | None) -> Generator[tuple[LeadsClient, Store]]:
+    """The client and its account's store, for one call."""
+    api = default_client() if client is None else client
+    with Store(home(), api.host, api.account) as store:
+        yield api, store
+
+
+def deliver(
+    ready: Prepared,
+    results: Iterable[LeadResult],
+    facts: Mapping[str, Any],
+    run: EnrichmentRun | None,
+) -> pd.DataFrame:
+    """Join results to the frame, write the file, and put the receipt on both."""
+    counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
+
+    def counted() -> Iterator[LeadResult]:
+        for one in results:
+            counts[one.status] += 1
+            yield one
+
+    out = frames.join(ready.frame, ready.plan.asked(ready.ids), ready.plan, counted())
+    if ready.plan.keep_rows is not None:
+        counts = _count(out, ready)
+    receipt = {
+        "run_id": None,
+        "job_ids": [],
+        "preview": None,
+        "credits_reserved": 0,
+        "host": None,
+        **facts,
+        "counts": counts,
+        **frames.receipt_fields(ready.ids, ready.plan),
+        "version": version("leads_pandas"),
+    }
+    out = frames.with_receipt(out, receipt)
+    if ready.target is not None:
+        with _kept_on_failure(run):
+            parquet.write(out, ready.target, receipt, ready.plan.columns)
+    return out
+
+
+def _count(out: pd.DataFrame, ready: Prepared) -> dict[str, int]:
+    """Unique leads per status where some rows kept what they had."""
+    ids = frames.lead_ids(out, ready.ids.name)
+    status = pd.Series(out[ready.plan.columns["enrichment_status"]].to_numpy(), name="status")
+    firsts = status.groupby(ids.codes).first()
+    found = firsts[firsts.index >= 0].value_counts()
+    return {one: int(found.get(one, 0)) for one in STATUSES}
+
+
+@contextlib.contextmanager
+def _kept_on_failure(run: EnrichmentRun | None) -> Generator[None]:
+    """Say on a failed write that the results are safe, and how to have them."""
+    try:
+        yield
+    except OSError as error:
+        if run is None or run.id is None or error.errno is None:
+            raise
+        failure = type(error)(
+            error.errno,
+            f"{error.strerror}: {error.filename}; the file is as it was and every result is kept "
+            f'in the store; go on with leads_pandas.resume("{run.id}")',
+        )
+        vars(failure)["run"] = run  # the attribute that every error of ours has
+    else:
+        return
+    raise failure
+
+
+def empty(ready: Prepared) -> pd.DataFrame:
+    """The result of a frame without IDs to ask for: no key, no store, no request."""
+    return deliver(ready, [], {}, None)
+
+
+def consent(confirm: bool | Callable[[CostPreview], bool]) -> Callable[[CostPreview], None] | None:
+    """How the user is asked before credits are spent; None: not at all."""
+    if confirm is False:
+        return None
+
+    def ask(preview: CostPreview) -> None:
+        agreed = confirm(preview) if callable(confirm) else _ask(preview)
+        if agreed is not True:
+            raise EnrichmentDeclined(
+                "the cost was not confirmed; nothing was started and nothing was spent",
+                preview=preview,
+            )
+
+    return ask
+
+
+def _ask(preview: CostPreview) -> bool:
+    if not in_notebook() and not (sys.stdin is not None and sys.stdin.isatty()):
+        return False
+    print(preview, file=sys.stdout if in_notebook() else sys.stderr)
+    try:
+        if in_notebook():
+            answer = input("Enrich? [y/N] ")
+        else:
+            print("Enrich? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+            answer = sys.stdin.readline()
+    except (EOFError, RuntimeError):  # a kernel whose front end cannot be asked
+        return False
+    return answer.strip().lower() in ("y", "yes")
+
+
+class EnrichmentRun:
+    """One run: what was asked for, and what has become of it. No background thread.
+
+    Made by `leads_pandas.start`, and carried by errors as ``.run``. It pickles as its id and what
+    the journal knows; the frame and the client stay behind.
+
+    Attributes:
+        id: the run's id, or None where nothing had to be started or read.
+        job_ids: the jobs at the service, those attached to included.
+        preview: the `CostPreview` that was agreed to, or None where nothing was to be bought.
+        credits_reserved: credits that those jobs reserved.
+    """
+
+    def __init__(
+        self,
+        run_id: str | None,
+        *,
+        job_ids: Sequence[str] = (),
+        preview: CostPreview | None = None,
+        credits_reserved: int = 0,
+        place: tuple[str, str] | None = None,
+        client: LeadsClient | None = None,
+        work: _Work | None = None,
+    ) -> None:
+        self.id = run_id
+        self.job_ids = list(job_ids)
+        self.preview = preview
+        self.credits_reserved = credits_reserved
+        self._place = place
+        self._client = client
+        self._work = work
+        self._status: RunStatus | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = (self.id, self.job_ids, self.preview, self.credits_reserved, self._place)
+        return _revive, state
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = [
+            ("run", self.id or "nothing to do"),
+            ("jobs", ", ".join(self.job_ids) or "none"),
+            ("credits reserved", f"{self.credits_reserved:,}"),
+        ]
+        if self._status is not None:
+            rows += self._status._rows()[:-1]  # noqa: SLF001 - one card for both
+        return rows
+
+    def __repr__(self) -> str:
+        return f"EnrichmentRun(id={self.id!r}, job_ids={self.job_ids!r})"
+
+    def __str__(self) -> str:
+        return card_text("Enrichment run", self._rows())
+
+    def _repr_html_(self) -> str:
+        fraction = None if self._status is None else self._status.fraction
+        return card_html("Enrichment run", self._rows(), fraction=fraction)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Generator[tuple[LeadsClient, Store]]:
+        with opened(self._client) as (api, store):
+            if self._place is not None and (api.host, api.account) != self._place:
+                raise UnknownRunError(
+                    f"run {self.id} belongs to another account or host than the client at hand; "
+                    "set that account's client with leads_pandas.set_default_client"
+                )
+            yield api, store
+
+    def status(self) -> RunStatus:
+        """How far the run is: ``GET /api/v1/enrichment/status/:jobId`` once per active job.
+
+        Raises:
+            LeadsError: the service or the store cannot be used.
+        """
+        with self._opened() as (api, store), self._engine(api, store) as engine:
+            with named(engine, self):
+                self._status = engine.peek()
+            self._update(engine)
+            return self._status
+
+    def done(self) -> bool:
+        """Whether the jobs have ended, so that `result` only has to read; asks as `status` does."""
+        return self.status().phase in ("reading", "done", "failed")
+
+    def result(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        emails: str = "best",
+        min_confidence: float = 0.0,
+        rename: Mapping[str, str] | None = None,
+        on_conflict: str = "raise",
+        timeout: float | None = None,
+    ) -> pd.DataFrame:
+        """Wait, read what has not been read, and join it to the frame as it was at `start`.
+
+        Without that frame (after pickling), the results come by ``lead_id``. The parameters are
+        those of `leads_pandas.enrich`; the endpoints are ``status/:jobId`` and ``lead/:leadId``.
+
+        Args:
+            path: Parquet file to write, or None.
+            emails: ``"best"`` or ``"all"``.
+            min_confidence: 0-1.
+            rename: names for the new columns.
+            on_conflict: ``"raise"``, ``"replace"`` or ``"fill"``.
+            timeout: seconds to wait; then `JobTimeoutError`.
+
+        Raises:
+            LeadsError: see `leads_pandas.enrich`.
+            ValueError: an option is wrong.
+            OSError: the file cannot be written.
+        """
+        check_timeout(timeout)
+        output = Output(path, emails, min_confidence, rename, on_conflict)
+        work = self._work
+        ready = None
+        if work is not None:
+            ready = prepare(work.frame, work.on, output)
+            if not ready.ids.unique:
+                return empty(ready)
+        with self._opened() as (api, store):
+            ids = work.lead_ids if work is not None else store.run_lead_ids(str(self.id))
+            if ready is None:
+                ready = prepare(pd.DataFrame({"lead_id": ids}), "lead_id", output)
+            outcomes: dict[str, Any] = {}
+            display = Display(work.progress if work is not None else None)
+            with display.shown():
+                if self.id is not None:
+                    with self._engine(api, store, display=display, timeout=timeout) as engine:
+                        with named(engine, self):
+                            engine.finish()
+                        self._update(engine)
+                        outcomes = dict(engine.outcomes)
+                asked = ready.plan.asked(ready.ids)
+                out = deliver(ready, store.results(asked.unique, outcomes), self._facts(api), self)
+                _finish(display, out, ready)
+                return out
+
+    def resolve(self, job_id: str | None = None, *, not_started: bool = False) -> None:
+        """Settle a start whose outcome is unknown, by your own word.
+
+        Args:
+            job_id: it went through as this job (``GET /api/v1/enrichment/status/:jobId``).
+            not_started: it never happened; its leads may be started again.
+
+        Raises:
+            ValueError: not exactly one of the two is given.
+            UnknownRunError: no start of this run is in doubt.
+            NotFoundError: the service does not know the job.
+        """
+        if (job_id is None) == (not not_started):
+            raise ValueError("give either job_id=... or not_started=True")
+        with self._opened() as (api, store), self._engine(api, store) as engine:
+            engine.resolve(job_id=job_id)
+            engine.peek()
+            self._update(engine)
+
+    def _engine(
+        self,
+        api: LeadsClient,
+        store: Store,
+        *,
+        display: Display | None = None,
+        timeout: float | None = None,
+    ) -> Enrichment:
+        run = store.run(str(self.id))
+        if run is None:
+            raise UnknownRunError(
+                f"this store knows no run {self.id!r}; leads_pandas.runs() lists them"
+            )
+        order = Order(store.run_lead_ids(run.id), query_id=run.query_id, partial=run.partial)
+        return Enrichment(api, store, order, progress=display, timeout=timeout, run_id=run.id)
+
+    def _update(self, engine: Enrichment) -> None:
+        self.job_ids = engine.job_ids
+        self.credits_reserved = engine.credits_reserved
+
+    def _facts(self, api: LeadsClient) -> dict[str, Any]:
+        return {
+            "run_id": self.id,
+            "job_ids": self.job_ids,
+            "preview": None if self.preview is None else asdict(self.preview),
+            "credits_reserved": self.credits_reserved,
+            "host": api.host,
+        }
+
+
+@dataclass(slots=True)
+class _Work:
+    """The frame as it was at `start`, and how it was asked for."""
+
+    frame: pd.DataFrame
+    on: Any
+    lead_ids: list[str]
+    progress: bool | Callable[[RunStatus], object] | None
+
+
+def _revive(
+    run_id: str | None,
+    job_ids: list[str],
+    preview: CostPreview | None,
+    credits_reserved: int,
+    place: tuple[str, str] | None,
+) -> EnrichmentRun:
+    return EnrichmentRun(
+        run_id,
+        job_ids=job_ids,
+        preview=preview,
+        credits_reserved=credits_reserved,
+        place=place,
+    )
+
+
+def _finish(display: Display, out: pd.DataFrame, ready: Prepared) -> None:
+    receipt = out.attrs[frames.RECEIPT]
+    path = None if ready.target is None else ready.target.path
+    display.finished(receipt["counts"], receipt["credits_reserved"], path)
+
+
+def start_frame(
+    frame: pd.DataFrame,
+    on: Any,
+    order: Order,
+    *,
+    progress: bool | Callable[[RunStatus], object] | None,
+    client: LeadsClient | None,
+) -> EnrichmentRun:
+    """Price and start a frame's leads; see `leads_pandas.start`."""
+    work = _Work(frames.snapshot(frame), on, order.lead_ids, progress)
+    if not order.lead_ids:
+        return EnrichmentRun(None, work=work)
+    with opened(client) as (api, store):
+        display = Display(progress)
+        with display.shown(), Enrichment(api, store, order, progress=display) as engine:
+            run = handle(engine, api, work)
+            with named(engine, run):
+                engine.buy()
+            refresh(run, engine)
+            return run
+
+
+def enrich_frame(
+    ready: Prepared,
+    order: Order,
+    *,
+    progress: bool | Callable[[RunStatus], object] | None,
+    timeout: float | None,
+    client: LeadsClient | None,
+) -> pd.DataFrame:
+    """Price, start, poll, read and join a frame's leads; see `leads_pandas.enrich`."""
+    if not order.lead_ids:
+        return empty(ready)
+    with opened(client) as (api, store):
+        display = Display(progress)
+        with (
+            display.shown(),
+            Enrichment(api, store, order, progress=display, timeout=timeout) as engine,
+        ):
+            run = handle(engine, api, None)
+            with named(engine, run):
+                engine.buy()
+                if engine.run_id is not None:
+                    engine.finish()
+            refresh(run, engine)
+            results = store.results(order.lead_ids, engine.outcomes)
+            out = deliver(ready, results, run._facts(api), run)  # noqa: SLF001 - its own receipt
+            _finish(display, out, ready)
+            return out
+
+
+def stored_frame(
+    ready: Prepared, *, refresh_leads: bool, client: LeadsClient | None
+) -> pd.DataFrame:
+    """Join what the store holds; see `leads_pandas.results`."""
+    asked = ready.plan.asked(ready.ids).unique
+    if not asked:
+        return empty(ready)
+    with opened(client) as (api, store):
+        outcomes: dict[str, Any] = {}
+        if refresh_leads:
+            collector = Collector(
+                api, store, deadline=None, report=lambda _: None, seen=lambda _, __: None
+            )
+            collector.collect([collector.free(asked)])
+            if collector.errors:
+                raise collector.errors[0]
+            outcomes = dict(collector.outcomes)
+        return deliver(ready, store.results(asked, outcomes), {"host": api.host}, None)
+
+
+def handle(engine: Enrichment, api: LeadsClient, work: _Work | None) -> EnrichmentRun:
+    """The public face of an engine."""
+    run = EnrichmentRun(None, place=(api.host, api.account), client=api, work=work)
+    refresh(run, engine)
+    return run
+
+
+def refresh(run: EnrichmentRun, engine: Enrichment) -> None:
+    """Bring the public face up to date."""
+    run.id = engine.run_id
+    run.preview = engine.preview
+    run._update(engine)  # noqa: SLF001 - its own module
+
+
+def find(run_or_job_id: str, client: LeadsClient | None) -> EnrichmentRun:
+    """The run of this id, or the one that started this job.
+
+    Raises:
+        UnknownRunError: this store knows neither.
+    """
+    with opened(client) as (api, store):
+        run = store.run(run_or_job_id) or store.run(store.run_of_job(run_or_job_id) or "")
+        if run is None:
+            raise UnknownRunError(
+                f"this store knows no run or job {run_or_job_id!r}; leads_pandas.runs() lists the "
+                "runs. For a job started elsewhere, call enrich on the frame: leads that it "
+                "enriched cost nothing again"
+            )
+        preview = None if run.preview is None else CostPreview(**run.preview)
+        ops = store.run_ops(run.id)
+        return EnrichmentRun(
+            run.id,
+            job_ids=[op.job_id for op in ops if op.job_id],
+            preview=preview,
+            credits_reserved=sum(op.stake for op in ops if op.state in ("started", "done")),
+            place=(api.host, api.account),
+            client=client,
+        )
+
+
+def run_state(ops: Sequence[Op]) -> str:
+    """The state of a run, as the journal alone tells it."""
+    return phase_of(list(ops), unread=1)
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come while a run was under way."""
+
+
+@contextlib.contextmanager
+def named(engine: Enrichment, run: EnrichmentRun) -> Generator[None]:
+    """Put the run on every error, and say on an interrupt how to go on."""
+    with _terminable():
+        try:
+            yield
+        except LeadsError as error:
+            refresh(run, engine)
+            if error.run_id is not None and error.run is None:
+                error.run = run if error.run_id == run.id else _other(error.run_id, run)
+            raise
+        except (KeyboardInterrupt, SystemExit, _Terminated):
+            refresh(run, engine)
+            _say_goodbye(engine, run)
+            raise
+
+
+def _other(run_id: str, run: EnrichmentRun) -> EnrichmentRun:
+    """An older run of the same account, whose start is the one in doubt."""
+    return EnrichmentRun(run_id, place=run._place, client=run._client)  # noqa: SLF001 - same class
+
+
+def _say_goodbye(engine: Enrichment, run: EnrichmentRun) -> None:
+    if run.id is None:
+        words = "nothing was started"
+    elif any(state in DOUBTFUL for state in engine.journal_states()):
+        words = (
+            "a start is in doubt, and the same line finds out what became of it; "
+            f'go on with it, or with leads_pandas.resume("{run.id}")'
+        )
+    else:
+        jobs = f"job {', '.join(run.job_ids)} goes on" if run.job_ids else "no job was started"
+        words = f'{jobs} and nothing is lost; go on with leads_pandas.resume("{run.id}")'
+    print(f"leads_pandas: interrupted; {words}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextlib.contextmanager
+def _terminable() -> Generator[None]:
+    """Turn SIGTERM into an exception while a run is under way, then let it through."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def terminate(number: int, _: object) -> None:
+        raise _Terminated(number)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a timeout that is no number of seconds.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
+    ):
+        raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")

@@ -1,0 +1,487 @@
+"""The public functions: typed twins of ``df.leads``, and what works on the store and the account.
+
+Thin: arguments are checked here, frames go through `enrichment`. Imports that cost time wait until
+a function is called, so that ``import leads_pandas`` stays cheap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+
+    from leads_pandas.client import LeadsClient
+    from leads_pandas.enrichment import EnrichmentRun
+    from leads_pandas.models import CostPreview, RunStatus
+    from leads_pandas.run import Order
+
+
+def preview(
+    df: pd.DataFrame,
+    *,
+    on: Hashable | None = None,
+    query_id: str | None = None,
+    refresh: bool = False,
+    client: LeadsClient | None = None,
+) -> CostPreview:
+    """What `enrich` would cost; nothing is spent: ``POST /api/v1/enrichment/preview``, once.
+
+    Args:
+        df: the frame with the lead IDs.
+        on: column or index level of the lead IDs; None: ``lead_id``, ``leadId`` or ``id``.
+        query_id: price the leads of this search in place of the IDs.
+        refresh: count the leads that the store already holds as to be read again.
+        client: a `LeadsClient`; None: the default client.
+
+    Returns:
+        the `CostPreview`; credits are whole numbers, ``estimated_seconds`` is a lower bound.
+
+    Raises:
+        LeadIdError: the frame's IDs cannot be used.
+        ConfigurationError: there is no key.
+        APIError: the service said no.
+        TransportError: no answer came.
+        StoreError: the store cannot be used.
+    """
+    from leads_pandas import enrichment, frame, models
+    from leads_pandas.run import Enrichment
+
+    _check_call(df, client, refresh=refresh)
+    ids = frame.lead_ids(df, on)
+    order = _order(ids.unique, query_id=query_id, refresh=refresh)
+    if not ids.unique:
+        return models.CostPreview(0, 0, 0, 0, 0)
+    with (
+        enrichment.opened(client) as (api, store),
+        Enrichment(api, store, order) as engine,
+    ):
+        return engine.quote()
+
+
+def enrich(
+    df: pd.DataFrame,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    on: Hashable | None = None,
+    query_id: str | None = None,
+    max_credits: int | None = None,
+    confirm: bool | Callable[[CostPreview], bool] = False,
+    partial: bool = False,
+    emails: str = "best",
+    min_confidence: float = 0.0,
+    rename: Mapping[str, str] | None = None,
+    on_conflict: str = "raise",
+    refresh: bool = False,
+    progress: bool | Callable[[RunStatus], object] | None = None,
+    timeout: float | None = None,
+    client: LeadsClient | None = None,
+) -> pd.DataFrame:
+    """Buy the email of each lead once, and return the frame with it.
+
+    Previews the cost, starts a job for the leads that neither the store nor the service has,
+    polls it, reads each lead as it is done, and joins the results to the frame's own rows.
+    Calling the same line again goes on where it stopped and buys nothing twice.
+
+    Endpoints: ``POST /api/v1/enrichment/preview``, ``POST …/start``, ``GET …/jobs``,
+    ``GET …/status/:jobId``, ``GET …/lead/:leadId``.
+
+    Args:
+        df: the frame with the lead IDs; it is not changed.
+        path: Parquet file to write: a local path or a URL of pyarrow's filesystems. Checked
+            before anything is spent, replaced atomically. None: no file.
+        on: column or index level of the lead IDs; None: ``lead_id``, ``leadId`` or ``id``.
+        query_id: start this search in place of the IDs, which must be its leads.
+        max_credits: hard cap in credits on what this call and the unfinished runs it takes over
+            reserve. None: the balance is the limit.
+        confirm: True: show the preview and ask; a callable gets the `CostPreview` and answers.
+        partial: True: enrich what fits and return the frame; ``enrichment_status`` says what is
+            missing. False: raise where a lead would be left out.
+        emails: ``"best"``: the email of highest confidence; ``"all"``: one row per email.
+        min_confidence: 0-1; emails below it are left out of the frame.
+        rename: names for the new columns, such as ``{"email": "work_email"}``.
+        on_conflict: a new column's name is taken: ``"raise"``, ``"replace"``, or ``"fill"``
+            (only rows without an answer are asked for and changed).
+        refresh: read leads again that the store already holds; never buys an enriched lead.
+        progress: None: a bar where a person can see it, else log lines; True or False force; a
+            callable gets every `RunStatus`.
+        timeout: seconds for the whole run; then `JobTimeoutError`, and the job goes on.
+        client: a `LeadsClient`; None: the default client.
+
+    Returns:
+        the frame's rows, order, index and columns, with ``email``, ``confidence`` (float64,
+        0-1), ``source``, ``enriched_at`` (datetime64[us, UTC]) and ``enrichment_status``
+        (category).
+
+    Raises:
+        LeadIdError: the frame's IDs cannot be used, or are not the query's leads.
+        ColumnConflictError: the frame has such a column.
+        ValueError: an option is wrong, or Parquet cannot hold the frame.
+        OSError: the file cannot be written.
+        ConfigurationError: there is no key.
+        CreditCapError: it costs more than ``max_credits``.
+        InsufficientCreditsError: it costs more than the balance.
+        EnrichmentDeclined: the cost was not confirmed.
+        StartOutcomeUnknown: a start got no answer and nothing tells whether it was charged.
+        JobFailedError: a job failed; what it found is kept.
+        JobTimeoutError: the time is up; the job goes on.
+        APIError: the service said no.
+        TransportError: no answer came.
+        StoreError: the store cannot be used.
+    """
+    from leads_pandas import enrichment
+
+    _check_call(df, client, refresh=refresh, partial=partial, progress=progress)
+    enrichment.check_timeout(timeout)
+    output = enrichment.Output(path, emails, min_confidence, rename, on_conflict)
+    ready = enrichment.prepare(df, on, output)
+    order = _order(
+        ready.plan.asked(ready.ids).unique,
+        query_id=query_id,
+        max_credits=max_credits,
+        confirm=confirm,
+        partial=partial,
+        refresh=refresh,
+    )
+    return enrichment.enrich_frame(ready, order, progress=progress, timeout=timeout, client=client)
+
+
+def start(
+    df: pd.DataFrame,
+    *,
+    on: Hashable | None = None,
+    query_id: str | None = None,
+    max_credits: int | None = None,
+    confirm: bool | Callable[[CostPreview], bool] = False,
+    partial: bool = False,
+    refresh: bool = False,
+    progress: bool | Callable[[RunStatus], object] | None = None,
+    client: LeadsClient | None = None,
+) -> EnrichmentRun:
+    """Do what `enrich` does up to the start, and return; ``run.result()`` does the rest.
+
+    Endpoints: ``POST /api/v1/enrichment/preview``, ``POST …/start``, ``GET …/jobs``.
+
+    Args:
+        df: the frame with the lead IDs; it is not changed.
+        on: column or index level of the lead IDs.
+        query_id: start this search in place of the IDs, which must be its leads.
+        max_credits: hard cap in credits.
+        confirm: True: show the preview and ask; or a callable that answers.
+        partial: True: start what fits.
+        refresh: read leads again that the store already holds.
+        progress: see `enrich`; it serves ``run.result()`` as well.
+        client: a `LeadsClient`; None: the default client.
+
+    Returns:
+        the `EnrichmentRun`.
+
+    Raises:
+        LeadsError: see `enrich`.
+    """
+    from leads_pandas import enrichment, frame
+
+    _check_call(df, client, refresh=refresh, partial=partial, progress=progress)
+    ids = frame.lead_ids(df, on)
+    order = _order(
+        ids.unique,
+        query_id=query_id,
+        max_credits=max_credits,
+        confirm=confirm,
+        partial=partial,
+        refresh=refresh,
+    )
+    return enrichment.start_frame(df, on, order, progress=progress, client=client)
+
+
+def results(
+    df: pd.DataFrame,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    on: Hashable | None = None,
+    emails: str = "best",
+    min_confidence: float = 0.0,
+    rename: Mapping[str, str] | None = None,
+    on_conflict: str = "raise",
+    refresh: bool = False,
+    client: LeadsClient | None = None,
+) -> pd.DataFrame:
+    """Join what the store holds of the frame's leads: no request, nothing spent.
+
+    Args:
+        df: the frame with the lead IDs; it is not changed.
+        path: Parquet file to write, or None.
+        on: column or index level of the lead IDs.
+        emails: ``"best"`` or ``"all"``.
+        min_confidence: 0-1.
+        rename: names for the new columns.
+        on_conflict: ``"raise"``, ``"replace"`` or ``"fill"``.
+        refresh: read every lead again first, one free
+            ``GET /api/v1/enrichment/lead/:leadId`` each.
+        client: a `LeadsClient`, whose account's store is read; None: the default client.
+
+    Returns:
+        the frame with the five columns of `enrich`.
+
+    Raises:
+        LeadIdError: the frame's IDs cannot be used.
+        ColumnConflictError: the frame has such a column.
+        ValueError: an option is wrong, or Parquet cannot hold the frame.
+        OSError: the file cannot be written.
+        LeadsError: the store, or with ``refresh`` the service, cannot be used.
+    """
+    from leads_pandas import enrichment
+
+    _check_call(df, client, refresh=refresh)
+    output = enrichment.Output(path, emails, min_confidence, rename, on_conflict)
+    ready = enrichment.prepare(df, on, output)
+    return enrichment.stored_frame(ready, refresh_leads=refresh, client=client)
+
+
+def resume(
+    run_or_job_id: str | EnrichmentRun,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    emails: str = "best",
+    min_confidence: float = 0.0,
+    rename: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    client: LeadsClient | None = None,
+) -> pd.DataFrame:
+    """Go on with a run of this store: wait, read what is missing, return its results.
+
+    Nothing is started. Endpoints: ``GET /api/v1/enrichment/status/:jobId``, ``…/lead/:leadId``,
+    and ``…/preview`` for leads that no job of the run holds.
+
+    Args:
+        run_or_job_id: an id of `runs` or `jobs`, or an `EnrichmentRun`.
+        path: Parquet file to write, or None.
+        emails: ``"best"`` or ``"all"``.
+        min_confidence: 0-1.
+        rename: names for the new columns.
+        timeout: seconds to wait; then `JobTimeoutError`.
+        client: a `LeadsClient`; None: the default client.
+
+    Returns:
+        one row per lead of the run: ``lead_id`` and the five columns of `enrich`.
+
+    Raises:
+        UnknownRunError: this store knows no such run or job.
+        LeadsError: see `enrich`.
+        OSError: the file cannot be written.
+    """
+    from leads_pandas import enrichment
+
+    _check_client(client)
+    name = (
+        run_or_job_id.id if isinstance(run_or_job_id, enrichment.EnrichmentRun) else run_or_job_id
+    )
+    if not isinstance(name, str):
+        raise TypeError(f"a run or job id is a string, not {type(name).__name__}")
+    run = enrichment.find(name, client)
+    return run.result(
+        path, emails=emails, min_confidence=min_confidence, rename=rename, timeout=timeout
+    )
+
+
+def jobs(*, client: LeadsClient | None = None) -> pd.DataFrame:
+    """The account's running jobs: ``GET /api/v1/enrichment/jobs``.
+
+    Args:
+        client: a `LeadsClient`; None: the default client.
+
+    Returns:
+        one row per job: ``job_id``, ``type``, ``progress`` (float64, percent), ``lead_count``
+        (Int64), ``query``.
+
+    Raises:
+        APIError: the service said no.
+        TransportError: no answer came.
+    """
+    from leads_pandas.client import default_client
+
+    _check_client(client)
+    api = default_client() if client is None else client
+    found = api.jobs()
+    return pd.DataFrame(
+        {
+            "job_id": pd.Series([one.job_id for one in found], dtype=_text_dtype()),
+            "type": pd.Series([one.type for one in found], dtype=_text_dtype()),
+            "progress": pd.Series([one.progress for one in found], dtype="float64"),
+            "lead_count": pd.Series([one.lead_count for one in found], dtype="Int64"),
+            "query": pd.Series([one.query for one in found], dtype=_text_dtype()),
+        }
+    )
+
+
+def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
+    """The runs of this account's store, newest first; no request.
+
+    Args:
+        client: a `LeadsClient`, whose account's store is read; None: the default client.
+
+    Returns:
+        one row per run: ``run_id``, ``started_at`` (datetime64[us, UTC]), ``leads`` (unique IDs),
+        ``state``, ``job_ids`` (comma-separated), ``credits_reserved``.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    from leads_pandas import enrichment
+
+    _check_client(client)
+    with enrichment.opened(client) as (_, store):
+        rows = [(run, store.run_ops(run.id)) for run in store.runs()]
+    return pd.DataFrame(
+        {
+            "run_id": pd.Series([run.id for run, _ in rows], dtype=_text_dtype()),
+            "started_at": pd.to_datetime(
+                pd.Series([run.created_at for run, _ in rows], dtype="int64"), unit="us", utc=True
+            ).astype("datetime64[us, UTC]"),
+            "leads": pd.Series([run.lead_count for run, _ in rows], dtype="int64"),
+            "state": pd.Series([enrichment.run_state(ops) for _, ops in rows], dtype=_text_dtype()),
+            "job_ids": pd.Series(
+                [", ".join(op.job_id for op in ops if op.job_id) for _, ops in rows],
+                dtype=_text_dtype(),
+            ),
+            "credits_reserved": pd.Series(
+                [sum(op.stake for op in ops if op.state in ("started", "done")) for _, ops in rows],
+                dtype="int64",
+            ),
+        }
+    )
+
+
+def forget(
+    lead_ids: Iterable[Any] | str | None = None,
+    *,
+    everything: bool = False,
+    client: LeadsClient | None = None,
+) -> int:
+    """Erase results from this account's store so that they cannot be recovered from its file.
+
+    The journal of money stays (IDs, jobs, credits), and so do files that you wrote. A forgotten
+    lead costs nothing when it is enriched again, but one read.
+
+    Args:
+        lead_ids: the leads to forget: IDs, or a Series of them.
+        everything: forget every lead of the account.
+        client: a `LeadsClient`, whose account's store is meant; None: the default client.
+
+    Returns:
+        how many results were erased.
+
+    Raises:
+        ValueError: neither or both of the two are given.
+        LeadIdError: an ID cannot be one.
+        StoreError: the store cannot be used.
+    """
+    from leads_pandas import enrichment, frame
+
+    _check_client(client)
+    if (lead_ids is None) == (not everything):
+        raise ValueError("give either lead_ids or everything=True")
+    ids = None
+    if lead_ids is not None:
+        listed = [lead_ids] if isinstance(lead_ids, str) else list(lead_ids)
+        ids = frame.lead_ids(pd.DataFrame({"lead_id": pd.Series(listed, dtype=object)})).unique
+    with enrichment.opened(client) as (_, store):
+        return store.forget(ids)
+
+
+def summary(df: pd.DataFrame) -> pd.Series[Any]:
+    """Summarise an enriched frame; no request.
+
+    Args:
+        df: a frame that `enrich` or `results` returned.
+
+    Returns:
+        ``rows``, ``leads`` (unique), one count per status (of unique leads), ``hit_rate``,
+        ``mean_confidence`` (0-1), ``credits_reserved``, ``credits_per_email``.
+
+    Raises:
+        ValueError: the frame is not an enriched one.
+    """
+    from leads_pandas import scoring
+
+    return scoring.summary(df)
+
+
+def features(df: pd.DataFrame, website: str | None = None) -> pd.DataFrame:
+    """Features for scoring models, of an enriched frame; no request. Extra ``scoring``.
+
+    Args:
+        df: a frame that `enrich` or `results` returned.
+        website: column of the lead's website; None: ``website``, where there is one.
+
+    Returns:
+        a frame on the same index: ``has_email``, ``confidence`` (0-1, 0 where none),
+        ``email_domain``, ``is_role_address``, ``is_free_provider``, ``is_disposable``,
+        ``matches_website`` (nullable), ``days_since_enriched``.
+
+    Raises:
+        ValueError: the frame is not an enriched one, or has no such column.
+    """
+    from leads_pandas import scoring
+
+    return scoring.features(df, website)
+
+
+def _order(
+    lead_ids: list[str],
+    *,
+    query_id: str | None = None,
+    max_credits: int | None = None,
+    confirm: bool | Callable[[CostPreview], bool] = False,
+    partial: bool = False,
+    refresh: bool = False,
+) -> Order:
+    from leads_pandas import enrichment
+    from leads_pandas.client import check_credits
+    from leads_pandas.run import Order
+
+    if query_id is not None and (not isinstance(query_id, str) or not query_id.strip()):
+        raise ValueError(f"query_id must be a search's id, not {query_id!r}")
+    if not isinstance(confirm, bool) and not callable(confirm):
+        raise ValueError(f"confirm must be True, False or a callable, not {confirm!r}")  # noqa: TRY004 - a wrong value
+    return Order(
+        lead_ids,
+        query_id=query_id,
+        max_credits=None if max_credits is None else check_credits(max_credits),
+        partial=partial,
+        refresh=refresh,
+        consent=enrichment.consent(confirm),
+    )
+
+
+def _check_call(
+    df: pd.DataFrame,
+    client: LeadsClient | None,
+    *,
+    refresh: bool = False,
+    partial: bool = False,
+    progress: object = None,
+) -> None:
+    if not isinstance(df, pd.DataFrame):
+        raise TypeError(f"a pandas DataFrame is needed, not {type(df).__name__}")
+    for name, value in (("refresh", refresh), ("partial", partial)):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be True or False, not {value!r}")  # noqa: TRY004 - a wrong value
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise ValueError(f"progress must be None, True, False or a callable, not {progress!r}")
+    _check_client(client)
+
+
+def _check_client(client: LeadsClient | None) -> None:
+    from leads_pandas.client import LeadsClient
+
+    if client is not None and not isinstance(client, LeadsClient):
+        raise TypeError(f"client must be a LeadsClient or None, not {type(client).__name__}")
+
+
+def _text_dtype() -> Any:
+    """The dtype of text on this pandas: ``str`` on 3.x, ``object`` on 2.x."""
+    return pd.Series(["text"]).dtype
