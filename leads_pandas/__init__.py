@@ -63,8 +63,7 @@ if TYPE_CHECKING:
     SCHEMA: pa.Schema
     __version__: str
 
-__all__ = [
-    "SCHEMA",
+__all__ = [  # noqa: RUF022 - plainly sorted, as users are told
     "APIError",
     "ActiveJob",
     "AuthenticationError",
@@ -88,6 +87,7 @@ __all__ = [
     "RateLimitError",
     "ResponseError",
     "RunStatus",
+    "SCHEMA",
     "ServerError",
     "StartOutcomeUnknown",
     "StartedJob",

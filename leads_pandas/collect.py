@@ -113,6 +113,7 @@ class Source:
         polling: whether a poll is under way.
         pending: leads that did not show after the job's end, and how they answered.
         looks: how often those have been looked for.
+        shown: how many of those the last preview counted as enriched.
         ended: when the job was seen to have ended, on `time.monotonic`.
         priced: whether the service has been asked how many of the unread are enriched.
         closed: whether nothing is left to do here.
@@ -131,6 +132,7 @@ class Source:
     polling: bool = False
     pending: dict[str, Literal["404", "empty"]] = field(default_factory=dict)
     looks: int = 0
+    shown: int = 0
     ended: float | None = None
     priced: bool = False
     closed: bool = False
@@ -194,7 +196,8 @@ class Collector:
         so that the two meet instead of asking for the same leads.
         """
         known = self._store.known(op.lead_ids)
-        left = [one for one in op.lead_ids if one not in known]
+        # A lead once unknown is in an op only if it was asked for again.
+        left = [one for one in op.lead_ids if known.get(one, "unknown_lead") == "unknown_lead"]
         wanted = set(left) if needed is None else set(needed) & set(left)
         order = [one for one in left if one in wanted] + [one for one in left if one not in wanted]
         if shared:
@@ -432,6 +435,7 @@ class Collector:
         source.looks += 1
         pending = list(source.pending)
         preview = self._api.preview(pending)
+        source.shown = preview.already_enriched
         if preview.total_leads == 0 and all(kind == "404" for kind in source.pending.values()):
             self._unknown(source, pending)
             self._close(source, op)
@@ -440,7 +444,9 @@ class Collector:
             source.pending.clear()
 
     def _give_up(self, source: Source, op: Op) -> None:
-        self._unknown(source, [one for one, kind in source.pending.items() if kind == "404"])
+        # Leads that the service counts as enriched were bought: they may be readable another day.
+        if not source.shown:
+            self._unknown(source, [one for one, kind in source.pending.items() if kind == "404"])
         for lead_id in source.pending:
             self.outcomes[lead_id] = "failed"
         self._close(source, op)
@@ -483,8 +489,7 @@ class Collector:
     def _seconds_left(self) -> float | None:
         """Seconds until everything is read: the job's time or the budget's, whichever is longer."""
         now = time.monotonic()
-        reads = 0
-        longest = 0.0
+        reads, longest = 0, 0.0
         for source in self._sources:
             if source.closed:
                 continue

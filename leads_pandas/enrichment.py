@@ -185,7 +185,7 @@ def _ask(preview: CostPreview) -> bool:
         if in_notebook():
             answer = input("Enrich? [y/N] ")
         else:
-            print("Enrich? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+            print("Enrich? [y/N] ", end="", file=sys.stderr, flush=True)
             answer = sys.stdin.readline()
     except (EOFError, RuntimeError):  # a kernel whose front end cannot be asked
         return False
@@ -563,7 +563,7 @@ def _say_goodbye(engine: Enrichment, run: EnrichmentRun) -> None:
     else:
         jobs = f"job {', '.join(run.job_ids)} goes on" if run.job_ids else "no job was started"
         words = f'{jobs} and nothing is lost; go on with leads_pandas.resume("{run.id}")'
-    print(f"leads_pandas: interrupted; {words}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"leads_pandas: interrupted; {words}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

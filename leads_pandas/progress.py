@@ -95,8 +95,9 @@ class _Log:
             self._tenth = tenth
             left = "" if seconds_left is None else f", {duration(seconds_left)} left"
             _logger.info(
-                "%s: %d of %d leads read, %d emails, %d credits%s",
+                "%s: %d%% (%d of %d leads read), %d emails, %d credits%s",
                 status.phase,
+                round(status.fraction * 100),
                 status.read,
                 status.total,
                 status.found_emails,

@@ -239,10 +239,10 @@ class Enrichment:
 
     def _buy_once(self, free: list[str]) -> bool:
         """Price, ask, and start; False where the price changed under way and is asked again."""
-        plan = self._plan(free)
-        self._consent(plan)
-        self._note_run()
         try:
+            plan = self._plan(free)
+            self._consent(plan)
+            self._note_run()
             self._start(plan)
         except Stale:
             return False
@@ -293,6 +293,8 @@ class Enrichment:
         query = self._order.query_id
         batches = [self._query_batch(free)] if query else self._purchase.price(free)
         preview = combine([one.preview for one in batches])
+        if self._claimed(free):
+            raise Stale  # others were quicker: what they bought is neither ours to price nor to cap
         plan = _Plan(preview)
         room = self._room(preview)
         for batch in batches:

@@ -1,0 +1,95 @@
+"""Set everything up in this folder and run the demo or the tests: ``python3 dev.py demo|test``.
+
+Needs a stock Python from 3.11 on and its pip, nothing else. Environments live in ``.venv*`` here,
+so a Python that its system manages (PEP 668) is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+OLDER_PANDAS = "pandas>=2.3,<2.4"
+
+
+def main() -> int:
+    """Run what the command line names."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - that is what it tells
+        print("dev.py: Python 3.11 or newer is needed", file=sys.stderr)
+        return 2
+    commands = {"demo": demo, "test": test}
+    if len(sys.argv) < 2 or sys.argv[1] not in commands:
+        print("usage: python3 dev.py demo|test [pytest options]", file=sys.stderr)
+        return 2
+    os.chdir(HERE)
+    return commands[sys.argv[1]](sys.argv[2:])
+
+
+def demo(arguments: list[str]) -> int:
+    """Run the demo: local service, sample leads, no account."""
+    python = environment(".venv-demo", [".[server]"])
+    return run(python, "-m", "leads_pandas", "demo", *arguments)
+
+
+def test(arguments: list[str]) -> int:
+    """Lint, check types and run the tests on the newest pandas, then the tests on an older one."""
+    newest = environment(".venv", ["-e", ".[dev]"])
+    paths = ["leads_pandas", "tests", "benchmarks", "dev.py"]
+    steps = [
+        (newest, "-m", "ruff", "format", "--check", *paths),
+        (newest, "-m", "ruff", "check", *paths),
+        (newest, "-m", "mypy"),
+        (newest, "-m", "pytest", "-n", "auto", *arguments),
+    ]
+    for step in steps:
+        if code := run(*step):
+            return code
+    older = environment(".venv-older", ["-e", ".[dev]", OLDER_PANDAS])
+    return run(older, "-m", "pytest", "-n", "auto", *arguments)
+
+
+def environment(name: str, requirements: list[str]) -> str:
+    """The Python of a virtual environment that has these requirements, made where it is missing."""
+    folder = HERE / name
+    python = folder / "bin" / "python"
+    wanted = hashlib.sha256(
+        "\n".join([sys.version, *requirements, (HERE / "pyproject.toml").read_text()]).encode()
+    ).hexdigest()
+    mark = folder / "made-of"
+    if python.exists() and mark.exists() and mark.read_text() == wanted:
+        return str(python)
+    print(f"dev.py: making {name} ({', '.join(requirements)}), once", file=sys.stderr, flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    # Without pip of its own: Debian's Python may lack ensurepip.
+    venv.EnvBuilder(symlinks=True).create(folder)
+    install = [*pip(), "--python", str(python), "--disable-pip-version-check"]
+    subprocess.run([*install, "install", "--quiet", *requirements], check=True)
+    mark.write_text(wanted)
+    return str(python)
+
+
+def pip() -> list[str]:
+    """The pip at hand: this Python's, or one on the path."""
+    own = [sys.executable, "-m", "pip"]
+    if subprocess.run([*own, "--version"], capture_output=True, check=False).returncode == 0:
+        return own
+    found = shutil.which("pip3") or shutil.which("pip")
+    if found is None:
+        sys.exit("dev.py: this Python has no pip; install it (Debian: apt install python3-pip)")
+    return [found]
+
+
+def run(*command: str) -> int:
+    """Run a command in this folder and return its exit code."""
+    print("$", *command, file=sys.stderr, flush=True)
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
