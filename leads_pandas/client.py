@@ -5,6 +5,7 @@ Where the key, the base URL and the account come from is decided here; requests 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import operator
@@ -30,7 +31,7 @@ from leads_pandas.store import home, private_folder
 from leads_pandas.transport import FOREVER, Transport, Wait, check_base_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 BASE_URL = "https://leadsapi.postorbit.io"
 REQUESTS_PER_MINUTE = 100
@@ -116,7 +117,7 @@ class LeadsClient:
         """The same client, whose requests stop when this wait does."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin._wait = wait  # noqa: SLF001 - a copy of ourselves
+        twin._wait = wait
         return twin
 
     @property
@@ -384,10 +385,19 @@ def set_default_client(client: LeadsClient | None) -> None:
     _default[:] = [] if client is None else [client]
 
 
-def default_client() -> LeadsClient:
-    """The client set by `set_default_client`, else one from the environment.
+@contextlib.contextmanager
+def using(client: LeadsClient | None) -> Generator[LeadsClient]:
+    """This client, else the one set by `set_default_client`, else one from the environment.
+
+    The last is made for the call and closed after it, as the environment may change.
 
     Raises:
         ConfigurationError: the environment has no key.
     """
-    return _default[0] if _default else LeadsClient()
+    if client is None and _default:
+        client = _default[0]
+    if client is not None:
+        yield client
+        return
+    with LeadsClient() as made:
+        yield made

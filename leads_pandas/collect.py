@@ -179,6 +179,8 @@ class Collector:
         self._pool = _Pool(api.within(Wait(stop=self._stop)), self._stop)
         self._failures = 0
         self._beaten = 0.0
+        self._estimated = 0.0
+        self._left: float | None = None
         self._sources: list[Source] = []
         self.outcomes: dict[str, LeadStatus] = {}
         self.errors: list[LeadsError] = []
@@ -228,7 +230,10 @@ class Collector:
                 self._dispatch(now)
                 self._take_in(self._next_moment(now))
                 self._beat()
-                self._report(self._seconds_left())
+                if time.monotonic() >= self._estimated + _TICK:
+                    self._estimated = time.monotonic()
+                    self._left = self._seconds_left()
+                self._report(self._left)
         finally:
             self._pool.close()
 

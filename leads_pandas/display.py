@@ -6,6 +6,7 @@ What lives here: escaping and layout of plain values. It knows nothing of leads,
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,46 @@ _TRACK = (
     "height:6px;border-radius:3px;background:rgba(128,128,128,.25);margin:.5em 0;overflow:hidden"
 )
 _FILL = "height:100%;border-radius:3px;background:#2a9d6f"
+_ROW = "display:flex;justify-content:space-between;gap:2em"
+_LABEL = "opacity:.75;white-space:nowrap"
+_VALUE = "font-variant-numeric:tabular-nums;text-align:right;overflow-wrap:anywhere;min-width:0"
+
+_EMOJI_BLOCKS = range(0x1F000, 0x1FB00)
+# Zero-width (non-)joiners between two characters of scripts, or emoji, whose shape they decide.
+_JOINED = r"[\u0600-\u0dff\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]"
+_NEEDED_JOINER = re.compile(f"(?<={_JOINED})([\u200c\u200d])(?={_JOINED})")
 
 
 def clean(text: str) -> str:
-    r"""Make text from outside safe to print: control and format characters become ``\x..``."""
-    return "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char)[0] == "C" else char
-        for char in text
-    )
+    r"""Make text from outside safe to print, on one line.
+
+    Control and other invisible characters (categories C, line and paragraph separators) become
+    escapes such as ``\x1b`` or ``\u202e``, so that no text can move the cursor, colour a terminal,
+    reverse its direction or hide a part of itself. Spaces, accents, every script and emoji stay,
+    with the joiners that emoji, Arabic and Indic writing need between two of their own characters.
+    """
+    if text.isprintable():
+        return text
+    # Every other piece is a joiner that stays.
+    pieces = _NEEDED_JOINER.split(text)
+    pieces[::2] = [piece.translate(_ESCAPES) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+class _Escapes(dict[int, str]):
+    """What each character is printed as, found out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        category = unicodedata.category(char)
+        # A new emoji may be unknown to this Python; its block holds nothing else.
+        known = category != "Cn" or code not in _EMOJI_BLOCKS
+        hidden = category[0] == "C" or category in {"Zl", "Zp"}
+        self[code] = char.encode("unicode_escape").decode() if hidden and known else char
+        return self[code]
+
+
+_ESCAPES = _Escapes()
 
 
 def duration(seconds: float) -> str:
@@ -52,13 +85,28 @@ def plural(number: int, noun: str) -> str:
 
 def card_text(title: str, rows: Sequence[tuple[str, str]], *, note: str = "") -> str:
     """Lay out a title and labelled values as lines of text, values right-aligned."""
-    labels = max((len(label) for label, _ in rows), default=0)
-    values = max((len(clean(value)) for _, value in rows), default=0)
+    cells = [(clean(label), clean(value)) for label, value in rows]
+    labels = max((_width(label) for label, _ in cells), default=0)
+    values = max((_width(value) for _, value in cells), default=0)
     lines = [clean(title)]
-    lines += [f"  {label:<{labels}}  {clean(value):>{values}}" for label, value in rows]
+    for label, value in cells:
+        gap = labels - _width(label) + values - _width(value)
+        lines.append(f"  {label}{' ' * (gap + 2)}{value}")
     if note:
         lines.append(f"  {clean(note)}")
     return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes: East Asian characters two, marks none."""
+    if text.isascii():
+        return len(text)
+    marks = {"Mn", "Me", "Cf"}
+    return sum(
+        1 + (unicodedata.east_asian_width(char) in {"W", "F"})
+        for char in text
+        if unicodedata.category(char) not in marks
+    )
 
 
 def card_html(
@@ -83,11 +131,14 @@ def card_html(
     bar = ""
     if fraction is not None:
         percent = round(min(max(fraction, 0.0), 1.0) * 100)
-        bar = f'<div style="{_TRACK}"><div style="{_FILL};width:{percent}%"></div></div>'
+        bar = (
+            f'<div role="progressbar" aria-valuenow="{percent}" style="{_TRACK}">'
+            f'<div style="{_FILL};width:{percent}%"></div></div>'
+        )
+    # The space between label and value is for places that take the styles away.
     body = "".join(
-        f'<div style="display:flex;justify-content:space-between;gap:2em">'
-        f'<span style="opacity:.7">{safe(label)}</span>'
-        f'<span style="font-variant-numeric:tabular-nums">{safe(value)}</span></div>'
+        f'<div style="{_ROW}"><span style="{_LABEL}">{safe(label)}</span> '
+        f'<span style="{_VALUE}">{safe(value)}</span></div>'
         for label, value in rows
     )
     foot = f'<div style="margin-top:.4em;opacity:.8">{safe(note)}</div>' if note else ""

@@ -18,7 +18,7 @@ import pandas as pd
 
 from leads_pandas import frame as frames
 from leads_pandas import parquet
-from leads_pandas.client import LeadsClient, default_client
+from leads_pandas.client import LeadsClient, using
 from leads_pandas.collect import Collector
 from leads_pandas.display import card_html, card_text
 from leads_pandas.errors import (
@@ -88,8 +88,7 @@ def prepare(frame: pd.DataFrame, on: Any, output: Output) -> Prepared:
 @contextlib.contextmanager
 def opened(client: LeadsClient | None) -> Generator[tuple[LeadsClient, Store]]:
     """The client and its account's store, for one call."""
-    api = default_client() if client is None else client
-    with Store(home(), api.host, api.account) as store:
+    with using(client) as api, Store(home(), api.host, api.account) as store:
         yield api, store
 
 

@@ -301,11 +301,11 @@ def jobs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         APIError: the service said no.
         TransportError: no answer came.
     """
-    from leads_pandas.client import default_client
+    from leads_pandas.client import using
 
     _check_client(client)
-    api = default_client() if client is None else client
-    found = api.jobs()
+    with using(client) as api:
+        found = api.jobs()
     return pd.DataFrame(
         {
             "job_id": pd.Series([one.job_id for one in found], dtype=_text_dtype()),

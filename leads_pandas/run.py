@@ -22,6 +22,7 @@ from leads_pandas.errors import (
     JobTimeoutError,
     LeadIdError,
     LeadsError,
+    StoreError,
     UnknownRunError,
 )
 from leads_pandas.models import CostPreview, LeadResult, LeadStatus, Phase, RunStatus
@@ -152,9 +153,10 @@ class Enrichment:
         """The credits of this run's jobs, those attached to included."""
         return sum(op.stake for op in self._ops.values() if op.state in ("started", "done"))
 
-    def journal_states(self) -> list[str]:
-        """What the journal says of this run's starts at this moment."""
-        return [op.state for op in self._store.run_ops(self.run_id)] if self.run_id else []
+    def journal_states(self, run_id: str | None = None) -> list[str]:
+        """What the journal says at this moment of the starts of a run, this one by default."""
+        name = run_id or self.run_id
+        return [op.state for op in self._store.run_ops(name)] if name else []
 
     def status(self) -> RunStatus:
         """How far the run is."""
@@ -741,7 +743,13 @@ class Enrichment:
         """Say which run an error belongs to, and how to go on."""
         if error.run_id is None:
             error.run_id = self.run_id
-        if error.run_id is not None and any(op.state != "rejected" for op in self._ops.values()):
+        if error.run_id is None:
+            return error
+        if isinstance(error, StoreError):
+            states = [op.state for op in self._ops.values()]  # the journal may be out of reach
+        else:
+            states = self.journal_states(error.run_id)
+        if any(state != "rejected" for state in states):
             error.message += f'; go on with leads_pandas.resume("{error.run_id}")'
         return error
 

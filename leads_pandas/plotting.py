@@ -1,0 +1,265 @@
+"""Pictures of an enriched frame: statuses, confidence, sources. No request, nothing spent.
+
+matplotlib (extra ``plot``) is imported when the first picture is drawn. Pictures take their text
+colour from the user's own style, so that they read on light and dark, and change no global setting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from leads_pandas.display import clean, plural
+from leads_pandas.models import STATUSES
+from leads_pandas.scoring import (
+    distinct_emails,
+    floats,
+    lead_codes,
+    result_columns,
+    status_counts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+# Hues of Okabe and Ito, told apart by the colour-blind, at brightnesses that stand out from white
+# and from near-black alike.
+_COLOURS = {
+    "found": "#009e73",
+    "not_found": "#8c8c8c",
+    "not_enriched": "#d99100",
+    "unknown_lead": "#b0679a",
+    "failed": "#d55e00",
+}
+_MAIN, _REST = "#2b83ba", "#8c8c8c"
+
+_SIZE = (6.0, 3.5)  # inches
+_LONGEST_NAME = 24
+_MOST_LABELLED_BARS = 25
+_UPRIGHT_FROM = 1_000  # counts that would run into each other side by side
+_FEWEST_ROWS = 4  # fewer bars would be fat blocks
+_ROOM_BESIDE, _ROOM_ABOVE = 1.35, 1.25
+
+
+class Plot:
+    """Pictures of one enriched frame: ``df.leads.plot.status()``.
+
+    Args:
+        frame: an enriched frame; it is read when a picture is drawn.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def status(self, ax: Axes | None = None) -> Axes:
+        """Draw how many leads have which status; see `leads_pandas.plotting.status`."""
+        return status(self._frame, ax)
+
+    def confidence(self, ax: Axes | None = None, bins: int = 20) -> Axes:
+        """Draw how sure the emails are; see `leads_pandas.plotting.confidence`."""
+        return confidence(self._frame, ax, bins)
+
+    def sources(self, ax: Axes | None = None, top: int = 10) -> Axes:
+        """Draw where the emails come from; see `leads_pandas.plotting.sources`."""
+        return sources(self._frame, ax, top)
+
+
+def status(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw how many unique leads have which status.
+
+    Args:
+        frame: an enriched frame.
+        ax: where to draw; None makes a new figure, which a notebook shows.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: the frame is not enriched.
+        LeadIdError: no column or index level holds the lead IDs.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    column = result_columns(frame, "enrichment_status")["enrichment_status"]
+    leads = lead_codes(frame)
+    counts = status_counts(column, leads)
+    axes = _axes(ax)
+    axes.set_title(f"Status of {plural(leads.number, 'lead')}")
+    axes.set_xlabel("leads")
+    if not leads.number:
+        return _say(axes, "no leads")
+    bars = [_Bar(one.replace("_", " "), counts[one], _COLOURS[one]) for one in STATUSES]
+    return _bars(axes, bars, leads.number)
+
+
+def confidence(frame: pd.DataFrame, ax: Axes | None = None, bins: int = 20) -> Axes:
+    """Draw how the confidence of the emails is distributed.
+
+    Args:
+        frame: an enriched frame. An email counts once per lead.
+        ax: where to draw; None makes a new figure, which a notebook shows.
+        bins: into how many equal parts 0-1 is divided, at least 1.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: the frame is not enriched, or ``bins`` is below 1.
+        LeadIdError: no column or index level holds the lead IDs.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    _at_least_one("bins", bins)
+    columns = result_columns(frame, "email", "confidence")
+    values = floats(columns["confidence"])[distinct_emails(columns["email"], lead_codes(frame))]
+    known = values[~np.isnan(values)]
+    axes = _axes(ax)
+    without = len(values) - len(known)
+    note = f", {without:,} more without one" if without and len(known) else ""
+    axes.set_title(f"Confidence of {plural(len(known), 'email')}{note}")
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("emails")
+    axes.set_xlim(0, 1)
+    if not len(known):
+        return _say(axes, "no email has a confidence" if len(values) else "no emails")
+    heights, edges = np.histogram(known, bins=bins, range=(0, 1))
+    drawn = axes.bar(
+        edges[:-1], heights, np.diff(edges) * 0.92, align="edge", color=_MAIN, zorder=2
+    )
+    if bins <= _MOST_LABELLED_BARS:
+        labels = [f"{height:,}" if height else "" for height in heights]
+        upright = 90 if heights.max() >= _UPRIGHT_FROM else 0
+        axes.bar_label(drawn, labels, padding=2, fontsize="x-small", rotation=upright)
+    middle = float(np.median(known))
+    ink = axes.xaxis.label.get_color()
+    axes.axvline(middle, color=ink, linestyle=":", linewidth=1, alpha=0.6, zorder=1)
+    axes.annotate(
+        f"median {middle:.2f}",
+        (middle, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4 if middle > 0.5 else 4, -4),  # noqa: PLR2004 - into the wider half
+        textcoords="offset points",
+        ha="right" if middle > 0.5 else "left",  # noqa: PLR2004 - likewise
+        va="top",
+        fontsize="small",
+    )
+    axes.set_ylim(0, heights.max() * _ROOM_ABOVE)
+    _whole_numbers(axes.yaxis)
+    _plain(axes, grid="y")
+    return axes
+
+
+def sources(frame: pd.DataFrame, ax: Axes | None = None, top: int = 10) -> Axes:
+    """Draw where the emails come from, most frequent first.
+
+    Args:
+        frame: an enriched frame. An email counts once per lead.
+        ax: where to draw; None makes a new figure, which a notebook shows.
+        top: how many sources to show by name, at least 1; the others are one bar.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: the frame is not enriched, or ``top`` is below 1.
+        LeadIdError: no column or index level holds the lead IDs.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    _at_least_one("top", top)
+    columns = result_columns(frame, "email", "source")
+    named = columns["source"][distinct_emails(columns["email"], lead_codes(frame))]
+    counts = named.astype(object).value_counts(dropna=True)
+    axes = _axes(ax)
+    axes.set_title(f"Sources of {plural(len(named), 'email')}")
+    axes.set_xlabel("emails")
+    if named.empty:
+        return _say(axes, "no emails")
+    shown, others = counts.iloc[:top], counts.iloc[top:]
+    bars = [_Bar(_label(str(name)), int(count), _MAIN) for name, count in shown.items()]
+    if len(others):
+        bars.append(_Bar(plural(len(others), "other source"), int(others.sum()), _REST))
+    if missing := int(named.isna().sum()):
+        bars.append(_Bar("not given", missing, _REST))
+    return _bars(axes, bars, len(named))
+
+
+def _axes(ax: Axes | None) -> Axes:
+    try:
+        from matplotlib import pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            'plots need the package matplotlib: pip install "leads_pandas[plot]"'
+        ) from error
+    if ax is not None:
+        return ax
+    # Through pyplot, so that a notebook shows the figure.
+    _, new = plt.subplots(figsize=_SIZE, layout="constrained")
+    return new
+
+
+class _Bar(NamedTuple):
+    name: str
+    number: int
+    colour: str
+
+
+def _bars(axes: Axes, bars: Sequence[_Bar], total: int) -> Axes:
+    """Draw horizontal bars from the top down, each with its count and its share of the total."""
+    rows = np.arange(len(bars))
+    counts = [bar.number for bar in bars]
+    drawn = axes.barh(rows, counts, height=0.68, color=[bar.colour for bar in bars], zorder=2)
+    axes.set_yticks(rows, [bar.name for bar in bars])
+    axes.set_ylim(max(len(bars), _FEWEST_ROWS) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.bar_label(drawn, [_share(count, total) for count in counts], padding=4, fontsize="small")
+    axes.set_xlim(0, max(*counts, 1) * _ROOM_BESIDE)
+    _whole_numbers(axes.xaxis)
+    _plain(axes, grid="x")
+    return axes
+
+
+def _share(count: int, total: int) -> str:
+    if not count:
+        return "0"
+    percent = 100 * count / total
+    return f"{count:,} ({'<1' if percent < 0.5 else round(percent)} %)"  # noqa: PLR2004 - rounding
+
+
+def _whole_numbers(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def _plain(axes: Axes, grid: str) -> None:
+    """Leave only what helps to read: a faint grid across the bars, no frame."""
+    axes.grid(visible=False)
+    getattr(axes, f"{grid}axis").grid(visible=True, color="#808080", alpha=0.3, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left" if grid == "x" else "top"):
+        axes.spines[side].set_visible(False)
+
+
+def _say(axes: Axes, text: str) -> Axes:
+    """Say that there is nothing to draw, on axes that stay labelled."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", alpha=0.7)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    _plain(axes, grid="x")
+    return axes
+
+
+def _label(name: str) -> str:
+    """Text from the service as a label: printable, short, and no mathematics."""
+    text = " ".join(clean(name).split()) or "(blank)"
+    if len(text) > _LONGEST_NAME:
+        text = text[: _LONGEST_NAME - 1].rstrip() + "…"
+    return text.replace("$", r"\$")
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
