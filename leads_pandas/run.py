@@ -746,9 +746,11 @@ class Enrichment:
         if error.run_id is None:
             return error
         if isinstance(error, StoreError):
-            states = [op.state for op in self._ops.values()]  # the journal may be out of reach
+            states: list[str] = [
+                op.state for op in self._ops.values()
+            ]  # the journal may be out of reach
         else:
-            states = self.journal_states(error.run_id)
+            states = list(self.journal_states(error.run_id))
         if any(state != "rejected" for state in states):
             error.message += f'; go on with leads_pandas.resume("{error.run_id}")'
         return error
