@@ -11,6 +11,7 @@ import math
 import operator
 import os
 import re
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 from urllib.parse import quote, urlsplit
@@ -139,7 +140,7 @@ class LeadsClient:
             TransportError: no answer came.
         """
         body = selection(_ids(lead_ids), query_id)
-        return self._http().call(
+        preview = self._http().call(
             "POST",
             f"{_API}/enrichment/preview",
             CostPreview.from_wire,
@@ -147,6 +148,7 @@ class LeadsClient:
             wait=self._wait,
             urgent=True,
         )
+        return replace(preview, estimated_seconds=self.pacer.estimate(preview.total_leads))
 
     def start(
         self,

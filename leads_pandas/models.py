@@ -536,8 +536,10 @@ class RunStatus:
 
     @property
     def fraction(self) -> float:
-        """How much of the run is done, 0-1: a lead counts once it is read."""
-        return 1.0 if self.total == 0 else min(self.read / self.total, 1.0)
+        """How much of the run is done, 0-1: a lead counts half when processed, half when read."""
+        if self.total == 0:
+            return 1.0
+        return min((max(self.processed, self.read) + self.read) / (2 * self.total), 1.0)
 
     def __str__(self) -> str:
         return card_text("Enrichment run", self._rows())

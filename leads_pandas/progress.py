@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from leads_pandas.models import RunStatus
 
 _logger = logging.getLogger("leads_pandas")
-_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} leads [{elapsed}{postfix}]"
+_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 
 
 class Reporter(Protocol):
@@ -46,25 +46,25 @@ def _is_watched() -> bool:
 
 
 class _Bar:
-    """One tqdm bar for the whole run: a lead counts once its result is durable."""
+    """One tqdm bar for the whole run; only results that are durable make it whole."""
 
     def __init__(self) -> None:
         self._bar: Any = None
 
     def update(self, status: RunStatus, seconds_left: float | None) -> None:
         if self._bar is None:
-            self._bar = _tqdm(total=status.total)
-        bar = self._bar
-        bar.total = status.total
-        bar.n = status.read
-        words = [f"{status.found_emails:,} emails", f"{status.credits_reserved:,} credits"]
+            self._bar = _tqdm()
+        words = [
+            f"{status.read:,}/{status.total:,} leads",
+            plural(status.found_emails, "email"),
+            plural(status.credits_reserved, "credit"),
+        ]
         if seconds_left is not None and status.read < status.total:
             words.append(f"{duration(seconds_left)} left")
-        if status.phase == "enriching" and status.processed > status.read:
-            words.insert(0, f"{status.processed:,} processed")
-        bar.set_description(status.phase, refresh=False)
-        bar.set_postfix_str(", ".join(words), refresh=False)
-        bar.refresh()
+        self._bar.n = round(status.fraction, 3)
+        self._bar.set_description(status.phase, refresh=False)
+        self._bar.set_postfix_str(", ".join(words), refresh=False)
+        self._bar.refresh()
 
     def close(self, line: str | None) -> None:
         if self._bar is not None:
@@ -74,13 +74,16 @@ class _Bar:
             print(line, file=sys.stdout if in_notebook() else sys.stderr)
 
 
-def _tqdm(total: int) -> Any:
+def _tqdm() -> Any:
     with warnings.catch_warnings():
         # tqdm.auto warns where ipywidgets is missing; its text bar serves as well.
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
 
-        return tqdm(total=total, bar_format=_FORMAT, file=sys.stderr, dynamic_ncols=True)
+        class Bar(tqdm):  # type: ignore[type-arg] # a base class chosen as the program runs
+            monitor_interval = 0  # tqdm's watching thread would outlive the call
+
+        return Bar(total=1.0, bar_format=_FORMAT, file=sys.stderr, dynamic_ncols=True)
 
 
 class _Log:

@@ -1,0 +1,160 @@
+"""Forty-eight made-up small businesses: their leads, and their websites served on loopback.
+
+Every domain shown is reserved (``.example``), every business and person invented. What the websites
+show is nowhere listed here: whoever wants the addresses has to read the pages.
+"""
+
+from __future__ import annotations
+
+import csv
+import socketserver
+import threading
+import time
+import zlib
+from http.server import BaseHTTPRequestHandler
+from importlib import resources
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
+    from types import TracebackType
+
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "png": "image/png",
+    "txt": "text/plain; charset=utf-8",
+}
+_REDIRECTS = {"/keystone-lane-masonry/": "/keystone-lane-masonry/home"}
+_MISSING = b"<!doctype html><title>404</title><h1>Not found</h1><p>There is nothing here.</p>\n"
+
+
+def leads(origin: str = "") -> list[dict[str, str]]:
+    """Return the sample leads, in a fixed order.
+
+    Args:
+        origin: what the websites' paths are put behind, such as `SampleSites.origin`.
+
+    Returns:
+        One dict per lead: ``lead_id``, ``name``, ``website``, ``category``, ``city``, ``query_id``.
+    """
+    text = resources.files(__name__).joinpath("leads.csv").read_text(encoding="utf-8")
+    return [row | {"website": origin + row["website"]} for row in csv.DictReader(text.splitlines())]
+
+
+class SampleSites:
+    """The sample businesses' websites, served on loopback: one origin, one path per business.
+
+    A context manager. Nothing is left running or listening once it is closed.
+
+    Args:
+        delay: mean seconds that a page takes; each page has its own, from half to one and a half
+            of it, the same every time. 0 answers at once.
+        folder: websites to serve in place of the bundled ones: a folder for each, read now.
+
+    Attributes:
+        origin: where the sites are, such as ``http://127.0.0.1:40321``.
+        requested: the paths asked for so far, in order.
+    """
+
+    def __init__(self, *, delay: float = 0.0, folder: Path | None = None) -> None:
+        self.requested: list[str] = []
+        bundled = resources.files(__name__).joinpath("sites")
+        pages = _read_pages(bundled if folder is None else folder)
+        self._server = _Server(pages, delay, self.requested)
+        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="sample-sites", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening and wait for the answers under way."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _read_pages(root: Traversable) -> dict[str, bytes]:
+    """All files of all sites by URL path: what is not in here cannot be served."""
+    pages: dict[str, bytes] = {}
+
+    def walk(folder: Traversable, path: str) -> None:
+        for item in folder.iterdir():
+            if item.is_dir():
+                walk(item, f"{path}{item.name}/")
+            else:
+                pages[path + item.name] = item.read_bytes()
+
+    walk(root, "/")
+    return pages
+
+
+def _locate(path: str, pages: dict[str, bytes]) -> tuple[int, str]:
+    """Say how a path is answered: 200 with a file, 301 or 302 with a new path, or 404."""
+    if path in _REDIRECTS:
+        return 302, _REDIRECTS[path]
+    if path + "/index.html" in pages or path + "/" in _REDIRECTS:
+        return 301, path + "/"
+    for file in (path, path + "index.html", path + ".html"):
+        if file in pages:
+            return 200, file
+    return 404, ""
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    # Not http.server's own class: that looks the host's name up, and loopback needs no name.
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(self, pages: dict[str, bytes], delay: float, requested: list[str]) -> None:
+        self.pages = pages
+        self.delay = delay
+        self.requested = requested
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    # Closing waits for every handler, so none may sit on a connection that says nothing.
+    timeout = 2.0
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.server.requested.append(path)
+        if self.server.delay:
+            share = zlib.crc32(path.encode()) % 1000 / 1000
+            time.sleep(self.server.delay * (0.5 + share))
+        status, place = _locate(path, self.server.pages)
+        body = {200: self.server.pages.get(place, b""), 404: _MISSING}.get(status, b"")
+        self.send_response(status)
+        if status in (301, 302):
+            self.send_header("Location", place)
+        suffix = place.rpartition(".")[2] if status == 200 else "html"  # noqa: PLR2004 - HTTP's own
+        self.send_header("Content-Type", _TYPES[suffix])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Say nothing: `SampleSites.requested` tells what was asked for."""
