@@ -86,18 +86,18 @@ def plural(number: int, noun: str) -> str:
 def card_text(title: str, rows: Sequence[tuple[str, str]], *, note: str = "") -> str:
     """Lay out a title and labelled values as lines of text, values right-aligned."""
     cells = [(clean(label), clean(value)) for label, value in rows]
-    labels = max((_width(label) for label, _ in cells), default=0)
-    values = max((_width(value) for _, value in cells), default=0)
+    labels = max((text_width(label) for label, _ in cells), default=0)
+    values = max((text_width(value) for _, value in cells), default=0)
     lines = [clean(title)]
     for label, value in cells:
-        gap = labels - _width(label) + values - _width(value)
+        gap = labels - text_width(label) + values - text_width(value)
         lines.append(f"  {label}{' ' * (gap + 2)}{value}")
     if note:
         lines.append(f"  {clean(note)}")
     return "\n".join(lines)
 
 
-def _width(text: str) -> int:
+def text_width(text: str) -> int:
     """How many columns of a terminal a text takes: East Asian characters two, marks none."""
     if text.isascii():
         return len(text)

@@ -172,14 +172,22 @@ def _check_local(path: str, shown: str) -> Target:
         there = None
     if there is not None:
         _check_replaceable(location, there, shown)
-    folder, name = os.path.split(location)
-    probe = _create_beside(folder, name)
     try:
-        with open(probe, "wb") as file:  # noqa: PTH123 - likewise
+        _probe(location)
+    except OSError as error:
+        # Named after the file that was asked for, not after the temporary one beside it.
+        raise type(error)(error.errno, error.strerror, shown) from None
+    return Target(shown, location)
+
+
+def _probe(location: str) -> None:
+    """Make, fill and remove a file beside the target, as the write will."""
+    probe = _create_beside(*os.path.split(location))
+    try:
+        with open(probe, "wb") as file:  # noqa: PTH123 - a path of any kind
             file.write(_PROBE)
     finally:
         os.unlink(probe)  # noqa: PTH108 - likewise
-    return Target(shown, location)
 
 
 def _check_replaceable(location: str, there: os.stat_result, shown: str) -> None:
