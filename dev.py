@@ -16,6 +16,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OLDER_PANDAS = "pandas>=2.3,<2.4"
+# The fault tests mostly wait for sockets: twice as many workers as cores keep the cores busy.
+PYTEST = ("-m", "pytest", "-q", "-n", str(2 * (os.cpu_count() or 1)))
 
 
 def main() -> int:
@@ -45,13 +47,13 @@ def test(arguments: list[str]) -> int:
         (newest, "-m", "ruff", "format", "--check", *paths),
         (newest, "-m", "ruff", "check", *paths),
         (newest, "-m", "mypy"),
-        (newest, "-m", "pytest", "-n", "auto", *arguments),
+        (newest, *PYTEST, *arguments),
     ]
     for step in steps:
         if code := run(*step):
             return code
     older = environment(".venv-older", ["-e", ".[dev]", OLDER_PANDAS])
-    return run(older, "-m", "pytest", "-n", "auto", *arguments)
+    return run(older, *PYTEST, *arguments)
 
 
 def environment(name: str, requirements: list[str]) -> str:
