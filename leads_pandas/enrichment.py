@@ -319,6 +319,7 @@ class EnrichmentRun:
             with display.shown():
                 if self.id is not None:
                     with self._engine(api, store, display=display, timeout=timeout) as engine:
+                        display.rows = _live(self, engine)
                         with named(engine, self):
                             engine.finish()
                         self._update(engine)
@@ -367,6 +368,11 @@ class EnrichmentRun:
         self.job_ids = engine.job_ids
         self.credits_reserved = engine.credits_reserved
 
+    def _follow(self, engine: Enrichment, status: RunStatus) -> list[tuple[str, str]]:
+        self.id, self._status = engine.run_id, status
+        self._update(engine)
+        return self._rows()
+
     def _facts(self, api: LeadsClient) -> dict[str, Any]:
         return {
             "run_id": self.id,
@@ -403,6 +409,11 @@ def _revive(
     )
 
 
+def _live(run: EnrichmentRun, engine: Enrichment) -> Callable[[RunStatus], list[tuple[str, str]]]:
+    """What a run's card shows while the run goes on."""
+    return lambda status: run._follow(engine, status)  # noqa: SLF001 - its own module
+
+
 def _finish(display: Display, out: pd.DataFrame, ready: Prepared) -> None:
     receipt = out.attrs[frames.RECEIPT]
     path = None if ready.target is None else ready.target.path
@@ -425,6 +436,7 @@ def start_frame(
         display = Display(progress)
         with display.shown(), Enrichment(api, store, order, progress=display) as engine:
             run = handle(engine, api, work)
+            display.rows = _live(run, engine)
             with named(engine, run):
                 engine.buy()
             refresh(run, engine)
@@ -449,6 +461,7 @@ def enrich_frame(
             Enrichment(api, store, order, progress=display, timeout=timeout) as engine,
         ):
             run = handle(engine, api, None)
+            display.rows = _live(run, engine)
             with named(engine, run):
                 engine.buy()
                 if engine.run_id is not None:

@@ -1,4 +1,4 @@
-"""Progress where a person can see it: a tqdm bar in a notebook or terminal, else a log line.
+"""Progress where a person sees it: card and bar in a notebook, bar in a terminal, else log lines.
 
 It is told a `RunStatus` and the seconds left, and draws; it asks nothing and decides nothing.
 """
@@ -9,18 +9,20 @@ import contextlib
 import logging
 import sys
 import time
-import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
-from leads_pandas.display import clean, duration, plural
+from leads_pandas.display import card_html, card_text, clean, duration, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from leads_pandas.models import RunStatus
 
 _logger = logging.getLogger("leads_pandas")
 _FORMAT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+_REDRAW = 0.25  # seconds between two pictures in a notebook, each of which is sent to a browser
+_COLUMNS = 100  # of a bar in text, in a notebook
+_TITLE = "Enrichment run"
 
 
 class Reporter(Protocol):
@@ -40,50 +42,133 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def _is_watched() -> bool:
-    stream = sys.stderr
-    return in_notebook() or (stream is not None and stream.isatty())
+def _words(status: RunStatus, seconds_left: float | None) -> str:
+    words = [
+        f"{status.read:,}/{status.total:,} leads",
+        plural(status.found_emails, "email"),
+        plural(status.credits_reserved, "credit"),
+    ]
+    if seconds_left is not None and status.read < status.total:
+        words.append(f"{duration(seconds_left)} left")
+    return ", ".join(words)
 
 
-class _Bar:
-    """One tqdm bar for the whole run; only results that are durable make it whole."""
+def _move(bar: Any, status: RunStatus, seconds_left: float | None) -> None:
+    """Bring a tqdm bar up to date; only results that are durable make it whole."""
+    bar.n = round(status.fraction, 3)
+    bar.set_description(status.phase, refresh=False)
+    bar.set_postfix_str(_words(status, seconds_left), refresh=False)
+    bar.refresh()
+
+
+class _Terminal:
+    """One tqdm bar for the whole run, on standard error."""
 
     def __init__(self) -> None:
         self._bar: Any = None
 
     def update(self, status: RunStatus, seconds_left: float | None) -> None:
         if self._bar is None:
-            self._bar = _tqdm()
-        words = [
-            f"{status.read:,}/{status.total:,} leads",
-            plural(status.found_emails, "email"),
-            plural(status.credits_reserved, "credit"),
-        ]
-        if seconds_left is not None and status.read < status.total:
-            words.append(f"{duration(seconds_left)} left")
-        self._bar.n = round(status.fraction, 3)
-        self._bar.set_description(status.phase, refresh=False)
-        self._bar.set_postfix_str(", ".join(words), refresh=False)
-        self._bar.refresh()
+            self._bar = _text_bar(sys.stderr, dynamic_ncols=True)
+        _move(self._bar, status, seconds_left)
 
     def close(self, line: str | None) -> None:
         if self._bar is not None:
             self._bar.close()
         if line is not None:
-            # A stored notebook keeps a bar as it was first drawn; this line stays readable.
-            print(line, file=sys.stdout if in_notebook() else sys.stderr)
+            print(line, file=sys.stderr)
 
 
-def _tqdm() -> Any:
-    with warnings.catch_warnings():
-        # tqdm.auto warns where ipywidgets is missing; its text bar serves as well.
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
+def _text_bar(file: Any, **width: Any) -> Any:
+    from tqdm import tqdm
 
-        class Bar(tqdm):  # type: ignore[type-arg] # a base class chosen as the program runs
-            monitor_interval = 0  # tqdm's watching thread would outlive the call
+    class Bar(tqdm):  # type: ignore[type-arg] # generic for type checkers only
+        monitor_interval = 0  # tqdm's watching thread would outlive the call
 
-        return Bar(total=1.0, bar_format=_FORMAT, file=sys.stderr, dynamic_ncols=True)
+    return Bar(total=1.0, bar_format=_FORMAT, file=file, **width)
+
+
+class _Notebook:
+    """The run's card and, under it, one tqdm bar while the call lasts; both redrawn in place."""
+
+    def __init__(self, owner: Display) -> None:
+        self._owner = owner
+        self._card: _Output | None = None
+        self._bar_output: _Output | None = None
+        self._bar: Any = None
+        self._latest: tuple[RunStatus, float | None] | None = None
+        self._drawn: tuple[RunStatus, float | None] | None = None
+        self._drawn_at = 0.0
+
+    def update(self, status: RunStatus, seconds_left: float | None) -> None:
+        self._latest = (status, seconds_left)
+        now = time.monotonic()
+        if self._drawn is None or now >= self._drawn_at + _REDRAW:
+            self._drawn_at = now
+            self._draw(status, seconds_left)
+
+    def _draw(self, status: RunStatus, seconds_left: float | None) -> None:
+        self._drawn = (status, seconds_left)
+        # The bar below is the card's own for as long as there is one.
+        card = _card(self._owner.rows(status), fraction=None)
+        if self._card is None:
+            self._card = _Output(card)
+            self._bar, self._bar_output = _notebook_bar()
+        else:
+            self._card.show(card)
+        _move(self._bar, status, seconds_left)
+
+    def close(self, line: str | None) -> None:
+        if self._latest is not None and self._card is not None and self._bar_output is not None:
+            status, _ = self._latest
+            self._bar.close()
+            # A stored notebook keeps a widget as it was first drawn, at 0 %; a card stays true.
+            self._bar_output.show({"text/plain": "", "text/html": ""})
+            self._card.show(_card(self._owner.rows(status), fraction=status.fraction))
+        if line is not None:
+            print(line)
+
+
+def _card(rows: Sequence[tuple[str, str]], *, fraction: float | None) -> dict[str, str]:
+    return {
+        "text/plain": card_text(_TITLE, rows),
+        "text/html": card_html(_TITLE, rows, fraction=fraction),
+    }
+
+
+def _notebook_bar() -> tuple[Any, _Output]:
+    """A widget where ipywidgets is there, else a line of text; and the output that holds it."""
+    from tqdm import notebook
+
+    if getattr(notebook, "IProgress", None) is None:  # what tqdm looks at, and would raise for
+        output = _Output({"text/plain": ""})
+        return _text_bar(output, ncols=_COLUMNS), output
+
+    class Bar(notebook.tqdm):  # type: ignore[type-arg] # generic for type checkers only
+        monitor_interval = 0  # tqdm's watching thread would outlive the call
+
+    bar = Bar(total=1.0, bar_format=_FORMAT, display=False)
+    return bar, _Output(bar.container)
+
+
+class _Output:
+    """One output of a notebook's cell, replaced in place; to tqdm, a file of a single line."""
+
+    def __init__(self, first: Any) -> None:
+        from IPython import display
+
+        show: Any = display.display
+        self._handle = show(first, raw=isinstance(first, dict), display_id=True)
+
+    def show(self, data: dict[str, str]) -> None:
+        self._handle.update(data, raw=True)
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            self.show({"text/plain": line})
+
+    def flush(self) -> None:
+        """Nothing waits: each line is sent when it is written."""
 
 
 class _Log:
@@ -132,21 +217,33 @@ class _Callback:
         pass
 
 
-def _reporter(progress: bool | Callable[[RunStatus], object] | None) -> Reporter:
-    if callable(progress):
-        return _Callback(progress)
-    if progress is None:
-        return _Bar() if _is_watched() else _Log()
-    return _Bar() if progress else _Silent()
-
-
 class Display:
-    """The progress of one call, from its first report to its closing line."""
+    """The progress of one call, from its first report to its closing line.
+
+    Args:
+        progress: None: where a person can see it, else log lines; True or False force; a callable
+            gets every `RunStatus`.
+
+    Attributes:
+        rows: the labelled values of a notebook's card, for a status; the status's own, unless a
+            caller who knows more of the run puts them in.
+    """
 
     def __init__(self, progress: bool | Callable[[RunStatus], object] | None) -> None:
-        self._reporter = _reporter(progress)
+        self.rows: Callable[[RunStatus], Sequence[tuple[str, str]]] = _own_rows
+        self._reporter = self._choose(progress)
         self._began = time.monotonic()
         self._line: str | None = None
+
+    def _choose(self, progress: bool | Callable[[RunStatus], object] | None) -> Reporter:
+        if callable(progress):
+            return _Callback(progress)
+        if progress is False:
+            return _Silent()
+        if in_notebook():
+            return _Notebook(self)
+        watched = sys.stderr is not None and sys.stderr.isatty()
+        return _Terminal() if progress or watched else _Log()
 
     def __call__(self, status: RunStatus, seconds_left: float | None) -> None:
         """Show how far the run is."""
@@ -173,3 +270,7 @@ class Display:
             yield self
         finally:
             self._reporter.close(self._line)
+
+
+def _own_rows(status: RunStatus) -> Sequence[tuple[str, str]]:
+    return status._rows()  # noqa: SLF001 - one card for both

@@ -134,7 +134,7 @@ def judge(op: Op, evidence: Evidence, own_jobs: set[str]) -> Verdict:
     seen.append(f"the balance went down by {spent}")
     seen.append(f"{plural(enriched, 'lead')} of it became enriched")
     words = ", ".join(seen)
-    if enriched > 0 and preview.to_enrich == 0 and not fitting:
+    if enriched >= max(op.to_enrich, 1) and preview.to_enrich == 0 and not fitting:
         # Whoever did it: there is nothing left of it to buy.
         return Verdict("job" if op.job_id else "ran", op.job_id, words)
     if evidence.jobs is not None:

@@ -733,7 +733,9 @@ class Enrichment:
 
     def _timed_out(self) -> LeadsError:
         jobs = ", ".join(self.job_ids)
-        if jobs:
+        if set(self.journal_states()) & set(DOUBTFUL):
+            words = "the time is up with a start in doubt; calling again looks what became of it"
+        elif jobs:
             words = f"the time is up before the run is done; job {jobs} goes on, nothing is lost"
         else:
             words = "the time is up; no job has been started by this call"
