@@ -1,0 +1,597 @@
+"""The service's memory: keys, credits, leads and jobs in one SQLite file; no HTTP, no threads.
+
+Whatever costs or returns credits happens in one transaction with the reason for it, and is on the
+disk (``synchronous=FULL``) before anybody is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from filelock import FileLock, Timeout
+
+from leads_pandas.errors import StoreError
+from leads_pandas.models import (
+    ActiveJob,
+    Balance,
+    CostPreview,
+    Email,
+    JobState,
+    JobStatus,
+    LeadEnrichment,
+    StartedJob,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from leads_pandas.server.leads import Lead
+
+APPLICATION_ID = 0x4C656164
+VERSION = 1
+RESET_DAY_MAX = 28  # every month has one
+_DECEMBER = 12
+_BUSY_SECONDS = 30.0
+
+_SCHEMA = """
+CREATE TABLE keys (hash BLOB PRIMARY KEY, created_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    monthly INTEGER NOT NULL, bonus INTEGER NOT NULL, used INTEGER NOT NULL,
+    reset_day INTEGER NOT NULL, last_reset_at REAL NOT NULL
+);
+CREATE TABLE transactions (
+    number INTEGER PRIMARY KEY, type TEXT NOT NULL, amount INTEGER NOT NULL,
+    description TEXT NOT NULL, created_at REAL NOT NULL
+);
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY, job_id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
+    price INTEGER NOT NULL, total INTEGER NOT NULL,
+    processed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
+    found INTEGER NOT NULL DEFAULT 0, created_at REAL NOT NULL, finished_at REAL
+);
+CREATE INDEX active_jobs ON jobs (number) WHERE status IN ('PENDING', 'PROCESSING');
+CREATE TABLE leads (
+    number INTEGER PRIMARY KEY, lead_id TEXT NOT NULL UNIQUE,
+    website TEXT, name TEXT, query_id TEXT,
+    job INTEGER REFERENCES jobs, emails TEXT, enriched_at REAL
+);
+CREATE INDEX leads_of_query ON leads (query_id);
+CREATE INDEX leads_of_job ON leads (job) WHERE job IS NOT NULL;
+CREATE TABLE tasks (
+    job INTEGER NOT NULL REFERENCES jobs, place INTEGER NOT NULL,
+    lead INTEGER NOT NULL REFERENCES leads, done INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job, place)
+) WITHOUT ROWID;
+"""
+
+# The IDs travel as one JSON text, so that no limit on variables applies; the order is the one sent.
+_BY_IDS = """
+SELECT leads.number, leads.job, leads.enriched_at, wanted.key AS place
+FROM json_each(?) AS wanted CROSS JOIN leads ON leads.lead_id = wanted.value
+"""
+_BY_QUERY = """
+SELECT number, job, enriched_at, number AS place FROM leads WHERE query_id = ?
+"""
+_OPEN = "enriched_at IS NULL AND job IS NULL"
+
+
+class UnknownQueryError(LookupError):
+    """There are no leads of such a query."""
+
+
+class NoCreditsError(Exception):
+    """There are leads to enrich, and the cap or the balance does not cover a single one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which leads are meant: by their IDs, in this order, or by a query's ID."""
+
+    lead_ids: tuple[str, ...] | None
+    query_id: str | None
+
+    @classmethod
+    def of(cls, lead_ids: Iterable[str] | None, query_id: str | None) -> Selection:
+        """Make one; equal IDs count once."""
+        ids = None if lead_ids is None else tuple(dict.fromkeys(lead_ids))
+        return cls(ids, query_id)
+
+    def sql(self) -> tuple[str, str]:
+        """A query for the leads, of which one parameter is left open, and that parameter."""
+        if self.lead_ids is None:
+            return _BY_QUERY, self.query_id or ""
+        # No lead has a NUL in its ID, and SQLite would read such an ID up to it only.
+        return _BY_IDS, json.dumps([one for one in self.lead_ids if "\0" not in one])
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A lead of a job that is still to be enriched."""
+
+    job: int
+    place: int
+    lead: int
+    website: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A movement of credits; `amount` is negative where they were spent."""
+
+    number: int
+    type: Literal["DEDUCTION", "REFUND", "MONTHLY_RESET"]
+    amount: int
+    description: str
+    created_at: datetime
+
+
+class Database:
+    """One SQLite file, held by one service at a time.
+
+    Args:
+        path: the file; made where it is missing.
+        credits_per_month: the balance of a new file. A file that exists keeps its own.
+        clock: seconds since the epoch.
+
+    Raises:
+        StoreError: the file cannot be opened, is not ours, or another service has it open.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        credits_per_month: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = Path(path)
+        self._clock = clock
+        self._write_lock = threading.Lock()
+        self._pool_lock = threading.Lock()
+        self._readers: list[sqlite3.Connection] = []
+        self._closed = False
+        self._file_lock = FileLock(f"{self.path}.lock", thread_local=False)
+        try:
+            self._file_lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreError(
+                f"another service has {self.path} open: end it, or choose another file"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be opened: {error.strerror}") from None
+        try:
+            self._writer = self._connect()
+            try:
+                self._prepare(credits_per_month)
+            except BaseException:
+                self._writer.close()
+                raise
+        except sqlite3.Error as error:
+            self._file_lock.release()
+            raise StoreError(f"{self.path} cannot be opened: {error}") from None
+        except BaseException:
+            self._file_lock.release()
+            raise
+
+    def close(self) -> None:
+        """Close the file, once whoever is using it has finished."""
+        with self._write_lock, self._pool_lock:
+            if not self._closed:
+                self._closed = True
+                for one in self._readers:
+                    one.close()
+                self._writer.close()
+                self._file_lock.release()
+
+    # Keys
+
+    def add_key(self) -> str:
+        """Make an API key; only its SHA-256 is kept."""
+        key = f"ll_{secrets.token_hex(32)}"
+        with self._writing() as db:
+            db.execute("INSERT INTO keys VALUES (?, ?)", (_hash(key), self._clock()))
+        return key
+
+    def knows_key(self, key: str) -> bool:
+        """Whether a key is one of this file's."""
+        with self._reading() as db:
+            row = db.execute("SELECT 1 FROM keys WHERE hash = ?", (_hash(key),)).fetchone()
+        return row is not None
+
+    # Leads
+
+    def import_leads(self, leads: Iterable[Lead]) -> int:
+        """Add leads, or bring known ones up to date; what was found for them stays.
+
+        Returns:
+            How many were read.
+        """
+        rows = [(one.lead_id, one.website, one.name, one.query_id) for one in leads]
+        with self._writing() as db:
+            db.executemany(
+                "INSERT INTO leads (lead_id, website, name, query_id) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (lead_id) DO UPDATE SET website = excluded.website, "
+                "name = excluded.name, query_id = excluded.query_id",
+                rows,
+            )
+        return len(rows)
+
+    def lead(self, lead_id: str) -> LeadEnrichment | None:
+        """What is known of a lead, or None where there is no such lead."""
+        with self._reading() as db:
+            row = db.execute(
+                "SELECT emails, enriched_at FROM leads WHERE lead_id = ?", (lead_id,)
+            ).fetchone()
+        if row is None:
+            return None
+        emails = [Email(*one) for one in json.loads(row["emails"] or "[]")]
+        at = None if row["enriched_at"] is None else _moment(row["enriched_at"])
+        return LeadEnrichment(lead_id, tuple(emails), at)
+
+    # Credits
+
+    def balance(self) -> Balance:
+        """The account's credits."""
+        self._reset_if_due()
+        with self._reading() as db:
+            row = db.execute("SELECT * FROM account").fetchone()
+        return Balance(
+            available_credits=_available(row),
+            monthly_credits=row["monthly"],
+            bonus_credits=row["bonus"],
+            used_credits=row["used"],
+            reset_day=row["reset_day"],
+            last_reset_at=_moment(row["last_reset_at"]),
+        )
+
+    def transactions(self, limit: int, offset: int) -> tuple[list[Transaction], int]:
+        """A page of the movements of credits, the newest first, and how many there are."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT * FROM transactions ORDER BY number DESC LIMIT ? OFFSET ?", (limit, offset)
+            ).fetchall()
+            total = db.execute("SELECT count(*) FROM transactions").fetchone()[0]
+        page = [
+            Transaction(
+                row["number"],
+                row["type"],
+                row["amount"],
+                row["description"],
+                _moment(row["created_at"]),
+            )
+            for row in rows
+        ]
+        return page, total
+
+    # Jobs
+
+    def preview(self, selection: Selection) -> CostPreview:
+        """What enriching the leads would cost; those of a running job cost nothing again.
+
+        Raises:
+            UnknownQueryError: there are no leads of such a query.
+        """
+        self._reset_if_due()
+        sql, wanted = selection.sql()
+        with self._reading() as db:
+            total, enriched, to_enrich = db.execute(
+                f"SELECT count(*), count(enriched_at), ifnull(sum({_OPEN}), 0) FROM ({sql})",  # noqa: S608 - constants of this module
+                (wanted,),
+            ).fetchone()
+            available = _available(db.execute("SELECT * FROM account").fetchone())
+        if selection.query_id is not None and total == 0:
+            raise UnknownQueryError
+        return CostPreview(
+            total_leads=total,
+            already_enriched=enriched,
+            to_enrich=to_enrich,
+            estimated_credits=to_enrich,
+            available_credits=available,
+        )
+
+    def start(
+        self, selection: Selection, max_credits: int | None = None, *, price: int = 1
+    ) -> StartedJob:
+        """Start a job of the leads that are neither enriched nor in a running job.
+
+        Where the cap or the balance is below the need, the job holds the first leads that fit, in
+        the order sent. Where nothing is to be enriched, it is empty and complete.
+
+        Args:
+            selection: which leads.
+            max_credits: the most that may be reserved; None: the whole balance.
+            price: credits per lead.
+
+        Raises:
+            UnknownQueryError: there are no leads of such a query.
+            NoCreditsError: not a single lead fits.
+        """
+        self._reset_if_due()
+        sql, wanted = selection.sql()
+        now = self._clock()
+        with self._writing() as db:
+            known, need = db.execute(
+                f"SELECT count(*), ifnull(sum({_OPEN}), 0) FROM ({sql})",  # noqa: S608 - constants
+                (wanted,),
+            ).fetchone()
+            if selection.query_id is not None and known == 0:
+                raise UnknownQueryError
+            queued = need
+            if price:
+                funds = max(_available(db.execute("SELECT * FROM account").fetchone()), 0)
+                funds = funds if max_credits is None else min(funds, max_credits)
+                queued = min(need, funds // price)
+            if need and not queued:
+                raise NoCreditsError
+            job_id = f"enrich_{secrets.token_hex(10)}"
+            number = db.execute(
+                "INSERT INTO jobs (job_id, status, price, total, created_at, finished_at) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    job_id,
+                    "PENDING" if queued else "COMPLETED",
+                    price,
+                    queued,
+                    now,
+                    None if queued else now,
+                ),
+            ).lastrowid
+            db.execute(
+                "INSERT INTO tasks (job, place, lead) "  # noqa: S608 - constants of this module
+                "SELECT ?, row_number() OVER (ORDER BY place), number FROM "
+                f"(SELECT number, place FROM ({sql}) WHERE {_OPEN} ORDER BY place LIMIT ?)",
+                (number, wanted, queued),
+            )
+            db.execute(
+                "UPDATE leads SET job = ? WHERE number IN (SELECT lead FROM tasks WHERE job = ?)",
+                (number, number),
+            )
+            if price and queued:
+                db.execute("UPDATE account SET used = used + ?", (queued * price,))
+                self._book(db, "DEDUCTION", -queued * price, f"Enrichment {job_id}: {queued} leads")
+        return StartedJob(job_id, queued, queued * price)
+
+    def status(self, job_id: str) -> JobStatus | None:
+        """How far a job is, or None where there is no such job."""
+        with self._reading() as db:
+            row = db.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        if row is None:
+            return None
+        return JobStatus(
+            job_id=job_id,
+            status=cast("JobState", row["status"]),
+            progress=_progress(row),
+            processed_leads=row["processed"],
+            total_leads=row["total"],
+            found_emails=row["found"],
+        )
+
+    def active_jobs(self) -> list[ActiveJob]:
+        """The jobs that are not finished, the oldest first."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE status IN ('PENDING', 'PROCESSING') ORDER BY number"
+            ).fetchall()
+        return [
+            ActiveJob(row["job_id"], "enrichment", _progress(row), row["total"], None)
+            for row in rows
+        ]
+
+    # For the worker
+
+    def unfinished(self) -> list[int]:
+        """The numbers of the jobs that are not finished, the oldest first."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT number FROM jobs WHERE status IN ('PENDING', 'PROCESSING') ORDER BY number"
+            ).fetchall()
+        return [row["number"] for row in rows]
+
+    def tasks(self, job: int, after: int, limit: int) -> list[Task]:
+        """The next leads of a job that are not done, in its order, behind place `after`."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT place, lead, website FROM tasks JOIN leads ON leads.number = tasks.lead "
+                "WHERE tasks.job = ? AND place > ? AND NOT done ORDER BY place LIMIT ?",
+                (job, after, limit),
+            ).fetchall()
+        return [Task(job, row["place"], row["lead"], row["website"]) for row in rows]
+
+    def begin(self, job: int) -> None:
+        """Say that a job's first lead is being worked on."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE jobs SET status = 'PROCESSING' WHERE number = ? AND status = 'PENDING'",
+                (job,),
+            )
+
+    def finish(self, task: Task, emails: Sequence[Email] | None) -> bool:
+        """Record what came of a lead, once; the last one of a job ends it.
+
+        Args:
+            task: the lead.
+            emails: what was found; None where it could not be processed. Such leads are refunded
+                and free again when the job ends, which is then `FAILED`.
+
+        Returns:
+            Whether the job has ended.
+        """
+        with self._writing() as db:
+            changed = db.execute(
+                "UPDATE tasks SET done = ? WHERE job = ? AND place = ? AND NOT done",
+                (-1 if emails is None else 1, task.job, task.place),
+            ).rowcount
+            if not changed:
+                return False
+            if emails is None:
+                db.execute("UPDATE jobs SET failed = failed + 1 WHERE number = ?", (task.job,))
+            else:
+                rows = [(one.email, one.confidence, one.source) for one in emails]
+                db.execute(
+                    "UPDATE leads SET emails = ?, enriched_at = ?, job = NULL WHERE number = ?",
+                    (json.dumps(rows), self._clock(), task.lead),
+                )
+                db.execute(
+                    "UPDATE jobs SET processed = processed + 1, found = found + ? WHERE number = ?",
+                    (bool(rows), task.job),
+                )
+            return self._end(db, task.job)
+
+    def _end(self, db: sqlite3.Connection, job: int) -> bool:
+        row = db.execute("SELECT * FROM jobs WHERE number = ?", (job,)).fetchone()
+        if row["processed"] + row["failed"] < row["total"]:
+            return False
+        db.execute(
+            "UPDATE jobs SET status = ?, finished_at = ? WHERE number = ?",
+            ("FAILED" if row["failed"] else "COMPLETED", self._clock(), job),
+        )
+        db.execute("UPDATE leads SET job = NULL WHERE job = ?", (job,))
+        refund = row["failed"] * row["price"]
+        if refund:
+            # A month that began meanwhile has forgotten what was used.
+            db.execute("UPDATE account SET used = max(used - ?, 0)", (refund,))
+            self._book(
+                db,
+                "REFUND",
+                refund,
+                f"Enrichment {row['job_id']}: {row['failed']} leads not processed",
+            )
+        return True
+
+    # Inside
+
+    def _prepare(self, credits_per_month: int) -> None:
+        db = self._writer
+        application = db.execute("PRAGMA application_id").fetchone()[0]
+        if application == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            db.execute("PRAGMA journal_mode = WAL")
+            now = self._clock()
+            with self._writing():
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute(
+                    "INSERT INTO account VALUES (1, ?, 0, 0, ?, ?)",
+                    (credits_per_month, min(_moment(now).day, RESET_DAY_MAX), now),
+                )
+                self._book(db, "MONTHLY_RESET", credits_per_month, "Credits of the month")
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {VERSION}")
+        elif application != APPLICATION_ID:
+            raise StoreError(f"{self.path} is another program's database: choose another file")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version != VERSION:
+            raise StoreError(
+                f"{self.path} was written by another version of leads_pandas (format {version}, "
+                f"this one reads {VERSION}): use that version, or choose another file"
+            )
+
+    def _reset_if_due(self) -> None:
+        """Begin a new month of credits, where one has begun."""
+        now = _moment(self._clock())
+        with self._reading() as db:
+            row = db.execute("SELECT * FROM account").fetchone()
+        if next_reset(_moment(row["last_reset_at"]), row["reset_day"]) > now:
+            return
+        with self._writing() as db:
+            row = db.execute("SELECT * FROM account").fetchone()
+            latest = last = _moment(row["last_reset_at"])
+            while (following := next_reset(latest, row["reset_day"])) <= now:
+                latest = following
+            if latest > last:
+                db.execute("UPDATE account SET used = 0, last_reset_at = ?", (latest.timestamp(),))
+                self._book(db, "MONTHLY_RESET", row["used"], "Credits of the month")
+
+    def _book(self, db: sqlite3.Connection, kind: str, amount: int, description: str) -> None:
+        db.execute(
+            "INSERT INTO transactions (type, amount, description, created_at) VALUES (?, ?, ?, ?)",
+            (kind, amount, description, self._clock()),
+        )
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA synchronous = FULL")
+        return db
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._write_lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one state of the file, beside whoever writes."""
+        db = self._borrow()
+        try:
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                db.execute("ROLLBACK")
+        finally:
+            self._give_back(db)
+
+    def _borrow(self) -> sqlite3.Connection:
+        with self._pool_lock:
+            if self._closed:
+                raise StoreError(f"{self.path} is closed")
+            return self._readers.pop() if self._readers else self._connect()
+
+    def _give_back(self, db: sqlite3.Connection) -> None:
+        with self._pool_lock:
+            if self._closed:
+                db.close()
+            else:
+                self._readers.append(db)
+
+
+def next_reset(last: datetime, day: int) -> datetime:
+    """The first midnight (UTC) of a month's `day` after `last`."""
+    midnight = last.replace(day=day, hour=0, minute=0, second=0, microsecond=0)
+    if midnight > last:
+        return midnight
+    if midnight.month == _DECEMBER:
+        return midnight.replace(year=midnight.year + 1, month=1)
+    return midnight.replace(month=midnight.month + 1)
+
+
+def _progress(row: sqlite3.Row) -> int:
+    if row["status"] == "COMPLETED":
+        return 100
+    # Not 100 before the end, whatever the rounding.
+    return min(int(100 * row["processed"] / max(row["total"], 1)), 99)
+
+
+def _available(row: sqlite3.Row) -> int:
+    return int(row["monthly"] + row["bonus"] - row["used"])
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

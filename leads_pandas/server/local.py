@@ -1,0 +1,317 @@
+"""`LocalServer`: the service, started and stopped from Python."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import tempfile
+import threading
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import uvicorn
+
+from leads_pandas.errors import ConfigurationError
+from leads_pandas.server.app import build_app
+from leads_pandas.server.db import Database, Selection
+from leads_pandas.server.fetch import Fetcher
+from leads_pandas.server.finder import Finder
+from leads_pandas.server.jobs import Worker
+from leads_pandas.server.leads import read_leads
+from leads_pandas.server.ratelimit import RateLimiter
+from leads_pandas.server.verify import MailDomains
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Collection, Sequence
+    from types import TracebackType
+
+    from leads_pandas.client import LeadsClient
+    from leads_pandas.server.leads import Leads
+
+log = logging.getLogger("leads_pandas.server")
+
+USER_AGENT = f"leads_pandas/{version('leads_pandas')} (reads contact pages; obeys robots.txt)"
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+_MAX_PORT = 65535
+
+
+class LocalServer:
+    """A service on this machine that speaks LeadsAPI's contract and really reads websites.
+
+    Use it as a context manager, or call `start` and `stop`::
+
+        with LocalServer("leads.csv") as server:
+            out = df.leads.enrich(client=server.client())
+
+    Args:
+        leads: a DataFrame, the path of a CSV file, or mappings, with ``lead_id`` and ``website``
+            and, if wanted, ``name`` and ``query_id``. Known leads are brought up to date, and what
+            was found for them stays, so the same leads can be given at every start.
+        db: SQLite file that keeps everything; jobs that were running go on. None: a temporary one.
+        credits: credits per month of a new file; a file that exists keeps its own.
+        requests_per_minute: requests of one client address in any 60 seconds; 0 for no limit.
+        host: address to listen on.
+        port: port to listen on; 0: any that is free.
+        allow_private: also read websites on private and loopback addresses.
+        max_pages: pages read of one website.
+        timeout: seconds for one page.
+        site_timeout: seconds for one website.
+        concurrency: websites read at once.
+        user_agent: how the websites and their robots.txt know us.
+        nameservers: resolvers for the MX check, as ``host:port``; None: the system's.
+        only_origins: where given, nothing but these origins (``http://127.0.0.1:8000``) is ever
+            read, at whatever address they are; `allow_private` does not matter then.
+
+    Attributes:
+        base_url: where it listens, once started.
+        api_key: the key made at this start; it is kept as a hash only, and earlier ones stay valid.
+
+    Raises:
+        ConfigurationError: an argument cannot be used.
+        LeadIdError: the leads cannot be used (from `start`).
+        StoreError: `db` cannot be opened, or another service has it open (from `start`).
+        OSError: the port is taken, or the CSV file cannot be read (from `start`).
+    """
+
+    def __init__(
+        self,
+        leads: Leads | None = None,
+        *,
+        db: str | os.PathLike[str] | None = None,
+        credits: int = 100_000,  # noqa: A002 - the public contract's name
+        requests_per_minute: int = 100,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        allow_private: bool = False,
+        max_pages: int = 8,
+        timeout: float = 10.0,
+        site_timeout: float = 30.0,
+        concurrency: int = 16,
+        user_agent: str = USER_AGENT,
+        nameservers: Sequence[str] | None = None,
+        only_origins: Collection[str] | None = None,
+        _clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        _check("credits", credits, 0)
+        _check("requests_per_minute", requests_per_minute, 0)
+        _check("port", port, 0, _MAX_PORT)
+        _check("max_pages", max_pages, 1)
+        _check("concurrency", concurrency, 1)
+        _check_seconds("timeout", timeout)
+        _check_seconds("site_timeout", site_timeout)
+        if not user_agent or not user_agent.isascii() or not user_agent.isprintable():
+            raise ConfigurationError("user_agent must be a line of ASCII text")
+        self.requests_per_minute = requests_per_minute
+        self._leads = leads
+        self._db = db
+        self._credits = credits
+        self._address = (host, port)
+        self._clock = _clock
+        self._fetching: dict[str, Any] = {
+            "user_agent": user_agent,
+            "timeout": timeout,
+            "allow_private": allow_private,
+            "only_origins": only_origins,
+        }
+        self._reading: dict[str, Any] = {"max_pages": max_pages, "site_timeout": site_timeout}
+        self._concurrency = concurrency
+        self._domains = MailDomains(nameservers)
+        self._running: contextlib.ExitStack | None = None
+        self._base_url: str | None = None
+        self._api_key: str | None = None
+        self._database: Database
+        self._worker: Worker
+        self._thread: threading.Thread
+
+    def __repr__(self) -> str:
+        if self._running is None:
+            return "LocalServer(not running)"
+        return f"LocalServer(base_url={self._base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens, such as ``http://127.0.0.1:8765``."""
+        if self._base_url is None:
+            raise ConfigurationError("the service has not been started: use it in a with statement")
+        return self._base_url
+
+    @property
+    def api_key(self) -> str:
+        """The key made at this start."""
+        if self._api_key is None:
+            raise ConfigurationError("the service has not been started: use it in a with statement")
+        return self._api_key
+
+    def client(self) -> LeadsClient:
+        """A client of this service, which keeps to its request limit."""
+        from leads_pandas.client import LeadsClient
+
+        return LeadsClient(
+            api_key=self.api_key,
+            base_url=self.base_url,
+            requests_per_minute=self.requests_per_minute,
+        )
+
+    def start(self) -> Self:
+        """Open the file, read the leads, take up unfinished jobs, and listen."""
+        if self._running is not None:
+            raise ConfigurationError("the service is running already")
+        with contextlib.ExitStack() as stack:
+            path = self._db
+            if path is None:
+                folder = tempfile.TemporaryDirectory(
+                    prefix="leads-pandas-", ignore_cleanup_errors=True
+                )
+                path = Path(stack.enter_context(folder)) / "service.db"
+            self._database = Database(path, credits_per_month=self._credits)
+            stack.callback(self._database.close)
+            if self._leads is not None:
+                count = self._database.import_leads(read_leads(self._leads))
+                log.info("%d leads are known", count)
+            listener = _listen(*self._address)
+            stack.callback(listener.close)
+            self._api_key = self._database.add_key()
+            fetcher = Fetcher(**self._fetching)
+            finder = Finder(fetcher, self._domains, **self._reading)
+            self._worker = Worker(self._database, finder.find, concurrency=self._concurrency)
+            stack.callback(self._end_work, fetcher)
+            self._worker.start()
+            self._serve(listener, stack)
+            host, port = listener.getsockname()[:2]
+            self._base_url = _url(host, port)
+            self._running = stack.pop_all()
+        log.info("the local service listens on %s", self._base_url)
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and working; unfinished jobs go on at the next start on the same file."""
+        if self._running is not None:
+            running, self._running = self._running, None
+            running.close()
+
+    def wait(self) -> None:
+        """Block until another thread stops the service; Ctrl-C goes through."""
+        if self._running is not None:
+            self._thread.join()
+
+    def pre_enrich(self, lead_ids: Sequence[str], *, timeout: float = 60.0) -> int:
+        """Enrich leads for no credits, as if somebody had bought them before.
+
+        Args:
+            lead_ids: which of the service's leads.
+            timeout: seconds to wait for it.
+
+        Returns:
+            How many were enriched.
+
+        Raises:
+            TimeoutError: they were not enriched in time; the work goes on.
+        """
+        started = self._database.start(Selection.of(lead_ids, None), price=0)
+        self._worker.look()
+        if not self._worker.wait(started.job_id, timeout):
+            raise TimeoutError(
+                f"{started.leads_queued} leads were not enriched in {timeout:g} s; the work goes on"
+            )
+        return started.leads_queued
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _serve(self, listener: socket.socket, stack: contextlib.ExitStack) -> None:
+        limiter = RateLimiter(self.requests_per_minute, self._clock)
+        app = build_app(self._database, limiter, on_start=self._worker.look)
+        server = _Server(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # or any client could pass for another
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        self._thread = threading.Thread(
+            target=server.run,
+            kwargs={"sockets": [listener]},
+            name="leads-pandas-server",
+            daemon=True,
+        )
+        self._thread.start()
+        stack.callback(self._end_serving, server)
+        if not server.ready.wait(_START_SECONDS):
+            raise OSError("the service did not start listening")
+
+    def _end_serving(self, server: _Server) -> None:
+        server.should_exit = True
+        self._thread.join(_STOP_SECONDS)
+
+    def _end_work(self, fetcher: Fetcher) -> None:
+        fetcher.close()
+        if not self._worker.stop(_STOP_SECONDS):
+            log.warning("a website is still being waited for; its lead will be done next time")
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            error.errno, f"cannot listen on {host} port {port}: {error.strerror}"
+        ) from None
+    return listener
+
+
+def _url(host: str, port: int) -> str:
+    """Where a client on this machine reaches a listener."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _check(name: str, value: object, low: int, high: int | None = None) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):  # type: ignore[operator] # an int, by then
+        span = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise ConfigurationError(f"{name} must be a whole number {span}, not {value!r}")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value < float("inf"):  # type: ignore[operator] # a number, by then
+        raise ConfigurationError(f"{name} must be a positive number of seconds, not {value!r}")
