@@ -329,6 +329,15 @@ class Transport:
         before: Callable[[], None] | None = None,
     ) -> T:
         timeout = self._timeout if timeout is None else timeout
+        blocked = self._pacer.paused()
+        if blocked > PATIENCE:
+            raise RateLimitError(
+                f"the service asked this machine to wait, {duration(blocked)} from now; "
+                f"{method} {path} was not sent",
+                method=method,
+                path=path,
+                retry_after=blocked,
+            )
         slot = self._pacer.acquire(
             lease=timeout, stop=wait.stop, deadline=wait.deadline, urgent=urgent
         )
