@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -96,20 +97,20 @@ class _Notebook:
         self._card: _Output | None = None
         self._bar_output: _Output | None = None
         self._bar: Any = None
-        self._latest: tuple[RunStatus, float | None] | None = None
-        self._drawn: tuple[RunStatus, float | None] | None = None
-        self._drawn_at = 0.0
+        self._latest: RunStatus | None = None
+        self._drawn_at = -math.inf
 
     def update(self, status: RunStatus, seconds_left: float | None) -> None:
-        self._latest = (status, seconds_left)
+        if self._latest is None and not status.total:
+            return  # nothing to wait for: the closing line says it all
+        self._latest = status
         now = time.monotonic()
-        if self._drawn is None or now >= self._drawn_at + _REDRAW:
+        if now >= self._drawn_at + _REDRAW:
             self._drawn_at = now
             self._draw(status, seconds_left)
 
     def _draw(self, status: RunStatus, seconds_left: float | None) -> None:
-        self._drawn = (status, seconds_left)
-        # The bar below is the card's own for as long as there is one.
+        # Without a bar of its own: there is one below for as long as the call lasts.
         card = _card(self._owner.rows(status), fraction=None)
         if self._card is None:
             self._card = _Output(card)
@@ -120,11 +121,11 @@ class _Notebook:
 
     def close(self, line: str | None) -> None:
         if self._latest is not None and self._card is not None and self._bar_output is not None:
-            status, _ = self._latest
             self._bar.close()
             # A stored notebook keeps a widget as it was first drawn, at 0 %; a card stays true.
             self._bar_output.show({"text/plain": "", "text/html": ""})
-            self._card.show(_card(self._owner.rows(status), fraction=status.fraction))
+            rows = self._owner.rows(self._latest)
+            self._card.show(_card(rows, fraction=self._latest.fraction))
         if line is not None:
             print(line)
 

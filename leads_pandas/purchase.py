@@ -34,6 +34,7 @@ from leads_pandas.errors import (
 from leads_pandas.models import ActiveJob, CostPreview
 from leads_pandas.pacing import Late
 from leads_pandas.store import DOUBTFUL
+from leads_pandas.transport import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -309,6 +310,9 @@ class Purchase:
                 return self._send(op_id, preview, batch.query_id)
             except LeadsError as error:
                 failure = error
+            op = self._store.op(op_id)
+            if op is None or op.state == "planned":
+                raise failure  # it never came to the send
             if isinstance(failure, TransportError) and not failure.sent:
                 unsent += 1
                 self._store.update_op(op_id, state="planned", note=failure.message)
@@ -323,10 +327,9 @@ class Purchase:
             self._store.update_op(op_id, state="unknown", note=failure.message)
             if isinstance(failure, RateLimitError):
                 limited += 1
+                if (failure.retry_after or 0.0) > PATIENCE:
+                    raise failure
                 self.pause(failure.retry_after or 1.0, "starting")
-            op = self._store.op(op_id)
-            if op is None:
-                raise failure
             if self.reconcile(op):
                 return op
             tries = limited if isinstance(failure, RateLimitError) else _RATE_LIMITED_TRIES

@@ -186,6 +186,8 @@ class World:
         self.reads: Counter[str] = Counter()
         self.starts_charged = 0
         self.starts: list[dict[str, Any]] = []
+        self.under_way = 0  # starts that have arrived and are not answered yet
+        self.starts_at_once = 0
         self.throttled = 0
         self.strangers: list[str] = []
         self.unexpected: list[str] = []
@@ -448,6 +450,17 @@ class World:
             headers["Retry-After"] = format_datetime(then, usegmt=True)
         return 429, {"success": False, "error": "Too many requests"}, headers
 
+    def enters(self, call: Call) -> None:
+        """Count the starts that are under way at once, those that no rule strikes."""
+        if call.endpoint == "start":
+            self.under_way += 1
+            self.starts_at_once = max(self.starts_at_once, self.under_way)
+
+    def leaves(self, call: Call) -> None:
+        """The opposite of `enters`."""
+        if call.endpoint == "start":
+            self.under_way -= 1
+
     def counts(self) -> dict[str, Any]:
         """Everything that happened."""
         self.advance()
@@ -459,6 +472,7 @@ class World:
             "reads": dict(self.reads),
             "requests": dict(self.requests),
             "total": sum(self.requests.values()),
+            "starts_at_once": self.starts_at_once,
             "throttled": self.throttled,
             "balance": self.balance,
             "spent": self.config["balance"] - self.balance,
@@ -581,6 +595,8 @@ class Handler(BaseHTTPRequestHandler):
             rule = matching[0] if matching and refusal is None else None
             if rule is not None:
                 rule.fired += 1
+            if rule is None and refusal is None:
+                world.enters(call)
         latency = world.config["latency"]
         if latency:
             time.sleep(latency)
@@ -606,6 +622,7 @@ class Handler(BaseHTTPRequestHandler):
         if rule is None:
             with world.lock:
                 answer = world.answer(call, body, None)
+                world.leaves(call)
             self._send(answer)
             return
         done: Answer | None = None

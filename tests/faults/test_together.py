@@ -165,6 +165,40 @@ def test_a_process_suspended_in_the_middle_holds_the_second_up_and_both_end_whol
     assert (counts["starts"], counts["spent"]) == (1, 60)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_while_a_start_is_on_its_way_no_other_start_of_the_account_is_sent(
+    when: str, vendor: Vendor, child: Children
+) -> None:
+    """Two starts of one size at once could not be told apart by their jobs and their cost."""
+    vendor.reset(60, job_seconds=0.5)
+    vendor.rules({"on": "start", "do": "hang", "when": when})
+    first = child().tell(lead_ids(60)[:30], client={"timeout": 2.5})
+    vendor.wait(lambda counts: counts["starts"] == 1)
+    second = child().tell(lead_ids(60)[30:])
+    vendor.wait(lambda counts: counts["requests"]["preview"] >= 2)
+    # Long enough for the second to send what it must not send yet.
+    second.process.join(0.7)
+    assert vendor.counts["starts"] == 1
+    assert first.result() == {"rows": whole(lead_ids(60)[:30])}
+    assert second.result() == {"rows": whole(lead_ids(60)[30:])}
+    counts = assert_never_twice(vendor)
+    assert counts["spent"] == 60
+
+
+def test_starts_of_different_leads_at_once_are_sent_one_after_the_other(
+    vendor: Vendor, child: Children
+) -> None:
+    vendor.reset(80, job_seconds=0.2, latency=0.1)
+    frames = [lead_ids(80)[first : first + 20] for first in (0, 20, 40, 60)]
+    together = [child() for _ in frames]
+    for one, ids in zip(together, frames, strict=True):
+        one.tell(ids)
+    for one, ids in zip(together, frames, strict=True):
+        assert one.result() == {"rows": whole(ids)}
+    counts = assert_never_twice(vendor)
+    assert (counts["starts"], counts["starts_at_once"]) == (4, 1)
+
+
 def test_a_process_suspended_in_the_middle_of_its_start_lets_no_second_start_out(
     vendor: Vendor, child: Children
 ) -> None:
