@@ -121,6 +121,7 @@ class _Notebook:
 
     def close(self, line: str | None) -> None:
         if self._latest is not None and self._card is not None and self._bar_output is not None:
+            _move(self._bar, self._latest, None)
             self._bar.close()
             # A stored notebook keeps a widget as it was first drawn, at 0 %; a card stays true.
             self._bar_output.show({"text/plain": "", "text/html": ""})

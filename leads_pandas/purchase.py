@@ -47,7 +47,7 @@ _NOT_CLEAR = (408, 409, 429)  # refusals that may hide a start that went through
 _SNAPSHOT_AGE = 10.0  # seconds after which a price is too old to be held against later evidence
 _UNSENT_TRIES = 4  # of a start that never left this machine
 _RATE_LIMITED_TRIES = 4  # of a start refused for its rate, each with evidence looked at before
-_FIT_PREVIEWS = 6  # requests spent at most on finding out how many leads a budget covers
+_FIT_PREVIEWS = 12  # requests spent at most on finding out how many leads a budget covers
 # When the evidence is looked at, as shares of the settle time.
 _LOOKS = (0.0, 0.02, 0.06, 0.12, 0.25, 0.45, 0.7, 1.0)
 _LOOK_PAUSE = 1.0  # seconds between looks at a job that may be ours, growing to ten times that
@@ -219,9 +219,9 @@ class Purchase:
         best: Batch | None = None
         low, high = 0, len(batch.lead_ids)
         low_cost, high_cost = 0, batch.preview.estimated_credits
-        for _ in range(_FIT_PREVIEWS):
-            # As if the price were spread evenly; each preview narrows where it is not.
-            share = (credits_left - low_cost) / max(high_cost - low_cost, 1)
+        for step in range(_FIT_PREVIEWS):
+            # As if the price were spread evenly; halving in between, where it is not.
+            share = 0.5 if step % 2 else (credits_left - low_cost) / max(high_cost - low_cost, 1)
             size = min(max(low + int(share * (high - low)), low + 1), high - 1)
             if size <= low or credits_left <= low_cost:
                 break
@@ -278,9 +278,12 @@ class Purchase:
         if op is not None and op.state == "planned":
             self._store.update_op(op_id, state="rejected", note="never sent")
 
+    def _start_lock(self) -> contextlib.AbstractContextManager[None]:
+        return self._held(self._store.start_lock())
+
     @contextlib.contextmanager
-    def _start_lock(self) -> Generator[None]:
-        lock = self._store.start_lock()
+    def _held(self, lock: FileLock) -> Generator[None]:
+        """Wait for a lock, showing signs of life, and hold it."""
         while True:
             try:
                 lock.acquire(timeout=0)
@@ -405,29 +408,26 @@ class Purchase:
             StartOutcomeUnknown: the evidence does not settle one of them.
         """
         for op in self._store.open_ops():
-            if op.state not in DOUBTFUL or op.id == but:
-                continue
-            lock = self._store.op_lock(op.id)
-            while True:
-                try:
-                    lock.acquire(timeout=0)
-                    break
-                except Timeout:
-                    self.pause(0.1, "starting")
-            try:
-                current = self._reload(op)
-                if current.state in DOUBTFUL and not self.reconcile(current):
-                    self._store.update_op(op.id, state="absent")
-            finally:
-                lock.release()
+            if op.state in DOUBTFUL and op.id != but:
+                self._settle_one(op)
 
-    def settle_doubt(self, op: Op) -> Op:
-        """Find out what became of one start in doubt, whose lock the caller holds."""
+    def settle_doubt(self, op: Op) -> None:
+        """Find out what became of one start in doubt; the caller holds no lock of it.
+
+        Always the start lock first: two that took the locks in different orders would wait for
+        each other for ever.
+
+        Raises:
+            StartOutcomeUnknown: the evidence does not settle it.
+        """
         with self._start_lock():
+            self._settle_one(op)
+
+    def _settle_one(self, op: Op) -> None:
+        with self._held(self._store.op_lock(op.id)):
             current = self._reload(op)
             if current.state in DOUBTFUL and not self.reconcile(current):
                 self._store.update_op(op.id, state="absent")
-        return self._reload(op)
 
     def reconcile(self, op: Op) -> bool:
         """Watch the evidence: True where the start went through, False where it never happened.
@@ -506,7 +506,14 @@ class Purchase:
         else:
             queued = job.total_leads
             status = job.status if job.finished else None
-        self._started(op, job_id=job_id, leads_queued=queued, job_status=status)
+        short = queued is not None and queued < op.to_enrich
+        self._started(
+            op,
+            job_id=job_id,
+            leads_queued=queued,
+            job_status=status,
+            limited=op.limited or short,
+        )
 
     def _conclude_ran(self, op: Op, status: Literal["COMPLETED", "FAILED"]) -> None:
         self._started(op, job_id=None, leads_queued=None, job_status=status)
@@ -514,7 +521,7 @@ class Purchase:
     def _started(self, op: Op, **fields: object) -> None:
         self._store.update_op(op.id, state="started", **fields)
         fresh = self._reload(op)
-        for name in ("state", "job_id", "leads_queued", "job_status"):
+        for name in ("state", "job_id", "leads_queued", "job_status", "limited"):
             setattr(op, name, getattr(fresh, name))
 
     def _undecided(self, op: Op, verdict: Verdict) -> StartOutcomeUnknown:

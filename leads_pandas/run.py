@@ -269,9 +269,7 @@ class Enrichment:
         if op.state != "planned":
             return False
         lock = self._store.op_lock(op_id)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        if not _took(lock):
             return False
         try:
             op = self._store.op(op_id)
@@ -593,22 +591,31 @@ class Enrichment:
         shared = False
         if op_id not in self._locks:
             lock = self._store.op_lock(op_id)
-            try:
-                lock.acquire(timeout=0)
-                held.append(lock)
-            except Timeout:
+            if not _took(lock):
                 if not self._seems_suspended(op_id):
                     return None
                 shared = True
+            elif self._settled(op_id, lock):
+                held.append(lock)
+            else:
+                return None
         op = self._store.op(op_id)
-        if op is not None and op.state in DOUBTFUL and not shared:
-            self._phase = "unknown"
-            op = self._purchase.settle_doubt(op)
-            self._phase = "enriching"
         if op is None or op.state != "started":
             return None
         self._ops[op_id] = op
         return collector.of(op, needed, shared=shared)
+
+    def _settled(self, op_id: str, lock: FileLock) -> bool:
+        """Settle an op if its start is in doubt; whether its lock, held before, is held again."""
+        op = self._store.op(op_id)
+        if op is None or op.state not in DOUBTFUL:
+            return True
+        # Let go first: whoever settles doubts takes the start lock before the op's.
+        lock.release()
+        self._phase = "unknown"
+        self._purchase.settle_doubt(op)
+        self._phase = "enriching"
+        return _took(lock)
 
     def _seems_suspended(self, op_id: str) -> bool:
         """Whether a started op's driver has shown no sign of life for a while."""
@@ -756,6 +763,15 @@ class Enrichment:
         if any(state != "rejected" for state in states):
             error.message += f'; go on with leads_pandas.resume("{error.run_id}")'
         return error
+
+
+def _took(lock: FileLock) -> bool:
+    """Take a lock if nobody holds it."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
 
 
 def phase_of(ops: list[Op], *, unread: int) -> Phase:
