@@ -233,7 +233,7 @@ class Display:
 
     def __init__(self, progress: bool | Callable[[RunStatus], object] | None) -> None:
         self.rows: Callable[[RunStatus], Sequence[tuple[str, str]]] = _own_rows
-        self._reporter = self._choose(progress)
+        self._reporter: Reporter = self._choose(progress)
         self._began = time.monotonic()
         self._line: str | None = None
 
@@ -271,7 +271,12 @@ class Display:
         try:
             yield self
         finally:
-            self._reporter.close(self._line)
+            self.close()
+
+    def close(self) -> None:
+        """End the display, with its closing line where there is one; once is enough."""
+        reporter, self._reporter = self._reporter, _Silent()
+        reporter.close(self._line)
 
 
 def _own_rows(status: RunStatus) -> Sequence[tuple[str, str]]:
