@@ -320,7 +320,7 @@ class EnrichmentRun:
                 if self.id is not None:
                     with self._engine(api, store, display=display, timeout=timeout) as engine:
                         display.rows = _live(self, engine)
-                        with named(engine, self):
+                        with named(engine, self, display):
                             engine.finish()
                         self._update(engine)
                         outcomes = dict(engine.outcomes)
@@ -437,7 +437,7 @@ def start_frame(
         with display.shown(), Enrichment(api, store, order, progress=display) as engine:
             run = handle(engine, api, work)
             display.rows = _live(run, engine)
-            with named(engine, run):
+            with named(engine, run, display):
                 engine.buy()
             refresh(run, engine)
             return run
@@ -462,7 +462,7 @@ def enrich_frame(
         ):
             run = handle(engine, api, None)
             display.rows = _live(run, engine)
-            with named(engine, run):
+            with named(engine, run, display):
                 engine.buy()
                 if engine.run_id is not None:
                     engine.finish()
@@ -543,7 +543,9 @@ class _Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def named(engine: Enrichment, run: EnrichmentRun) -> Generator[None]:
+def named(
+    engine: Enrichment, run: EnrichmentRun, display: Display | None = None
+) -> Generator[None]:
     """Put the run on every error, and say on an interrupt how to go on."""
     with _terminable():
         try:
@@ -555,6 +557,8 @@ def named(engine: Enrichment, run: EnrichmentRun) -> Generator[None]:
             raise
         except (KeyboardInterrupt, SystemExit, _Terminated):
             refresh(run, engine)
+            if display is not None:
+                display.close()  # or the line would stand on the bar's own
             _say_goodbye(engine, run)
             raise
 
