@@ -274,6 +274,8 @@ class Collector:
             if source.position[first] >= frontier or source.in_flight >= source.guesser.in_flight:
                 return None
             return _Task("read", source.unread.popleft(), source, guess=True)
+        if source.op is not None and not source.priced:
+            return None
         if source.expect is not None and source.in_flight >= source.expect:
             return None
         return _Task("read", source.unread.popleft(), source)
@@ -322,7 +324,8 @@ class Collector:
             return None
         if isinstance(event.error, NotFoundError):
             # A service may drop a job that has ended; the leads themselves tell.
-            if self._api.preview(op.lead_ids).to_enrich:
+            queued = op.to_enrich if op.leads_queued is None else op.leads_queued
+            if self._api.preview(op.lead_ids).to_enrich > max(op.to_enrich - queued, 0):
                 return event.error
             self._note(op, "COMPLETED", len(op.lead_ids), op.found_emails)
             return None
@@ -388,6 +391,8 @@ class Collector:
             source.ended = now
             self._reorder(source)
         if source.op is not None and not source.priced:
+            if source.in_flight:
+                return  # guesses under way would be counted among what is left
             self._count_enriched(source, source.op)
         if source.expect is not None and source.expect <= 0 and source.unread:
             self._leave(source, source.unread)
@@ -408,8 +413,12 @@ class Collector:
 
     def _reorder(self, source: Source) -> None:
         # A wrong guess went back to the front; reads go on in the order sent, the needed first.
+        way = -1 if source.shared else 1
         source.unread = deque(
-            sorted(source.unread, key=lambda one: (one not in source.needed, source.position[one]))
+            sorted(
+                source.unread,
+                key=lambda one: (one not in source.needed, way * source.position[one]),
+            )
         )
 
     def _count_enriched(self, source: Source, op: Op) -> None:
@@ -450,7 +459,8 @@ class Collector:
 
     def _give_up(self, source: Source, op: Op) -> None:
         # Leads that the service counts as enriched were bought: they may be readable another day.
-        if not source.shown:
+        # And whether an adopted job was sent all of them is only an inference.
+        if not source.shown and op.credits_reserved is not None:
             self._unknown(source, [one for one, kind in source.pending.items() if kind == "404"])
         for lead_id in source.pending:
             self.outcomes[lead_id] = "failed"

@@ -6,7 +6,6 @@ No I/O, no pandas.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 JobState = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED"]
 Phase = Literal["starting", "enriching", "reading", "done", "failed", "unknown"]
+
+_LARGEST = 2**63  # what SQLite can hold
 
 JOB_STATES: tuple[JobState, ...] = ("PENDING", "PROCESSING", "COMPLETED", "FAILED")
 
@@ -81,6 +82,8 @@ def _integer(data: Mapping[str, Any], name: str) -> int:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise WireError(f"{name} is not an integer")
+    if not -_LARGEST < value < _LARGEST:
+        raise WireError(f"{name} is out of range")
     return value
 
 
@@ -115,8 +118,10 @@ def _optional_text(data: Mapping[str, Any], name: str) -> str | None:
 
 def _number(data: Mapping[str, Any], name: str) -> float:
     value = data.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise WireError(f"{name} is not a number")
+    if not -_LARGEST < value < _LARGEST:  # infinity and NaN included
+        raise WireError(f"{name} is out of range")
     return float(value)
 
 

@@ -94,11 +94,11 @@ def check_base_url(url: str) -> str:
     Raises:
         ConfigurationError: it is not https (or http on loopback), or carries more than an address.
     """
-    parts = urlsplit(url.strip())
     try:
+        parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError:
-        host = None
+        raise ConfigurationError(f"the base URL {clean(url)!r} is not an address") from None
     if not host or parts.scheme not in ("http", "https"):
         raise ConfigurationError(f"the base URL {clean(url)!r} is not an https address")
     if parts.username is not None or parts.query or parts.fragment:
@@ -132,10 +132,10 @@ def _parse_retry_after(text: str | None, now: float) -> float | None:
         return float(min(int(text[:9]), 10**9))
     try:
         moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+        # Rounded up: the header counts in whole seconds.
+        return max(moment.timestamp() - now, 0.0) + 1.0
+    except (ValueError, TypeError, OverflowError):
         return None
-    # Rounded up: the header counts in whole seconds.
-    return max(moment.timestamp() - now, 0.0) + 1.0
 
 
 def _never_sent(error: Exception) -> bool:
@@ -388,7 +388,7 @@ class Transport:
         ) as response:
             parts, size = [], 0
             # The timeout of requests is between two bytes; this one is for the whole answer.
-            for part in response.iter_content(1 << 16):
+            while part := response.raw.read1(1 << 16, decode_content=True):
                 parts.append(part)
                 size += len(part)
                 if size > _LARGEST_ANSWER:
@@ -419,7 +419,8 @@ class Transport:
     def _refusal(self, answer: _Answer, body: object, method: str, path: str) -> APIError:
         status = answer.status
         words = models.error_message(body)
-        said = f": {clean(words[:_WORDS])}" if words else ""
+        # Scrubbed before it is cut, or a piece of the key could be left at the end.
+        said = f": {clean(self._safe(words)[:_WORDS])}" if words else ""
         message = self._safe(f"the service answered {status} to {method} {path}{said}")
         if 300 <= status < 400:  # noqa: PLR2004 - HTTP's classes of status
             return ResponseError(

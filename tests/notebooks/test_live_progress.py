@@ -1,0 +1,177 @@
+"""What a front end is told while a run goes on: the messages of a real kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kernels import Kernel, running_kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+PREPARE = """
+from types import SimpleNamespace
+
+from leads_pandas import progress
+from leads_pandas.models import RunStatus
+
+clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+progress.time = clock
+
+
+def at(read, phase="reading"):
+    return RunStatus(phase, read, 40, read // 2, read, 40)
+
+
+counts = dict(found=20, not_found=20, not_enriched=0, unknown_lead=0, failed=0)
+"""
+
+WHOLE = """
+display = progress.Display(None)
+with display.shown():
+    for read in range(41):
+        clock.now += 1
+        display(at(read), 40.0 - read)
+    display.finished(counts, 40, "enriched.parquet")
+"""
+
+STOPPED = """
+display = progress.Display(None)
+with display.shown():
+    display(at(10), 30.0)
+    raise {error}
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel(jupyter: dict[str, str]) -> Iterator[Kernel]:
+    with running_kernel(jupyter) as one:
+        assert one.run(PREPARE) == []
+        yield one
+
+
+@pytest.fixture(scope="module")
+def kernel_without_widgets(jupyter: dict[str, str]) -> Iterator[Kernel]:
+    with running_kernel(jupyter) as one:
+        assert one.run("import sys; sys.modules['ipywidgets'] = None\n" + PREPARE) == []
+        yield one
+
+
+def outputs(messages: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
+    """What each output of the cell showed, from its first picture to its last."""
+    shown: dict[str, list[dict[str, str]]] = {}
+    for one in messages:
+        if one["type"] in ("display_data", "update_display_data"):
+            name = one["transient"]["display_id"]
+            assert (one["type"] == "display_data") == (name not in shown)
+            shown.setdefault(name, []).append(one["data"])
+    return shown
+
+
+def printed(messages: list[dict[str, Any]], stream: str) -> str:
+    return "".join(one["text"] for one in messages if one.get("name") == stream)
+
+
+def test_one_card_and_one_bar_are_redrawn_in_place(kernel: Kernel) -> None:
+    card, bar = outputs(kernel.run(WHOLE)).values()
+    assert len(card) == 42
+    assert all("Enrichment run" in one["text/html"] for one in card)
+    assert "20 of 40" in card[20]["text/html"]
+    assert "20 of 40" in card[20]["text/plain"]
+    assert WIDGET in bar[0]
+
+
+def test_the_bar_is_a_widget_that_moves_and_says_what_is_left(kernel: Kernel) -> None:
+    states = [one["data"]["state"] for one in kernel.run(WHOLE) if one["type"] == "comm_msg"]
+    texts = [str(state["value"]) for state in states if "value" in state]
+    assert any("20/40 leads," in text.replace("\u2007", " ") for text in texts)
+    assert any("10 emails, 40 credits, 20 s left" in text.replace("\u2007", " ") for text in texts)
+    assert {"0.25", "0.5", "1.0"} <= set(texts)
+
+
+def test_at_the_end_the_card_is_whole_the_bar_gone_and_one_line_stays(kernel: Kernel) -> None:
+    messages = kernel.run(WHOLE)
+    card, bar = outputs(messages).values()
+    assert 'aria-valuenow="100"' in card[-1]["text/html"]
+    assert bar[-1] == {"text/plain": "", "text/html": ""}
+    line = "40 leads enriched, 20 emails found, 40 credits, 41 s → enriched.parquet\n"
+    assert printed(messages, "stdout") == line
+    assert printed(messages, "stderr") == ""
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "ValueError"])
+def test_an_error_and_an_interrupt_leave_the_card_where_it_was_and_no_bar(
+    kernel: Kernel, error: str
+) -> None:
+    messages = kernel.run(STOPPED.format(error=error))
+    card, bar = outputs(messages).values()
+    assert 'aria-valuenow="25"' in card[-1]["text/html"]
+    assert bar[-1] == {"text/plain": "", "text/html": ""}
+    assert printed(messages, "stdout") == ""
+    assert [one["ename"] for one in messages if one["type"] == "error"] == [error]
+
+
+def test_a_notebook_gets_four_pictures_a_second_at_most_and_the_last_state(kernel: Kernel) -> None:
+    messages = kernel.run(
+        """
+display = progress.Display(None)
+with display.shown():
+    for step in range(1_000):
+        clock.now += 0.01
+        display(at(step // 25), None)
+    display(at(40, "done"), None)
+"""
+    )
+    card, _ = outputs(messages).values()
+    assert 30 <= len(card) <= 42
+    assert "40 of 40" in card[-1]["text/html"]
+
+
+def test_text_from_the_service_stays_text_on_the_card(kernel: Kernel) -> None:
+    messages = kernel.run(
+        r"""
+display = progress.Display(None)
+display.rows = lambda status: [("jobs", "<img src=x onerror=alert(1)>\x1b[31m")]
+with display.shown():
+    display(at(10), None)
+"""
+    )
+    card, _ = outputs(messages).values()
+    for one in card:
+        assert "<img" not in one["text/html"]
+        assert "&lt;img src=x onerror=alert(1)&gt;" in one["text/html"]
+        assert "\x1b" not in one["text/plain"]
+
+
+def test_where_there_is_nothing_to_wait_for_only_the_line_is_shown(kernel: Kernel) -> None:
+    messages = kernel.run(
+        """
+display = progress.Display(None)
+with display.shown():
+    display(RunStatus("done", 0, 0, 0, 0, 0), None)
+    display.finished(counts, 0, None)
+"""
+    )
+    assert outputs(messages) == {}
+    assert printed(messages, "stdout") == "40 leads enriched, 20 emails found, 0 credits, 0 s\n"
+
+
+def test_without_ipywidgets_the_bar_is_a_quiet_line_of_text(
+    kernel_without_widgets: Kernel,
+) -> None:
+    messages = kernel_without_widgets.run(WHOLE)
+    card, bar = outputs(messages).values()
+    assert "Enrichment run" in card[0]["text/html"]
+    assert any(
+        one["text/plain"].startswith("reading:  50%|") and "20/40 leads" in one["text/plain"]
+        for one in bar
+    )
+    assert bar[-1] == {"text/plain": "", "text/html": ""}
+    assert printed(messages, "stderr") == ""
+
+
+def test_progress_that_is_off_shows_nothing_and_no_line(kernel: Kernel) -> None:
+    assert kernel.run(WHOLE.replace("Display(None)", "Display(False)")) == []
