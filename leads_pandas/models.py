@@ -76,12 +76,17 @@ def _object(data: object, what: str) -> Mapping[str, Any]:
     return data
 
 
-def _integer(data: Mapping[str, Any], name: str) -> int:
+def _whole(data: Mapping[str, Any], name: str) -> int:
     value = data.get(name)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise WireError(f"{name} is not an integer")
+    return value
+
+
+def _integer(data: Mapping[str, Any], name: str) -> int:
+    value = _whole(data, name)
     if not -_LARGEST < value < _LARGEST:
         raise WireError(f"{name} is out of range")
     return value
@@ -168,7 +173,9 @@ def read_selection(body: object) -> tuple[list[str] | None, str | None, int | No
     if query is not None:
         query = _text(data, "queryId")
     if cap is not None:
-        cap = _count(data, "maxCredits")
+        cap = _whole(data, "maxCredits")  # any cap is one, however far above the balance
+        if cap < 0:
+            raise WireError("maxCredits is negative")
     return ids, query, cap
 
 
