@@ -74,7 +74,7 @@ def unlimited(*, quick: bool) -> Section:
 def big_frames(*, quick: bool) -> Section:
     """A million rows of known leads, and many leads through the store."""
     section = Section("Big frames")
-    rows, leads, rounds = 1_000_000, 5000, 2 if quick else 5
+    rows, leads, rounds = 1_000_000, 5000, 3 if quick else 5
     work: dict[str, list[dict[str, float]]] = {"merge": [], "enrich": []}
     with instant_service() as url, TemporaryDirectory() as folder:
         child("frames", "fill", folder, url=url, leads=leads, rows=0)

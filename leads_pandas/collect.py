@@ -119,6 +119,7 @@ class Source:
         closed: whether nothing is left to do here.
         beat: the last sign of life given for the op.
         shared: whether another process drives the op as well.
+        backwards: whether the leads are read from the end.
     """
 
     op: Op | None
@@ -138,11 +139,20 @@ class Source:
     closed: bool = False
     beat: int | None = None
     shared: bool = False
+    backwards: bool = False
 
     @property
     def job_id(self) -> str:
         """The job to poll, while `job_running`."""
         return "" if self.op is None else self.op.job_id or ""
+
+    @property
+    def served(self) -> bool:
+        """Whether no lead that this call waits for is left to be read or looked for."""
+        # The needed ones stand first, so this ends at the first of them.
+        return not any(one in self.needed for one in self.unread) and not (
+            self.needed & self.pending.keys()
+        )
 
     @property
     def job_running(self) -> bool:
@@ -203,8 +213,9 @@ class Collector:
         wanted = set(left) if needed is None else set(needed) & set(left)
         order = [one for one in left if one in wanted] + [one for one in left if one not in wanted]
         if shared:
-            order.reverse()
-        source = Source(op, deque(order), wanted, shared=shared)
+            # The needed ones stay first.
+            order = [*reversed(order[: len(wanted)]), *reversed(order[len(wanted) :])]
+        source = Source(op, deque(order), wanted, shared=shared, backwards=shared)
         source.position = {one: index for index, one in enumerate(op.lead_ids)}
         source.poller.total = len(op.lead_ids)
         source.ended = time.monotonic() if op.job_finished else None
@@ -275,6 +286,8 @@ class Collector:
                 return None
             return _Task("read", source.unread.popleft(), source, guess=True)
         if source.op is not None and not source.priced:
+            return None
+        if source.op is not None and source.unread[0] not in source.needed and source.served:
             return None
         if source.expect is not None and source.in_flight >= source.expect:
             return None
@@ -398,11 +411,7 @@ class Collector:
             self._leave(source, source.unread)
             source.unread.clear()
         if source.unread or source.in_flight:
-            if (
-                source.op is not None
-                and not (source.needed & set(source.unread))
-                and (not source.in_flight and not (source.needed & source.pending.keys()))
-            ):
+            if source.op is not None and not source.in_flight and source.served:
                 source.closed = True  # the rest of the op is another call's to read
             return
         if source.op is None:
@@ -413,7 +422,7 @@ class Collector:
 
     def _reorder(self, source: Source) -> None:
         # A wrong guess went back to the front; reads go on in the order sent, the needed first.
-        way = -1 if source.shared else 1
+        way = -1 if source.backwards else 1
         source.unread = deque(
             sorted(
                 source.unread,

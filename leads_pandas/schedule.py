@@ -12,7 +12,10 @@ _SHORTEST = 0.4  # seconds between polls of a young job: a 2-second job is notic
 _LONGEST = 15.0  # seconds between polls of a job that does not move
 _STRETCH = 0.6  # next poll after this share of the time the job has run
 _APPROACH = 0.7  # or after this share of the time it seems to have left
-_FLOOR = 0.02  # but never before this share of the time it has run
+_FLOOR = 0.04  # but never before this share of the time it has run,
+_NEAR = 2.0  # which is not more than so many seconds: an end is noticed as soon,
+_LONG = 60.0  # seconds a job has run, from which on its end is watched for as closely as that
+_OVERDUE = 0.3  # nor before this share of the time that an end is overdue: jobs stall
 _CAUTION = 0.85  # guesses assume this share of the job's measured rate
 _RAMP = 32  # guesses in flight at the most
 _STRIKES = 2  # wrong guesses after which guessing ends
@@ -32,13 +35,18 @@ class Poller:
     processed: int = 0
     polls: int = 0
     polled: float = 0.0
+    _rose: float = 0.0
     _first_moved: tuple[float, int] | None = None
 
     def observe(self, now: float, processed: int, total: int) -> None:
         """Take in one poll's answer."""
         self.polls += 1
+        processed = min(processed, total) if total else processed
+        if processed > self.processed:
+            # Some time between two polls.
+            self._rose = (self.polled + now) / 2 if self.polls > 1 else now
         self.polled = now
-        self.processed = min(processed, total) if total else processed
+        self.processed = processed
         self.total = total
         if self._first_moved is None and processed > 0:
             self._first_moved = (now, processed)
@@ -55,10 +63,17 @@ class Poller:
 
     def seconds_left(self, now: float) -> float | None:
         """Seconds until the job seems to end, or None where nothing tells."""
+        left = self._due(now)
+        return None if left is None else max(left, 0.0)
+
+    def _due(self, now: float) -> float | None:
+        """Seconds until the end is due, less than 0 where it is overdue."""
         rate = self.rate
         if not rate or not self.total:
             return None
-        return max((self.total - self.processed) / rate - (now - self.polled), 0.0)
+        # From the last rise of the count, not from the last poll: where one lead takes long, polls
+        # that see no change would put the end off for ever.
+        return (self.total - self.processed) / rate - (now - self._rose)
 
     def next_poll(self) -> float:
         """The moment of the next poll."""
@@ -66,10 +81,13 @@ class Poller:
             return self.began + _SHORTEST
         ran = self.polled - self.began
         pause = min(_STRETCH * ran, _LONGEST)
-        left = self.seconds_left(self.polled)
-        if left is not None:
-            pause = min(pause, _APPROACH * left)
-        return self.polled + max(pause, _SHORTEST, min(_FLOOR * ran, _LONGEST))
+        floor = max(_SHORTEST, min(_FLOOR * ran, _NEAR))
+        due = self._due(self.polled)
+        if due is not None:
+            pause = min(pause, max(_APPROACH * due, -_OVERDUE * due))
+            if ran > _LONG and abs(due) < _LONGEST:
+                pause = min(pause, _NEAR)
+        return self.polled + max(pause, floor)
 
     def expected(self, now: float) -> int:
         """How many leads are done by now, on the cautious side; anchored at polls only."""

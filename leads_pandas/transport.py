@@ -155,7 +155,7 @@ def _never_sent(error: Exception) -> bool:
 
 def _describe(error: Exception) -> str:
     """Why there was no answer, in words that carry no address, header or object address."""
-    if isinstance(error, requests.ReadTimeout):
+    if isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
         return "no answer in time"
     if isinstance(error, requests.ConnectTimeout):
         return "no connection in time"
