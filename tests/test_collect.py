@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import weakref
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ class Desk:
             "ll_" + "3" * 64, "https://service.example", requests_per_minute=0, settle=20.0
         )
         self.store = Store(folder, self.client.host, self.client.account)
+        weakref.finalize(self, self.store.close)  # open to the end, it warns from Python 3.13 on
         self.seen: list[str] = []
         self.collector = self.new()
 

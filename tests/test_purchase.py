@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -163,6 +164,7 @@ class Desk:
             "ll_" + "2" * 64, "https://service.example", requests_per_minute=0, settle=settle
         )
         self.store = Store(folder, self.client.host, self.client.account)
+        weakref.finalize(self, self.store.close)  # open to the end, it warns from Python 3.13 on
         self.phases: list[str] = []
 
     def purchase(self, seconds: float | None = None) -> Purchase:

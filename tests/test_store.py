@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,8 +18,28 @@ from leads_pandas.errors import StoreError
 from leads_pandas.models import Email, LeadResult
 from leads_pandas.store import Store
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 FOUND = LeadResult("found", (Email("a@b.example", 0.5, "website"), Email("c@d", None, None)), 17)
 FIXTURES = Path(__file__).parent / "stores"
+
+
+@pytest.fixture(autouse=True)
+def _closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close every store that a test opens: from Python 3.13 on, an open one is a warning."""
+    made: list[Store] = []
+    prepare = Store._open
+
+    def remembered(store: Store) -> sqlite3.Connection:
+        db = prepare(store)
+        made.append(store)
+        return db
+
+    monkeypatch.setattr(Store, "_open", remembered)
+    yield
+    for one in made:
+        one.close()
 
 
 @pytest.fixture
