@@ -198,7 +198,7 @@ class LocalServer:
     def wait(self) -> None:
         """Block until another thread stops the service; Ctrl-C goes through."""
         if self._running is not None:
-            self._thread.join()
+            self._ended.wait()
 
     def pre_enrich(self, lead_ids: Sequence[str], *, timeout: float = 60.0) -> int:
         """Enrich leads for no credits, as if somebody had bought them before.
@@ -250,20 +250,21 @@ class LocalServer:
                 timeout_graceful_shutdown=5,
             )
         )
-        self._thread = threading.Thread(
+        self._ended = server.ended
+        threading.Thread(
             target=server.run,
             kwargs={"sockets": [listener]},
             name="leads-pandas-server",
             daemon=True,
-        )
-        self._thread.start()
+        ).start()
         stack.callback(self._end_serving, server)
         if not server.ready.wait(_START_SECONDS):
             raise OSError("the service did not start listening")
 
     def _end_serving(self, server: _Server) -> None:
         server.should_exit = True
-        self._thread.join(_STOP_SECONDS)
+        # Not the thread's join: a Ctrl-C during one makes Python take the thread for ended.
+        server.ended.wait(_STOP_SECONDS)
 
     def _end_work(self, fetcher: Fetcher) -> None:
         fetcher.close()
@@ -272,11 +273,18 @@ class LocalServer:
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens."""
+    """Says when it listens, and when it has ended."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self.ended = threading.Event()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets=sockets)
+        finally:
+            self.ended.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
