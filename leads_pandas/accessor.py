@@ -5,7 +5,7 @@ Trivial and stateless: pandas 3 makes a new accessor at each access, and complet
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class LeadsAccessor:
     """Emails for the leads of a frame: `preview`, `enrich`, `start`, `results`, and a look at them.
 
-    Each method has a twin of the same name in `leads_pandas` that takes the frame first.
+    Each method has a twin of the same name in ``leads_pandas`` that takes the frame first.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
@@ -63,6 +63,11 @@ class LeadsAccessor:
             APIError: the service said no.
             TransportError: no answer came.
             StoreError: the store cannot be used.
+
+        Example:
+            >>> df = pd.read_csv("leads.csv")
+            >>> df.leads.preview().estimated_credits
+            35
         """
         return functions.preview(
             self._frame, on=on, query_id=query_id, refresh=refresh, client=client
@@ -77,10 +82,10 @@ class LeadsAccessor:
         max_credits: int | None = None,
         confirm: bool | Callable[[CostPreview], bool] = False,
         partial: bool = False,
-        emails: str = "best",
+        emails: Literal["best", "all"] = "best",
         min_confidence: float = 0.0,
         rename: Mapping[str, str] | None = None,
-        on_conflict: str = "raise",
+        on_conflict: Literal["raise", "replace", "fill"] = "raise",
         refresh: bool = False,
         progress: bool | Callable[[RunStatus], object] | None = None,
         timeout: float | None = None,
@@ -136,6 +141,13 @@ class LeadsAccessor:
             APIError: the service said no.
             TransportError: no answer came.
             StoreError: the store cannot be used.
+
+        Example:
+            >>> out = df.leads.enrich("enriched.parquet", max_credits=50)
+            >>> out.loc[1, ["email", "confidence", "enrichment_status"]].to_dict()
+            {'email': 'best@lead001.example', 'confidence': 0.94, 'enrichment_status': 'found'}
+            >>> bool(pd.read_parquet("enriched.parquet").equals(out))
+            True
         """
         return functions.enrich(
             self._frame,
@@ -186,6 +198,13 @@ class LeadsAccessor:
 
         Raises:
             LeadsError: see `enrich`.
+
+        Example:
+            >>> new = pd.read_parquet("new_leads.parquet")
+            >>> run = new.leads.start(max_credits=50)
+            >>> run.status().total  # ask as often as you like, from other notebooks too
+            20
+            >>> out = run.result("enriched.parquet")
         """
         return functions.start(
             self._frame,
@@ -204,10 +223,10 @@ class LeadsAccessor:
         path: str | os.PathLike[str] | None = None,
         *,
         on: Hashable | None = None,
-        emails: str = "best",
+        emails: Literal["best", "all"] = "best",
         min_confidence: float = 0.0,
         rename: Mapping[str, str] | None = None,
-        on_conflict: str = "raise",
+        on_conflict: Literal["raise", "replace", "fill"] = "raise",
         refresh: bool = False,
         client: LeadsClient | None = None,
     ) -> pd.DataFrame:
@@ -233,6 +252,9 @@ class LeadsAccessor:
             ValueError: an option is wrong, or Parquet cannot hold the frame.
             OSError: the file cannot be written.
             LeadsError: the store, or with ``refresh`` the service, cannot be used.
+
+        Example:
+            >>> one_row_per_email = df.leads.results(emails="all", min_confidence=0.4)
         """
         return functions.results(
             self._frame,
@@ -255,6 +277,10 @@ class LeadsAccessor:
 
         Raises:
             ValueError: the frame is not an enriched one.
+
+        Example:
+            >>> int(out.leads.summary()["leads"])
+            20
         """
         return functions.summary(self._frame)
 
@@ -271,5 +297,9 @@ class LeadsAccessor:
 
         Raises:
             ValueError: the frame is not an enriched one, or has no such column.
+
+        Example:
+            >>> bool(out.leads.features()["is_role_address"].any())
+            False
         """
         return functions.features(self._frame, website)

@@ -12,7 +12,7 @@ import sys
 import threading
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -26,7 +26,7 @@ from leads_pandas.errors import (
     LeadsError,
     UnknownRunError,
 )
-from leads_pandas.models import STATUSES, CostPreview, LeadResult
+from leads_pandas.models import STATUSES, CostPreview, LeadResult, RunStatus
 from leads_pandas.progress import Display, in_notebook
 from leads_pandas.run import Enrichment, Order, phase_of
 from leads_pandas.store import DOUBTFUL, Store, home
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
-    from leads_pandas.models import RunStatus
     from leads_pandas.store import Op
 
 
@@ -264,6 +263,10 @@ class EnrichmentRun:
         Raises:
             LeadsError: the service or the store cannot be used.
         """
+        if self.id is None:
+            return RunStatus(
+                "done", processed=0, total=0, found_emails=0, read=0, credits_reserved=0
+            )
         with self._opened() as (api, store), self._engine(api, store) as engine:
             with named(engine, self):
                 self._status = engine.peek()
@@ -278,10 +281,10 @@ class EnrichmentRun:
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        emails: str = "best",
+        emails: Literal["best", "all"] = "best",
         min_confidence: float = 0.0,
         rename: Mapping[str, str] | None = None,
-        on_conflict: str = "raise",
+        on_conflict: Literal["raise", "replace", "fill"] = "raise",
         timeout: float | None = None,
     ) -> pd.DataFrame:
         """Wait, read what has not been read, and join it to the frame as it was at `start`.
@@ -343,6 +346,8 @@ class EnrichmentRun:
         """
         if (job_id is None) == (not not_started):
             raise ValueError("give either job_id=... or not_started=True")
+        if self.id is None:
+            raise UnknownRunError("this run had nothing to start; there is nothing to resolve")
         with self._opened() as (api, store), self._engine(api, store) as engine:
             engine.resolve(job_id=job_id)
             engine.peek()

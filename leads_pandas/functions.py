@@ -6,7 +6,7 @@ a function is called, so that ``import leads_pandas`` stays cheap.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -46,6 +46,11 @@ def preview(
         APIError: the service said no.
         TransportError: no answer came.
         StoreError: the store cannot be used.
+
+    Example:
+        >>> df = pd.read_csv("leads.csv")
+        >>> leads_pandas.preview(df).affordable
+        True
     """
     from leads_pandas import enrichment, frame, models
     from leads_pandas.run import Enrichment
@@ -71,10 +76,10 @@ def enrich(
     max_credits: int | None = None,
     confirm: bool | Callable[[CostPreview], bool] = False,
     partial: bool = False,
-    emails: str = "best",
+    emails: Literal["best", "all"] = "best",
     min_confidence: float = 0.0,
     rename: Mapping[str, str] | None = None,
-    on_conflict: str = "raise",
+    on_conflict: Literal["raise", "replace", "fill"] = "raise",
     refresh: bool = False,
     progress: bool | Callable[[RunStatus], object] | None = None,
     timeout: float | None = None,
@@ -131,6 +136,15 @@ def enrich(
         APIError: the service said no.
         TransportError: no answer came.
         StoreError: the store cannot be used.
+
+    Example:
+        >>> found = (
+        ...     pd.read_csv("leads.csv")
+        ...     .pipe(leads_pandas.enrich, "enriched.parquet", max_credits=50)
+        ...     .query("enrichment_status == 'found'")
+        ... )
+        >>> len(found)
+        26
     """
     from leads_pandas import enrichment
 
@@ -181,6 +195,10 @@ def start(
 
     Raises:
         LeadsError: see `enrich`.
+
+    Example:
+        >>> run = leads_pandas.start(df, max_credits=50)
+        >>> out = run.result("enriched.parquet")
     """
     from leads_pandas import enrichment, frame
 
@@ -202,10 +220,10 @@ def results(
     path: str | os.PathLike[str] | None = None,
     *,
     on: Hashable | None = None,
-    emails: str = "best",
+    emails: Literal["best", "all"] = "best",
     min_confidence: float = 0.0,
     rename: Mapping[str, str] | None = None,
-    on_conflict: str = "raise",
+    on_conflict: Literal["raise", "replace", "fill"] = "raise",
     refresh: bool = False,
     client: LeadsClient | None = None,
 ) -> pd.DataFrame:
@@ -232,6 +250,9 @@ def results(
         ValueError: an option is wrong, or Parquet cannot hold the frame.
         OSError: the file cannot be written.
         LeadsError: the store, or with ``refresh`` the service, cannot be used.
+
+    Example:
+        >>> sure = df.pipe(leads_pandas.results, min_confidence=0.8)
     """
     from leads_pandas import enrichment
 
@@ -245,7 +266,7 @@ def resume(
     run_or_job_id: str | EnrichmentRun,
     path: str | os.PathLike[str] | None = None,
     *,
-    emails: str = "best",
+    emails: Literal["best", "all"] = "best",
     min_confidence: float = 0.0,
     rename: Mapping[str, str] | None = None,
     timeout: float | None = None,
@@ -272,6 +293,10 @@ def resume(
         UnknownRunError: this store knows no such run or job.
         LeadsError: see `enrich`.
         OSError: the file cannot be written.
+
+    Example:
+        >>> last = leads_pandas.runs()["run_id"].iloc[0]
+        >>> by_lead = leads_pandas.resume(last, "resumed.parquet")
     """
     from leads_pandas import enrichment
 
@@ -300,6 +325,11 @@ def jobs(*, client: LeadsClient | None = None) -> pd.DataFrame:
     Raises:
         APIError: the service said no.
         TransportError: no answer came.
+
+    Example:
+        >>> running = leads_pandas.jobs()
+        >>> list(running.columns)
+        ['job_id', 'type', 'progress', 'lead_count', 'query']
     """
     from leads_pandas.client import using
 
@@ -325,10 +355,15 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
 
     Returns:
         one row per run: ``run_id``, ``started_at`` (datetime64[us, UTC]), ``leads`` (unique IDs),
-        ``state``, ``job_ids`` (comma-separated), ``credits_reserved``.
+        ``state``, ``job_ids`` (comma-separated, those of other runs that it waited for included),
+        ``credits_reserved`` (by its own starts, so that the column adds up).
 
     Raises:
         StoreError: the store cannot be used.
+
+    Example:
+        >>> int(leads_pandas.runs()["credits_reserved"].sum())
+        35
     """
     from leads_pandas import enrichment
 
@@ -348,7 +383,14 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
                 dtype=_text_dtype(),
             ),
             "credits_reserved": pd.Series(
-                [sum(op.stake for op in ops if op.state in ("started", "done")) for _, ops in rows],
+                [
+                    sum(
+                        op.stake
+                        for op in ops
+                        if op.run_id == run.id and op.state in ("started", "done")
+                    )
+                    for run, ops in rows
+                ],
                 dtype="int64",
             ),
         }
@@ -378,6 +420,10 @@ def forget(
         ValueError: neither or both of the two are given.
         LeadIdError: an ID cannot be one.
         StoreError: the store cannot be used.
+
+    Example:
+        >>> leads_pandas.forget(["lead007"])
+        1
     """
     from leads_pandas import enrichment, frame
 
@@ -404,6 +450,11 @@ def summary(df: pd.DataFrame) -> pd.Series[Any]:
 
     Raises:
         ValueError: the frame is not an enriched one.
+
+    Example:
+        >>> pilot = df.sample(10, random_state=1).pipe(leads_pandas.enrich)
+        >>> int(leads_pandas.summary(pilot)["rows"])
+        10
     """
     from leads_pandas import scoring
 
@@ -424,6 +475,10 @@ def features(df: pd.DataFrame, website: str | None = None) -> pd.DataFrame:
 
     Raises:
         ValueError: the frame is not an enriched one, or has no such column.
+
+    Example:
+        >>> leads_pandas.features(out).dtypes["matches_website"]
+        BooleanDtype
     """
     from leads_pandas import scoring
 

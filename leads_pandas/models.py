@@ -548,7 +548,7 @@ class RunStatus:
 
     @property
     def fraction(self) -> float:
-        """How much of the run is done, 0-1: a lead counts half when processed, half when read."""
+        """How much is done, from 0 to 1; a lead counts half when processed, half when read."""
         if self.total == 0:
             return 1.0
         return min((max(self.processed, self.read) + self.read) / (2 * self.total), 1.0)

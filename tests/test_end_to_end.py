@@ -508,6 +508,33 @@ def test_a_start_returns_at_once_and_its_run_brings_the_frame(
     assert vendor.counts["starts"] == 1
 
 
+def test_a_run_with_nothing_to_do_is_done(vendor: Vendor, client: Client) -> None:
+    df = frame(lead_ids(4))
+    enrich(df, client=client())
+    total = vendor.counts["total"]
+    run = lp.start(df, progress=False, client=client())
+    assert run.id is None
+    assert run.done()
+    assert run.status().phase == "done"
+    assert rows(run.result()) == whole(lead_ids(4))
+    with pytest.raises(lp.UnknownRunError, match="nothing to resolve"):
+        run.resolve(not_started=True)
+    assert vendor.counts["total"] == total
+
+
+def test_the_credits_of_all_runs_add_up_to_what_was_spent(vendor: Vendor, client: Client) -> None:
+    vendor.reset(12, job_seconds=None)
+    df = frame(lead_ids(8))
+    lp.start(df, progress=False, client=client())
+    vendor.act(advance=1)
+    vendor.set(job_seconds=0.1)
+    lp.enrich(frame(lead_ids(12)), progress=False, client=client())
+    listed = lp.runs(client=client())
+    assert listed["credits_reserved"].tolist() == [4, 8]
+    assert listed["job_ids"].str.count("enrich").tolist() == [2, 1]
+    assert listed["credits_reserved"].sum() == vendor.counts["spent"] == 12
+
+
 def test_a_run_joins_to_the_frame_as_it_was_at_the_start(vendor: Vendor, client: Client) -> None:
     df = frame(lead_ids(4))
     run = lp.start(df, progress=False, client=client())
