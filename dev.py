@@ -1,4 +1,4 @@
-"""Set everything up in this folder and run the demo or the tests: ``python3 dev.py demo|test``.
+"""Set everything up in this folder and run it: ``python3 dev.py demo|test|docs``.
 
 Needs a stock Python from 3.11 on and its pip, nothing else. Environments live in ``.venv*`` here,
 so a Python that its system manages (PEP 668) is left alone.
@@ -25,9 +25,9 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - that is what it tells
         print("dev.py: Python 3.11 or newer is needed", file=sys.stderr)
         return 2
-    commands = {"demo": demo, "test": test}
+    commands = {"demo": demo, "test": test, "docs": docs}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
-        print("usage: python3 dev.py demo|test [pytest options]", file=sys.stderr)
+        print("usage: python3 dev.py demo|docs|test [pytest options]", file=sys.stderr)
         return 2
     os.chdir(HERE)
     return commands[sys.argv[1]](sys.argv[2:])
@@ -42,7 +42,7 @@ def demo(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     """Lint, check types and run the tests on the newest pandas, then the tests on an older one."""
     newest = environment(".venv", ["-e", ".[dev]"])
-    paths = ["leads_pandas", "tests", "benchmarks", "dev.py"]
+    paths = ["leads_pandas", "tests", "benchmarks", "docs", "dev.py"]
     steps = [
         (newest, "-m", "ruff", "format", "--check", *paths),
         (newest, "-m", "ruff", "check", *paths),
@@ -58,6 +58,14 @@ def test(arguments: list[str]) -> int:
             return code
     older = environment(".venv-older", ["-e", ".[dev]", OLDER_PANDAS])
     return run(older, *PYTEST, *arguments)
+
+
+def docs(arguments: list[str]) -> int:
+    """Build the site of guides and reference in ``docs/_build``."""
+    python = environment(".venv", ["-e", ".[dev]"])
+    # The reference shows what the commands say, and finds them on the path.
+    os.environ["PATH"] = f"{Path(python).parent}:{os.environ['PATH']}"
+    return run(python, "-m", "sphinx", "-q", "-W", "docs", "docs/_build", *arguments)
 
 
 def environment(name: str, requirements: list[str]) -> str:

@@ -61,6 +61,13 @@ class LeadsClient:
     Raises:
         ConfigurationError: no key, or a base URL that the key cannot safely be sent to.
         ValueError: a number is out of range.
+
+    Example:
+        >>> with LeadsClient() as client:
+        ...     before = client.balance().available_credits
+        ...     price = client.preview(["lead001", "lead002"]).estimated_credits
+        >>> price
+        2
     """
 
     def __init__(
@@ -381,6 +388,9 @@ def set_default_client(client: LeadsClient | None) -> None:
 
     Raises:
         TypeError: it is not a `LeadsClient`.
+
+    Example:
+        >>> set_default_client(LeadsClient(account="acme"))
     """
     if client is not None and not isinstance(client, LeadsClient):
         raise TypeError(f"client must be a LeadsClient or None, not {type(client).__name__}")

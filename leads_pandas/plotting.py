@@ -50,6 +50,14 @@ class Plot:
 
     Args:
         frame: an enriched frame; it is read when a picture is drawn.
+
+    Example:
+        >>> ax = out.leads.plot.status()
+        >>> ax.figure.savefig("status.png")
+        >>> from matplotlib import pyplot as plt
+        >>> figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4))
+        >>> ax = out.leads.plot.confidence(left)
+        >>> ax = out.leads.plot.sources(right, top=5)
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:

@@ -44,10 +44,7 @@ _MAX_PORT = 65535
 class LocalServer:
     """A service on this machine that speaks LeadsAPI's contract and really reads websites.
 
-    Use it as a context manager, or call `start` and `stop`::
-
-        with LocalServer("leads.csv") as server:
-            out = df.leads.enrich(client=server.client())
+    Use it as a context manager, or call `start` and `stop`.
 
     Args:
         leads: a DataFrame, the path of a CSV file, or mappings, with ``lead_id`` and ``website``
@@ -66,7 +63,7 @@ class LocalServer:
         user_agent: how the websites and their robots.txt know us.
         nameservers: resolvers for the MX check, as ``host:port``; None: the system's.
         only_origins: where given, nothing but these origins (``http://127.0.0.1:8000``) is ever
-            read, at whatever address they are; `allow_private` does not matter then.
+            read, at whatever address they are; ``allow_private`` does not matter then.
 
     Attributes:
         base_url: where it listens, once started.
@@ -75,8 +72,12 @@ class LocalServer:
     Raises:
         ConfigurationError: an argument cannot be used.
         LeadIdError: the leads cannot be used (from `start`).
-        StoreError: `db` cannot be opened, or another service has it open (from `start`).
+        StoreError: ``db`` cannot be opened, or another service has it open (from `start`).
         OSError: the port is taken, or the CSV file cannot be read (from `start`).
+
+    Example:
+        >>> with LocalServer("leads.csv") as server:
+        ...     out = df.leads.enrich(client=server.client())
     """
 
     def __init__(

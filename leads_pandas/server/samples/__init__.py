@@ -35,7 +35,7 @@ def leads(origin: str = "") -> list[dict[str, str]]:
     """Return the sample leads, in a fixed order.
 
     Args:
-        origin: what the websites' paths are put behind, such as `SampleSites.origin`.
+        origin: what the websites' paths are put behind, such as ``SampleSites.origin``.
 
     Returns:
         One dict per lead: ``lead_id``, ``name``, ``website``, ``category``, ``city``, ``query_id``.

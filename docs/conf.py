@@ -1,0 +1,55 @@
+"""How the guides and the docstrings become a site: ``python3 dev.py docs``."""
+
+from importlib.metadata import version as _version
+
+project = "leads_pandas"
+author = project_copyright = "The leads_pandas developers"
+version = release = _version("leads_pandas")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinxcontrib.programoutput",
+]
+exclude_patterns = ["_build"]
+default_role = "py:obj"
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = project
+html_show_sourcelink = html_copy_source = False
+
+autodoc_member_order = "bysource"
+maximum_signature_line_length = 68
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+python_use_unqualified_type_names = True
+
+nitpicky = True  # a name that leads nowhere fails the build
+nitpick_ignore_regex = [
+    # Names of other projects: to look them up, the build would need the network.
+    ("py:.*", r"(pd|pandas|pa|pyarrow|np|os|datetime)\..*|Axes"),
+    ("py:.*", "Callable.*|Collection|Hashable|Iterable|Mapping|Sequence"),
+    # What `LocalServer` takes for leads, said in its words.
+    ("py:.*", "Leads|Path|TracebackType"),
+]
+
+
+def _public(app, env, node, content):
+    """Find the public home of a name that a docstring or an annotation mentions alone."""
+    name = node["reftarget"].rpartition(".")[2]
+    domain = env.get_domain("py")
+    for home in ("leads_pandas", "leads_pandas.server", "leads_pandas.plotting.Plot"):
+        target = f"{home}.{name}"
+        if target in domain.objects:
+            return domain.resolve_xref(
+                env, node["refdoc"], app.builder, "obj", target, node, content
+            )
+    return None
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("missing-reference", _public)
