@@ -169,6 +169,11 @@ class Collector:
         deadline: moment of `time.monotonic` at which the wait ends, or None.
         report: called often, after something has changed or a moment has passed.
         seen: told each lead whose result has just become durable.
+
+    Attributes:
+        outcomes: what became of the leads that have no result.
+        left_out: how many of those nobody has bought.
+        errors: why leads could not be read.
     """
 
     def __init__(
@@ -193,8 +198,8 @@ class Collector:
         self._left: float | None = None
         self._sources: list[Source] = []
         self.outcomes: dict[str, LeadStatus] = {}
+        self.left_out = 0
         self.errors: list[LeadsError] = []
-        self.failed_ops: list[Op] = []
 
     def free(self, lead_ids: Iterable[str], *, expect: int | None = None) -> Source:
         """Leads to be read that need no job; at most ``expect`` of them are enriched."""
@@ -441,6 +446,7 @@ class Collector:
         failed = source.op is not None and source.op.job_status == "FAILED"
         for lead_id in lead_ids:
             self.outcomes[lead_id] = "failed" if failed else "not_enriched"
+            self.left_out += not failed
 
     def _settle(self, source: Source, op: Op, now: float) -> None:
         """Every lead has been asked for after the job's end: decide on those that do not show."""
@@ -483,8 +489,6 @@ class Collector:
             self._seen(lead_id, result)
 
     def _close(self, source: Source, op: Op) -> None:
-        if op.job_status == "FAILED":
-            self.failed_ops.append(op)
         self._store.update_op(op.id, state="done")
         op.state = "done"
         source.closed = True

@@ -234,8 +234,14 @@ class CostPreview:
             ("to enrich", f"{self.to_enrich:,}"),
             ("estimated credits", f"{self.estimated_credits:,}"),
             ("available credits", f"{self.available_credits:,}"),
-            ("time, at least", duration(self.estimated_seconds)),
+            ("time", self._time()),
         ]
+
+    def _time(self) -> str:
+        if self.estimated_seconds >= 1:
+            return f"at least {duration(self.estimated_seconds)}"
+        # So few reads go out at once; how fast a job is, nobody says beforehand.
+        return "the job's own" if self.to_enrich else "a moment"
 
     def _note(self) -> str:
         if self.affordable:

@@ -120,6 +120,8 @@ class Enrichment:
         self._need: list[str] = []
         self._needed: set[str] = set()
         self._driven: list[Source] = []
+        self._collector: Collector | None = None
+        self._left_out = 0  # by the collectors before that one
         self._marks: dict[str, tuple[object, float]] = {}
         self._read: set[str] = set()
         self._found = 0
@@ -164,7 +166,9 @@ class Enrichment:
             len(op.lead_ids) if op.job_status == "COMPLETED" else op.processed
             for op in self._ops.values()
         )
-        total = len(self._need)
+        total = len(self._need) - self._left_out
+        if self._collector is not None:
+            total -= self._collector.left_out
         return RunStatus(
             phase=self._phase,
             processed=min(max(processed, len(self._read)), total),
@@ -561,6 +565,7 @@ class Enrichment:
             report=self._collecting,
             seen=self._seen,
         )
+        self._collector = collector
         sources = [collector.free(ids, expect=expect) for ids, expect in self._reads]
         self._reads = []
         held: list[FileLock] = []
@@ -576,6 +581,8 @@ class Enrichment:
                 self._watch_others(waiting)
         finally:
             self.outcomes.update(collector.outcomes)
+            self._collector = None
+            self._left_out += collector.left_out
             for lock in held:
                 lock.release()
         self._weigh(collector, sources)

@@ -744,7 +744,7 @@ def test_on_a_terminal_it_shows_the_price_and_asks(account: Vendor, leads: Path)
         assert screen.end() == 0
     shown = screen.seen.partition("Enrich?")[0]
     assert re.search(r"estimated credits +12\n", shown)
-    assert "time, at least" in shown
+    assert re.search(r"time +the job's own\n", shown)
     assert "100%" in screen.seen
     assert account.counts["spent"] == 12
 

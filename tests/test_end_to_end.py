@@ -680,6 +680,14 @@ def test_partial_enriches_what_fits_and_says_what_is_missing(
     assert sum(vendor.counts["reads"].values()) <= 66
 
 
+def test_progress_counts_no_lead_that_is_left_out(vendor: Vendor, client: Client) -> None:
+    vendor.reset(world(60, enriched=[0]))
+    seen: list[lp.RunStatus] = []
+    enrich(frame(lead_ids(60)), partial=True, max_credits=10, progress=seen.append, client=client())
+    assert {one.total for one in seen if one.read} == {11}
+    assert (seen[-1].phase, seen[-1].read, seen[-1].fraction) == ("done", 11, 1.0)
+
+
 def test_partial_with_nothing_to_spend_starts_nothing(vendor: Vendor, client: Client) -> None:
     vendor.reset(world(10, enriched=[1, 2]))
     out = enrich(frame(lead_ids(10)), partial=True, max_credits=0, client=client())

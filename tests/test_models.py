@@ -149,3 +149,12 @@ def test_a_preview_reads_well_as_text_and_as_html() -> None:
     assert "1 min 12 s" in str(preview)
     assert "<div" in preview._repr_html_()
     assert not preview.affordable
+
+
+@pytest.mark.parametrize(
+    ("seconds", "to_enrich", "said"),
+    [(72.0, 48, "at least 1 min 12 s"), (0.0, 48, "the job's own"), (0.0, 0, "a moment")],
+)
+def test_a_preview_says_how_long_it_will_take(seconds: float, to_enrich: int, said: str) -> None:
+    preview = models.CostPreview(60, 60 - to_enrich, to_enrich, to_enrich, 100, seconds)
+    assert str(preview).splitlines()[-1].split(maxsplit=1) == ["time", said]
