@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,8 +68,21 @@ def make_jupyter(folder: Path) -> dict[str, str]:
 class Kernel:
     """A running kernel, and what it says."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, pid: int, client: Any) -> None:
+        self._pid = pid
         self._client = client
+
+    def interrupt(self) -> None:
+        """What the stop button does: SIGINT."""
+        os.kill(self._pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        os.kill(self._pid, signal.SIGKILL)
+
+    def submit(self, code: str) -> None:
+        """Run a cell without waiting for its end."""
+        self._client.execute(code)
 
     def run(self, code: str) -> list[dict[str, Any]]:
         """Run a cell and return the messages that a front end would get of it, in order.
@@ -93,7 +108,7 @@ def running_kernel(jupyter: dict[str, str]) -> Iterator[Kernel]:
             environment.setenv(name, value)
         manager, client = start_new_kernel(kernel_name=KERNEL, startup_timeout=CELL_SECONDS)
     try:
-        yield Kernel(client)
+        yield Kernel(manager.provisioner.pid, client)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
