@@ -93,6 +93,21 @@ def test_a_signal_between_two_polls_ends_the_wait_at_once(
     assert len(_lines(out + err)) == 1, out + err
 
 
+def test_the_first_process_of_a_container_ends_by_sigterm_too(
+    vendor: Vendor, script: Scripts
+) -> None:
+    vendor.reset(N, job_seconds=None)
+    # To the first process of a container, the kernel does not deliver what it has no handler for.
+    one = script(lead_ids(N), "import signal\nsignal.raise_signal = lambda number: None\n" + LINE)
+    vendor.wait(lambda counts: counts["requests"].get("status", 0) >= 2)
+    os.kill(one.pid, signal.SIGTERM)
+    code, out, err = one.end()
+    assert code == 128 + signal.SIGTERM
+    assert "done" not in out
+    assert "Traceback" not in err
+    assert len(_lines(out + err)) == 1, out + err
+
+
 CELLS = """
 import signal
 handler = signal.getsignal(signal.SIGTERM)
