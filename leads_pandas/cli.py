@@ -524,7 +524,7 @@ def _summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _result_rows(out: pd.DataFrame) -> list[dict[str, Any]]:
     """The IDs and the new columns of a result, as plain JSON values."""
-    from leads_pandas.frame import lead_ids
+    from leads_pandas.ids import lead_ids
     from leads_pandas.models import timestamp
 
     receipt = out.attrs["leads"]
@@ -663,7 +663,7 @@ def _leads_of(frame: pd.DataFrame, on: str | None) -> list[dict[str, str]]:
         ValueError: there is no column ``website``.
         LeadIdError: the IDs cannot be used.
     """
-    from leads_pandas.frame import lead_ids
+    from leads_pandas.ids import lead_ids
 
     if "website" not in frame.columns:
         raise ValueError(

@@ -26,6 +26,7 @@ from leads_pandas.errors import (
     LeadsError,
     UnknownRunError,
 )
+from leads_pandas.ids import LeadIds, lead_ids
 from leads_pandas.models import STATUSES, CostPreview, LeadResult, RunStatus
 from leads_pandas.progress import Display, in_notebook
 from leads_pandas.run import Enrichment, Order, phase_of
@@ -54,7 +55,7 @@ class Prepared:
     """A frame whose IDs, columns and target have been found fit, before anything is requested."""
 
     frame: pd.DataFrame
-    ids: frames.LeadIds
+    ids: LeadIds
     plan: frames.ColumnPlan
     target: parquet.Target | None
 
@@ -68,7 +69,7 @@ def prepare(frame: pd.DataFrame, on: Any, output: Output) -> Prepared:
         ValueError: an option is wrong, or Parquet cannot hold the frame.
         OSError: the target cannot be written.
     """
-    ids = frames.lead_ids(frame, on)
+    ids = lead_ids(frame, on)
     plan = frames.plan_columns(
         frame,
         ids,
@@ -128,7 +129,7 @@ def deliver(
 
 def _count(out: pd.DataFrame, ready: Prepared) -> dict[str, int]:
     """Unique leads per status where some rows kept what they had."""
-    ids = frames.lead_ids(out, ready.ids.name)
+    ids = lead_ids(out, ready.ids.name)
     status = pd.Series(out[ready.plan.columns["enrichment_status"]].to_numpy(), name="status")
     firsts = status.groupby(ids.codes).first()
     found = firsts[firsts.index >= 0].value_counts()

@@ -1,36 +1,32 @@
-"""Lead IDs out of a frame, and results back in by position.
+"""Results back into a frame, by the position of their leads.
 
-What lives here: pure functions over frames. They find and clean the IDs, plan the new columns, and
-join the answers. No file, no request; the frames that come in are never changed.
+What lives here: pure functions over frames. They plan the new columns, join the answers and write
+the receipt. No file, no request; the frames that come in are never changed.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import logging
-import math
 import numbers
-import operator
-import unicodedata
 import warnings
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from leads_pandas.display import clean
-from leads_pandas.errors import ColumnConflictError, LeadIdError
+from leads_pandas.errors import ColumnConflictError
+from leads_pandas.ids import ID_NAMES, is_padded, same_label, shown
 from leads_pandas.models import STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
+    from leads_pandas.ids import LeadIds
     from leads_pandas.models import Email, LeadResult
 
     Codes = npt.NDArray[np.intp]
@@ -39,39 +35,9 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("email", "confidence", "source", "enriched_at", "enrichment_status")
 RECEIPT: Final = "leads"
 
-_SEARCHED: Final = ("lead_id", "leadId")
-_LAST_RESORT: Final = "id"
-_LONGEST_ID: Final = 200
-_SHOWN: Final = 5
 _NO_TIME: Final = np.iinfo(np.int64).min  # what NumPy stores for NaT
 _STATUS_CODES: Final = {status: code for code, status in enumerate(STATUSES)}
 _SETTLED: Final = ("found", "not_found")
-
-_logger = logging.getLogger("leads_pandas")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LeadIds:
-    """The lead IDs of a frame.
-
-    Attributes:
-        name: the column label or index level that held them.
-        kind: ``column`` or ``level``.
-        codes: per row the position in ``unique``; -1 where the row has no ID.
-        unique: each ID once, in order of first appearance.
-    """
-
-    name: str
-    kind: Literal["column", "level"]
-    codes: Codes
-    unique: list[str]
-
-    def where(self, rows: Mask) -> LeadIds:
-        """Keep the IDs of these rows only; the other rows count as having none."""
-        codes = np.full(len(self.codes), -1, dtype=np.intp)
-        there = rows & (self.codes >= 0)
-        codes[there], used = pd.factorize(self.codes[there])
-        return LeadIds(self.name, self.kind, codes, [self.unique[one] for one in used.tolist()])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,289 +79,6 @@ class _Answers(NamedTuple):
     counts: Codes
 
 
-def lead_ids(frame: pd.DataFrame, on: Hashable | None = None) -> LeadIds:
-    """Find the column or index level of lead IDs and read it.
-
-    Args:
-        frame: any frame; it is not changed.
-        on: column label or index level; None takes the first of the columns ``lead_id`` and
-            ``leadId``, then of the index levels of these names, then ``id`` as either.
-
-    Raises:
-        LeadIdError: there is no such column, it is there twice, or a value is no lead ID.
-    """
-    kind, position = _locate(frame, on)
-    values: Any
-    if kind == "column":
-        name = _label_text(frame.columns[position])
-        values = frame.iloc[:, position]
-    else:
-        name = _label_text(frame.index.names[position])
-        values = frame.index.get_level_values(position)
-    keys, limit = _keys(values)
-    codes, unique, faults = _clean(keys.cells, keys.codes, limit)
-    if faults:
-        raise LeadIdError(_fault_message(frame, name, kind, keys.codes, faults))
-    return LeadIds(name, kind, codes, unique)
-
-
-def _locate(frame: pd.DataFrame, on: Hashable | None) -> tuple[Literal["column", "level"], int]:
-    if on is not None:
-        found = _find(frame, (on,))
-        if found is None:
-            raise LeadIdError(
-                f"no column or index level is called {_shown(on)}; the frame has "
-                f"{_inventory(frame)}. Nothing was requested; name the one that holds the lead IDs "
-                "with on=…"
-            )
-        return found
-    found = _find(frame, _SEARCHED)
-    if found is not None:
-        return found
-    found = _find(frame, (_LAST_RESORT,))
-    if found is None:
-        raise LeadIdError(
-            "no column or index level is called lead_id, leadId or id; the frame has "
-            f"{_inventory(frame)}. Nothing was requested; name the one that holds the lead IDs "
-            "with on=…"
-        )
-    _logger.info("lead IDs are taken from the %s 'id'; on=… names another", found[0])
-    return found
-
-
-def _find(
-    frame: pd.DataFrame, names: Sequence[Hashable]
-) -> tuple[Literal["column", "level"], int] | None:
-    columns = list(frame.columns)
-    levels = list(frame.index.names)
-    for name in names:
-        if (position := _only(columns, name, "columns")) is not None:
-            return "column", position
-    for name in names:
-        if (position := _only(levels, name, "index levels")) is not None:
-            return "level", position
-    return None
-
-
-def _only(labels: Sequence[Hashable], name: Hashable, what: str) -> int | None:
-    """The position of the one label of this name; None where there is none."""
-    found = [i for i, label in enumerate(labels) if _same_label(label, name)]
-    if not found and isinstance(name, str):
-        # With MultiIndex columns, a plain name means the only column under it.
-        heads = [label[0] if isinstance(label, tuple) and label else None for label in labels]
-        found = [i for i, head in enumerate(heads) if _same_label(head, name)]
-        found = [i for i in found if _is_padded(labels[i])] or found
-    if len(found) > 1:
-        raise LeadIdError(
-            f"{len(found)} {what} are called {_shown(name)}, and which of them holds the lead IDs "
-            "is not clear. Nothing was requested; rename the others"
-        )
-    return found[0] if found else None
-
-
-def _is_padded(label: Any) -> bool:
-    """Whether a tuple names something on its first level only, as pandas pads plain names."""
-    return all(isinstance(rest, str) and not rest for rest in label[1:])
-
-
-def _same_label(label: object, name: object) -> bool:
-    # By type as well: 1 and True are different columns; and pd.NA has no truth value.
-    if isinstance(name, np.generic):
-        name = name.item()
-    if isinstance(name, str):
-        return isinstance(label, str) and label == name
-    return type(label) is type(name) and bool(label == name)
-
-
-class _Keys(NamedTuple):
-    """Distinct cells as they are, and per row the position of its cell (-1: missing)."""
-
-    codes: Codes
-    cells: list[Any]
-
-
-def _keys(values: pd.Series[Any] | pd.Index[Any]) -> tuple[_Keys, float]:
-    """Number the distinct cells, and say up to where floats of this type hold every integer."""
-    dtype = values.dtype
-    limit = 2.0**53
-    if isinstance(dtype, pd.CategoricalDtype):
-        categorical: Any = values.array
-        categories, limit = _keys(dtype.categories)
-        # A missing cell's code of -1 takes the last entry, which is -1 as well.
-        drawn = np.append(categories.codes, -1)[np.asarray(categorical.codes)]
-        codes, used = pd.factorize(drawn)
-        cells = [None if code < 0 else categories.cells[code] for code in used.tolist()]
-        return _Keys(codes, cells), limit
-    if isinstance(dtype, pd.ArrowDtype) or (
-        isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
-    ):
-        arrow: Any = values.array
-        return _arrow_keys(arrow.__arrow_array__())
-    if dtype.kind in "iuf" and not isinstance(dtype, pd.SparseDtype):
-        exact: Any = dtype if isinstance(dtype, np.dtype) else getattr(dtype, "numpy_dtype", None)
-        if exact is not None:
-            present = ~np.asarray(values.isna(), dtype=np.bool_)
-            codes, distinct = pd.factorize(_hashable(values[present].to_numpy(dtype=exact)))
-            if exact.kind == "f":
-                limit = _exact_up_to(exact)
-            return _spread(codes, distinct.tolist(), present), limit
-    return _object_keys(np.asarray(values, dtype=object)), limit
-
-
-def _hashable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    # pandas numbers no half floats; wider floats hold each of them.
-    return values.astype(np.float32) if values.dtype == np.float16 else values
-
-
-def _exact_up_to(dtype: np.dtype[Any]) -> float:
-    """The number up to which floats of this type hold every integer, at most 2**53."""
-    return float(2.0 ** min(np.finfo(dtype).nmant + 1, 53))
-
-
-def _spread(codes: Codes, keys: list[Any], present: Mask) -> _Keys:
-    full = np.full(len(present), -1, dtype=np.intp)
-    full[present] = codes
-    return _Keys(full, keys)
-
-
-def _arrow_keys(values: Any) -> tuple[_Keys, float]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if isinstance(values, pa.Array):
-        values = pa.chunked_array([values])
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    limit = {pa.float16(): 2.0**11, pa.float32(): 2.0**24}.get(values.type, 2.0**53)
-    try:
-        encoded = values.dictionary_encode().unify_dictionaries()
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        # Nested and other types that cannot be numbered: they are no IDs, but say which rows.
-        return _object_keys(np.fromiter(values.to_pylist(), object, len(values))), limit
-    if encoded.num_chunks == 0 or pa.types.is_null(values.type):
-        return _Keys(np.full(len(values), -1, dtype=np.intp), []), limit
-    codes = [pc.fill_null(chunk.indices.cast(pa.int64()), -1) for chunk in encoded.chunks]
-    whole = pa.chunked_array(codes).to_numpy().astype(np.intp)
-    return _Keys(whole, encoded.chunk(0).dictionary.to_pylist()), limit
-
-
-def _object_keys(values: npt.NDArray[np.object_]) -> _Keys:
-    """Number Python objects by type and value.
-
-    A dictionary and not ``pandas.factorize``, which takes True for 1, and on pandas 2 reads a
-    string only up to its first NUL.
-    """
-    present = ~np.asarray(pd.isna(values))
-    there = values[present]
-    numbered: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
-    try:
-        if pd.api.types.infer_dtype(there, skipna=False) == "string":
-            codes = np.fromiter(map(numbered.__getitem__, there), np.intp, len(there))
-            return _spread(codes, list(numbered), present)
-        pairs = zip(map(type, there), there, strict=True)
-        codes = np.fromiter(map(numbered.__getitem__, pairs), np.intp, len(there))
-    except TypeError:  # lists and other unhashable cells, all of them faults
-        return _spread(np.arange(len(there), dtype=np.intp), list(there), present)
-    return _spread(codes, [value for _, value in numbered], present)
-
-
-def _clean(
-    keys: Sequence[Any], codes: Codes, limit: float
-) -> tuple[Codes, list[str], dict[int, str]]:
-    """Turn cells into IDs: codes and unique IDs anew, and what is wrong with which key."""
-    numbered: dict[str, int] = {}
-    faults: dict[int, str] = {}
-    # One entry more than keys, so that the code -1 of a missing cell stays -1.
-    renumbered = np.full(len(keys) + 1, -1, dtype=np.intp)
-    for position, key in enumerate(keys):
-        text, fault = _read(key, limit)
-        if fault:
-            faults[position] = fault
-        elif text:
-            renumbered[position] = numbered.setdefault(text, len(numbered))
-    return renumbered[codes], list(numbered), faults
-
-
-def _read(cell: Any, limit: float) -> tuple[str, str]:
-    """One cell as a lead ID ('' where it has none) and what is wrong with it ('' if nothing)."""
-    if isinstance(cell, str):
-        text = str.__str__(cell).strip()
-        return text, _text_fault(text)
-    if cell is None or cell is pd.NA or cell is pd.NaT:
-        return "", ""
-    if isinstance(cell, bool | np.bool_):
-        return "", "True or False"
-    if isinstance(cell, int | np.integer):
-        whole = operator.index(cell)
-        # Compared as a number first: Python refuses to write integers of 4,300 digits and more.
-        if abs(whole) >= 10**_LONGEST_ID or len(str(whole)) > _LONGEST_ID:
-            return "", f"longer than {_LONGEST_ID} characters"
-        return str(whole), ""
-    if isinstance(cell, float | np.floating):
-        if not isinstance(cell, float):
-            limit = min(limit, _exact_up_to(cell.dtype))
-        cell = cast("float", cell)  # half and long floats compare like Python's
-        if np.isnan(cell):
-            return "", ""
-        if np.isinf(cell):
-            return "", "an infinite number"
-        if abs(cell) > limit:
-            return "", f"a float above 2**{int(math.log2(limit))}, where floats skip integers"
-        if cell != int(cell):
-            return "", "a fractional number"
-        return str(int(cell)), ""
-    return "", f"of type {type(cell).__name__}, neither text nor an integer"
-
-
-def _text_fault(text: str) -> str:
-    if len(text) > _LONGEST_ID:
-        return f"longer than {_LONGEST_ID} characters"
-    if text in {".", ".."}:
-        return "'.' or '..', which would name another endpoint"
-    if not text.isprintable():
-        kinds = {unicodedata.category(char) for char in text}
-        if "Cc" in kinds:
-            return "text with a control character"
-        if "Cs" in kinds:
-            return "text with half a Unicode character"
-    return ""
-
-
-def _fault_message(
-    frame: pd.DataFrame, name: str, kind: str, codes: Codes, faults: Mapping[int, str]
-) -> str:
-    rows = np.flatnonzero(np.isin(codes, np.fromiter(faults, np.intp, len(faults))))
-    shown = [f"row {_shown(frame.index[row])} ({faults[int(codes[row])]})" for row in rows[:_SHOWN]]
-    more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
-    where = "column" if kind == "column" else "index level"
-    return (
-        f"the {where} {_shown(name)} holds values that are no lead IDs: {', '.join(shown)}{more}. "
-        "Nothing was started; correct these rows, empty them, or name another column with on=…"
-    )
-
-
-def _label_text(label: Hashable) -> str:
-    if isinstance(label, tuple) and label and _is_padded(label):
-        return str(label[0])
-    return str(label)
-
-
-def _shown(label: object) -> str:
-    text = clean(repr(label))
-    return text if len(text) <= 60 else text[:57] + "…"  # noqa: PLR2004 - fits a line
-
-
-def _inventory(frame: pd.DataFrame) -> str:
-    listed = 30
-    names = [_shown(label) for label in frame.columns[:listed]]
-    more = len(frame.columns) - listed
-    text = f"the columns {', '.join(names)}" if names else "no columns"
-    if more > 0:
-        text += f" and {more:,} more"
-    levels = [_shown(label) for label in frame.index.names if label is not None]
-    return text + (f", and the index levels {', '.join(levels)}" if levels else "")
-
-
 def check_options(
     *,
     emails: str = "best",
@@ -409,14 +92,14 @@ def check_options(
         ValueError: a value is not one of those documented.
     """
     if emails not in ("best", "all"):
-        raise ValueError(f"emails must be 'best' or 'all', not {_shown(emails)}")
+        raise ValueError(f"emails must be 'best' or 'all', not {shown(emails)}")
     if on_conflict not in ("raise", "replace", "fill"):
         raise ValueError(
-            f"on_conflict must be 'raise', 'replace' or 'fill', not {_shown(on_conflict)}"
+            f"on_conflict must be 'raise', 'replace' or 'fill', not {shown(on_conflict)}"
         )
     if not _is_number(min_confidence) or not 0 <= min_confidence <= 1:
         raise ValueError(
-            f"min_confidence must be a number from 0 to 1, not {_shown(min_confidence)}"
+            f"min_confidence must be a number from 0 to 1, not {shown(min_confidence)}"
         )
     return _new_names(rename)
 
@@ -435,13 +118,11 @@ def _new_names(rename: Mapping[str, str] | None) -> dict[str, str]:
             f"not {type(rename).__name__}"
         ) from None
     if unknown := [key for key in given if key not in names]:
-        raise ValueError(
-            f"rename knows {', '.join(COLUMNS)}, not {', '.join(map(_shown, unknown))}"
-        )
+        raise ValueError(f"rename knows {', '.join(COLUMNS)}, not {', '.join(map(shown, unknown))}")
     for key, name in given.items():
         if not isinstance(name, str) or not name.strip() or not _encodable(name):
-            raise ValueError(f"rename gives {key} no usable name: {_shown(name)}")
-        if name in {*_SEARCHED, _LAST_RESORT}:
+            raise ValueError(f"rename gives {key} no usable name: {shown(name)}")
+        if name in ID_NAMES:
             raise ValueError(
                 f"rename must not call {key} {name!r}: the next call would take it for the lead IDs"
             )
@@ -497,7 +178,7 @@ def plan_columns(
         )
     if ids.name in names.values():
         raise ColumnConflictError(
-            f"the new column {_shown(ids.name)} has the name of the {ids.kind} that holds the lead "
+            f"the new column {shown(ids.name)} has the name of the {ids.kind} that holds the lead "
             f"IDs. Nothing was requested; name it differently, {_rename_hint(names, [ids.name])}"
         )
     receipt = _receipt(frame)
@@ -506,7 +187,7 @@ def plan_columns(
     taken = [name for name, found in at.items() if found and name not in ours]
     if taken and on_conflict == "raise":
         raise ColumnConflictError(
-            f"the frame already has {', '.join(map(_shown, taken))}. Nothing was requested; pass "
+            f"the frame already has {', '.join(map(shown, taken))}. Nothing was requested; pass "
             "on_conflict='fill' to keep rows that are done, on_conflict='replace' to overwrite "
             f"them, or {_rename_hint(names, taken)}"
         )
@@ -549,11 +230,11 @@ def _positions(frame: pd.DataFrame, name: str) -> list[int]:
         ColumnConflictError: the name is a group of MultiIndex columns, which no option overwrites.
     """
     if frame.columns.nlevels == 1:
-        return [i for i, label in enumerate(frame.columns) if _same_label(label, name)]
-    found = [i for i, label in enumerate(frame.columns) if _same_label(label[0], name)]
-    if not all(_is_padded(frame.columns[i]) for i in found):
+        return [i for i, label in enumerate(frame.columns) if same_label(label, name)]
+    found = [i for i, label in enumerate(frame.columns) if same_label(label[0], name)]
+    if not all(is_padded(frame.columns[i]) for i in found):
         raise ColumnConflictError(
-            f"the frame has a group of columns called {_shown(name)}. Nothing was requested; "
+            f"the frame has a group of columns called {shown(name)}. Nothing was requested; "
             "name the new column differently, rename={…}"
         )
     return found
@@ -581,7 +262,7 @@ def _fill(frame: pd.DataFrame, plan: ColumnPlan, at: Mapping[str, list[int]]) ->
     """Find the rows that are done, and read what they hold into the documented dtypes."""
     if twice := [name for name, found in at.items() if len(found) > 1]:
         raise ColumnConflictError(
-            f"the frame has several columns called {', '.join(map(_shown, twice))}, and which to "
+            f"the frame has several columns called {', '.join(map(shown, twice))}, and which to "
             "fill is not clear. Nothing was requested; drop or rename all but one"
         )
     old = {
@@ -619,7 +300,7 @@ def _fill(frame: pd.DataFrame, plan: ColumnPlan, at: Mapping[str, list[int]]) ->
             read[key] = reader(column.take(rows))
         except _NotOurs as fault:
             raise ColumnConflictError(
-                f"the column {_shown(plan.columns[key])} cannot be kept: {fault}. Nothing was "
+                f"the column {shown(plan.columns[key])} cannot be kept: {fault}. Nothing was "
                 "requested; correct it, or pass on_conflict='replace' or "
                 f"{_rename_hint(plan.columns, [plan.columns[key]])}"
             ) from None
@@ -659,7 +340,7 @@ def _cells(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
 def _refuse(column: pd.Series[Any], cells: Iterable[Any], fits: Callable[[Any], bool]) -> None:
     for label, cell in zip(column.index, cells, strict=True):
         if cell is not None and not fits(cell):
-            raise _NotOurs(f"row {_shown(label)} holds {_shown(cell)}")
+            raise _NotOurs(f"row {shown(label)} holds {shown(cell)}")
 
 
 def _old_text(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
@@ -858,33 +539,6 @@ def _text(values: npt.NDArray[np.object_], picks: Codes) -> Any:
     return dtype.__from_arrow__(
         pa.array(values, pa.large_string()).take(pa.array(picks, pa.int64()))
     )
-
-
-def results_frame(
-    ids: Sequence[str],
-    results: Iterable[LeadResult],
-    *,
-    emails: str = "best",
-    min_confidence: float = 0.0,
-    rename: Mapping[str, str] | None = None,
-) -> pd.DataFrame:
-    """Results as a frame of their own: ``lead_id``, then the five columns.
-
-    Args:
-        ids: distinct lead IDs.
-        results: one result per ID, in that order.
-        emails: ``best`` or ``all``.
-        min_confidence: 0-1.
-        rename: names for the new columns.
-
-    Raises:
-        ValueError: an option has a value that is not documented, or results do not match the IDs.
-    """
-    text = _text(_objects(list(ids)), np.arange(len(ids)))
-    frame = pd.DataFrame({"lead_id": text})
-    held = LeadIds("lead_id", "column", np.arange(len(ids)), list(ids))
-    plan = plan_columns(frame, held, emails=emails, min_confidence=min_confidence, rename=rename)
-    return join(frame, held, plan, results)
 
 
 def receipt_fields(ids: LeadIds, plan: ColumnPlan) -> dict[str, Any]:

@@ -52,11 +52,12 @@ def preview(
         >>> leads_pandas.preview(df).affordable
         True
     """
-    from leads_pandas import enrichment, frame, models
+    from leads_pandas import enrichment, models
+    from leads_pandas.ids import lead_ids
     from leads_pandas.run import Enrichment
 
     _check_call(df, client, refresh=refresh)
-    ids = frame.lead_ids(df, on)
+    ids = lead_ids(df, on)
     order = _order(ids.unique, query_id=query_id, refresh=refresh)
     if not ids.unique:
         return models.CostPreview(0, 0, 0, 0, 0)
@@ -200,10 +201,11 @@ def start(
         >>> run = leads_pandas.start(df, max_credits=50)
         >>> out = run.result("enriched.parquet")
     """
-    from leads_pandas import enrichment, frame
+    from leads_pandas import enrichment
+    from leads_pandas.ids import lead_ids
 
     _check_call(df, client, refresh=refresh, partial=partial, progress=progress)
-    ids = frame.lead_ids(df, on)
+    ids = lead_ids(df, on)
     order = _order(
         ids.unique,
         query_id=query_id,
@@ -425,7 +427,8 @@ def forget(
         >>> leads_pandas.forget(["lead007"])
         1
     """
-    from leads_pandas import enrichment, frame
+    from leads_pandas import enrichment
+    from leads_pandas.ids import lead_ids as read_ids
 
     _check_client(client)
     if (lead_ids is None) == (not everything):
@@ -433,7 +436,7 @@ def forget(
     ids = None
     if lead_ids is not None:
         listed = [lead_ids] if isinstance(lead_ids, str) else list(lead_ids)
-        ids = frame.lead_ids(pd.DataFrame({"lead_id": pd.Series(listed, dtype=object)})).unique
+        ids = read_ids(pd.DataFrame({"lead_id": pd.Series(listed, dtype=object)})).unique
     with enrichment.opened(client) as (_, store):
         return store.forget(ids)
 

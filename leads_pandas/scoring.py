@@ -19,7 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from leads_pandas.frame import RECEIPT, lead_ids
+from leads_pandas.frame import RECEIPT
+from leads_pandas.ids import lead_ids
 from leads_pandas.models import STATUSES
 
 if TYPE_CHECKING:

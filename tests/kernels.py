@@ -108,7 +108,8 @@ def running_kernel(jupyter: dict[str, str]) -> Iterator[Kernel]:
             environment.setenv(name, value)
         manager, client = start_new_kernel(kernel_name=KERNEL, startup_timeout=CELL_SECONDS)
     try:
-        yield Kernel(manager.provisioner.pid, client)
+        process: Any = manager.provisioner
+        yield Kernel(process.pid, client)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

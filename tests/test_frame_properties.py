@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leads_pandas.errors import LeadIdError
-from leads_pandas.frame import COLUMNS, join, lead_ids, plan_columns
+from leads_pandas.frame import COLUMNS, join, plan_columns
+from leads_pandas.ids import lead_ids
 from leads_pandas.models import STATUSES, Email, LeadResult
 
 LEADS = [f"lead{i}" for i in range(6)]

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from leads_pandas import frame as frames
+from leads_pandas.ids import lead_ids
 from leads_pandas.models import STATUSES, Email, LeadResult
 from leads_pandas.parquet import (
     METADATA_KEY,
@@ -54,7 +55,7 @@ def result_of(lead: str) -> LeadResult:
 
 
 def enrich(frame: pd.DataFrame, **options: Any) -> tuple[pd.DataFrame, frames.ColumnPlan]:
-    ids = frames.lead_ids(frame)
+    ids = lead_ids(frame)
     plan = frames.plan_columns(frame, ids, **options)
     check_frame(frame, plan.columns, plan.stays)
     out = frames.join(frame, ids, plan, [result_of(one) for one in ids.unique])
@@ -190,7 +191,7 @@ def test_categories_survive_several_row_groups(tmp_path: Path) -> None:
 
 
 def test_a_result_read_back_can_be_enriched_again(tmp_path: Path, small: pd.DataFrame) -> None:
-    ids = frames.lead_ids(small)
+    ids = lead_ids(small)
     plan = frames.plan_columns(small, ids)
     receipt = frames.receipt_fields(ids, plan)
     out = frames.join(small, ids, plan, [result_of(one) for one in ids.unique])
@@ -500,9 +501,10 @@ FILLED_DISK = """
 import resource, sys
 import numpy as np, pandas as pd
 from leads_pandas import frame as frames
+from leads_pandas.ids import lead_ids
 from leads_pandas.parquet import check_target, write
 data = pd.DataFrame({"lead_id": [None] * 200_000, "x": np.random.default_rng(0).random(200_000)})
-ids = frames.lead_ids(data)
+ids = lead_ids(data)
 out = frames.join(data, ids, frames.plan_columns(data, ids), [])
 target = check_target(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -561,9 +563,10 @@ WRITE_FOR_EVER = """
 import sys
 import numpy as np, pandas as pd
 from leads_pandas import frame as frames
+from leads_pandas.ids import lead_ids
 from leads_pandas.parquet import check_target, write
 data = pd.DataFrame({"lead_id": [None] * 50_000, "x": np.random.default_rng(0).random(50_000)})
-ids = frames.lead_ids(data)
+ids = lead_ids(data)
 out = frames.join(data, ids, frames.plan_columns(data, ids), [])
 target = check_target(sys.argv[1])
 write(out, target, {"n": 0})
@@ -650,7 +653,7 @@ def test_a_column_is_read_to_its_last_cell() -> None:
 
 def test_a_column_that_will_be_replaced_need_not_fit() -> None:
     frame = pd.DataFrame({"lead_id": ["l1", "l2"], "email": [1, "a"]})
-    ids = frames.lead_ids(frame)
+    ids = lead_ids(frame)
     plan = frames.plan_columns(frame, ids, on_conflict="replace")
     check_frame(frame, plan.columns, plan.stays)
 
