@@ -7,7 +7,6 @@ to import waits inside the commands.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
@@ -22,12 +21,15 @@ import tempfile
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
+from leads_pandas import files
+from leads_pandas.arguments import PROGRAM, parse, server_options
 from leads_pandas.display import card_text, clean, plural, text_width
 from leads_pandas.errors import EnrichmentDeclined, LeadsError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from types import FrameType
 
@@ -35,25 +37,8 @@ if TYPE_CHECKING:
 
     from leads_pandas.server import LocalServer
 
-    _Commands = argparse._SubParsersAction["_Parser"]  # noqa: SLF001 - it has no other name
 
-_PROGRAM = "leads-pandas"
-_ID_COLUMNS = ("lead_id", "leadId", "id")
 _SETTINGS = ("LOCALLEADS_", "LEADS_PANDAS_")
-_SERVER_OPTIONS = (
-    "db",
-    "port",
-    "host",
-    "credits",
-    "requests_per_minute",
-    "allow_private",
-    "max_pages",
-    "timeout",
-    "site_timeout",
-    "concurrency",
-    "user_agent",
-    "nameservers",
-)
 _SERVED = ("website", "name", "query_id")  # what the local service is told beside the ID
 _HEAD = 10  # rows of a result that are shown
 _NARROWEST = 8  # columns of a terminal below which a cell says nothing
@@ -65,8 +50,8 @@ _DONE, _FAILED, _INTERRUPTED = 0, 1, 130
 # The library's messages name its parameters; here they are options and commands.
 _SPELLINGS = (
     (re.compile(r", or pass client=leads_pandas\.LeadsClient\(api_key=\.\.\.\)"), ""),
-    (re.compile(r'leads_pandas\.resume\("([^"]+)"\)'), rf"{_PROGRAM} resume \1"),
-    (re.compile(r"leads_pandas\.(jobs|runs)\(\)"), rf"{_PROGRAM} \1"),
+    (re.compile(r'leads_pandas\.resume\("([^"]+)"\)'), rf"{PROGRAM} resume \1"),
+    (re.compile(r"leads_pandas\.(jobs|runs)\(\)"), rf"{PROGRAM} \1"),
     (re.compile(r"\bpartial=True\b"), "--partial"),
     (re.compile(r"\bon=…"), "--on COLUMN"),
     (re.compile(r"\brename=\{'(\w+)': …\}"), r"--rename \1=NAME"),
@@ -77,10 +62,6 @@ _SPELLINGS = (
     (re.compile(r"\bmin_confidence\b"), "--min-confidence"),
     (re.compile(r"\bquery_id\b"), "--query-id"),
 )
-
-
-class _MisuseError(Exception):
-    """The command was called in a way that it does not have."""
 
 
 class _Stopped(BaseException):
@@ -107,14 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: wrong use (code 2), or help was asked for (code 0).
     """
-    arguments = _parser().parse_args(argv)
+    arguments = parse(argv)
     _prepare_streams()
     try:
         with _messages_shown():
-            answer = arguments.run(arguments)
+            answer = _COMMANDS[arguments.command](arguments)
         _write(answer)
-    except _MisuseError as error:
-        arguments.parser.error(str(error))
     except _Stopped as stopped:
         if stopped.number == signal.SIGTERM:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -165,7 +144,7 @@ def _leave_standard_output() -> None:
 def _say(line: str) -> None:
     # Where nobody reads standard error any more, there is nobody to be told.
     with contextlib.suppress(OSError):
-        print(f"{_PROGRAM}: {line}", file=sys.stderr, flush=True)
+        print(f"{PROGRAM}: {line}", file=sys.stderr, flush=True)
 
 
 def _complain(error: Exception) -> None:
@@ -196,7 +175,7 @@ class _Messages(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
-        line = f"{_PROGRAM}: {_spelt(clean(record.getMessage()))}"
+        line = f"{PROGRAM}: {_spelt(clean(record.getMessage()))}"
         with contextlib.suppress(OSError):  # a reader that has left must not end a paid run
             tqdm.write(line, file=sys.stderr)
 
@@ -306,174 +285,6 @@ def _is_missing(value: object) -> bool:
     return value is None or value != value or type(value).__name__ == "NAType"  # noqa: PLR0124
 
 
-# Input
-
-
-def _read(name: str, on: str | None = None, text: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a file of leads by its suffix; ``-`` is CSV on standard input.
-
-    Args:
-        name: the file.
-        on: column of the lead IDs; None: ``lead_id``, ``leadId`` or ``id``. It is kept as it
-            stands in the file, so that 007 stays 007.
-        text: further columns to keep as they stand.
-
-    Raises:
-        _MisuseError: the suffix is none that can be read.
-        OSError: the file cannot be opened.
-        ValueError: its content cannot be read.
-    """
-    suffix = ".csv" if name == "-" else Path(name).suffix.lower()
-    reader = _READERS.get(suffix)
-    if reader is None:
-        raise _MisuseError(
-            f"{clean(name)} is of no kind that can be read: name a file that ends in "
-            f"{', '.join(_READERS)}, or - for CSV on standard input"
-        )
-    import pyarrow as pa
-
-    where = "standard input" if name == "-" else name
-    try:
-        if name == "-":
-            return reader(sys.stdin.buffer, on, text)
-        with Path(name).open("rb") as source:
-            return reader(source, on, text)
-    except (ValueError, RecursionError, pa.ArrowException) as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        if isinstance(error, UnicodeDecodeError):
-            reason = "it is not UTF-8 text"
-        elif isinstance(error, UnicodeEncodeError):
-            reason = "it holds half a Unicode character"
-        raise ValueError(
-            f"{where} cannot be read as {suffix[1:].upper()}: {reason}; nothing was requested"
-        ) from None
-
-
-def _id_column(columns: Sequence[object], on: str | None) -> str | None:
-    """The column of the lead IDs, where there is one."""
-    return next((one for one in ((on,) if on else _ID_COLUMNS) if one in columns), None)
-
-
-def _read_csv(source: BinaryIO, on: str | None, text: Sequence[str]) -> pd.DataFrame:
-    return _read_separated(source, ",", on, text)
-
-
-def _read_tsv(source: BinaryIO, on: str | None, text: Sequence[str]) -> pd.DataFrame:
-    return _read_separated(source, "\t", on, text)
-
-
-def _read_separated(
-    source: BinaryIO, separator: str, on: str | None, text: Sequence[str]
-) -> pd.DataFrame:
-    import pandas as pd
-
-    if not source.seekable():
-        source = io.BytesIO(source.read())
-    begin = source.tell()
-
-    def parse(**options: Any) -> pd.DataFrame:
-        source.seek(begin)
-        frame: pd.DataFrame = pd.read_csv(source, sep=separator, **options)
-        return frame
-
-    # The header as it stands: pandas would number a second column of the same name.
-    first = parse(header=None, nrows=1, dtype=str, keep_default_na=False)
-    header: list[str] = first.iloc[0].tolist()
-    column = _id_column(header, on)
-    kept = [name for name in dict.fromkeys((column, *text)) if name in header]
-    for name in kept:
-        if header.count(name) > 1:
-            raise ValueError(f"{header.count(name)} columns are called {name!r}; rename the others")
-    frame = parse(dtype=dict.fromkeys(kept, str), low_memory=False)
-    if not isinstance(frame.index, pd.RangeIndex):
-        # pandas would shift every cell by one column, and the wrong IDs would be paid for.
-        raise ValueError("its rows have more cells than its header has names")  # noqa: TRY004 - a file's content
-    if kept:
-        # On their own, because there "NA" and "null" are texts, and only a blank is missing.
-        plain = parse(
-            usecols=[header.index(name) for name in kept],
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-        )
-        frame = frame.assign(**{name: plain[name] for name in kept})
-    return frame
-
-
-def _read_jsonl(source: BinaryIO, on: str | None, text: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = []
-    for number, raw in enumerate(source, start=1):
-        line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"line {number} is not JSON ({error.msg})") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"line {number} is not a JSON object")  # noqa: TRY004 - a file's content
-        rows.append(row)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    column = _id_column(names, on)
-    kept = {name for name in (column, *text) if name in names}
-    # pandas would make floats of whole numbers beside a missing one; as text they stay whole.
-    cells = {
-        name: [_as_text(row.get(name)) if name in kept else row.get(name) for row in rows]
-        for name in names
-    }
-    return pd.DataFrame(cells, columns=names)
-
-
-def _as_text(value: object) -> object:
-    """A whole number as text; all else as it is."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        value = int(value)
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _read_parquet(source: BinaryIO, on: str | None, text: Sequence[str]) -> pd.DataFrame:  # noqa: ARG001 - Parquet is typed
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    # By path: pyarrow has been seen to crash at exit over an open file object.
-    path = source.name
-    frame = pd.read_parquet(path)
-    column = _id_column(list(frame.columns), on)
-    if column is not None and getattr(frame[column].dtype, "kind", "") == "f":
-        # pandas makes floats of whole numbers with a missing one among them, which skips some.
-        values = pq.read_table(path, columns=[column]).column(column)
-        if pa.types.is_integer(values.type):
-            exact = pd.array(
-                values.to_pylist(), dtype="UInt64" if _is_unsigned(values) else "Int64"
-            )
-            frame = frame.assign(**{column: exact})
-    return frame
-
-
-def _is_unsigned(values: Any) -> bool:
-    return str(values.type).startswith("uint")
-
-
-_READERS: dict[str, Callable[[BinaryIO, str | None, Sequence[str]], pd.DataFrame]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".parquet": _read_parquet,
-    ".jsonl": _read_jsonl,
-}
-
-
-def _check_output(path: str | None) -> None:
-    """Refuse to write Parquet under a name that says something else."""
-    suffix = Path(path or "").suffix.lower()
-    if suffix in _READERS and suffix != ".parquet":
-        raise _MisuseError(
-            f"the output is a Parquet file: call it OUT.parquet, not {clean(str(path))}"
-        )
-
-
 # Output
 
 
@@ -578,7 +389,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _preview(arguments: argparse.Namespace) -> str:
     import leads_pandas
 
-    frame = _read(arguments.file, arguments.on)
+    frame = files.read(arguments.file, arguments.on)
     preview = leads_pandas.preview(
         frame, on=arguments.on, query_id=arguments.query_id, refresh=arguments.refresh
     )
@@ -588,10 +399,7 @@ def _preview(arguments: argparse.Namespace) -> str:
 
 
 def _enrich(arguments: argparse.Namespace) -> str:
-    if arguments.allow_private and not arguments.local:
-        raise _MisuseError("--allow-private goes with --local")
-    _check_output(arguments.output)
-    frame = _read(arguments.file, arguments.on)
+    frame = files.read(arguments.file, arguments.on)
     if arguments.local:
         return _frame_answer(_enriched_locally(frame, arguments), arguments)
     # Whoever is asked must see the question as well.
@@ -638,7 +446,7 @@ def _enriched_locally(frame: pd.DataFrame, arguments: argparse.Namespace) -> pd.
         LeadIdError: the IDs cannot be used.
     """
     on = arguments.on
-    if on is None and not {*frame.columns, *frame.index.names}.intersection(_ID_COLUMNS):
+    if on is None and not {*frame.columns, *frame.index.names}.intersection(files.ID_COLUMNS):
         on = "lead_id"
         frame = frame.assign(lead_id=[f"row-{n}" for n in range(1, len(frame) + 1)])
     leads = _leads_of(frame, on)
@@ -676,7 +484,7 @@ def _leads_of(frame: pd.DataFrame, on: str | None) -> list[dict[str, str]]:
         if name not in frame.columns:
             continue
         for code, value in zip(ids.codes.tolist(), frame[name].tolist(), strict=True):
-            text = _as_text(value)
+            text = files.as_text(value)
             if code >= 0 and isinstance(text, str) and text.strip():
                 lead = leads[ids.unique[code]]
                 lead[name] = lead.get(name) or text.strip()
@@ -686,9 +494,8 @@ def _leads_of(frame: pd.DataFrame, on: str | None) -> list[dict[str, str]]:
 def _results(arguments: argparse.Namespace) -> str:
     import leads_pandas
 
-    _check_output(arguments.output)
     out = leads_pandas.results(
-        _read(arguments.file, arguments.on),
+        files.read(arguments.file, arguments.on),
         arguments.output,
         on=arguments.on,
         emails=arguments.emails,
@@ -703,7 +510,6 @@ def _results(arguments: argparse.Namespace) -> str:
 def _resume(arguments: argparse.Namespace) -> str:
     import leads_pandas
 
-    _check_output(arguments.output)
     out = leads_pandas.resume(
         arguments.id,
         arguments.output,
@@ -757,8 +563,6 @@ def _runs(arguments: argparse.Namespace) -> str:
 def _forget(arguments: argparse.Namespace) -> str:
     import leads_pandas
 
-    if bool(arguments.leads) == arguments.everything:
-        raise _MisuseError("name the leads to forget, or pass --everything")
     what = (
         "every lead of this account"
         if arguments.everything
@@ -799,13 +603,11 @@ def _ask_to_forget(what: str) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> str:
-    if arguments.leads is None and not hasattr(arguments, "db"):
-        raise _MisuseError("name the leads with --leads, or a --db that has them")
     leads = None
     if arguments.leads is not None:
-        leads = _leads_of(_read(arguments.leads, text=_SERVED), None)
+        leads = _leads_of(files.read(arguments.leads, text=_SERVED), None)
     try:
-        with _stoppable(), _server(leads, **_given(arguments, _SERVER_OPTIONS)) as server:
+        with _stoppable(), _server(leads, **server_options(arguments)) as server:
             _write(_variables(server, as_json=arguments.json))
             if not sys.stdout.isatty():
                 # So that eval "$(leads-pandas serve ... &)" does not wait for the service's end.
@@ -817,11 +619,6 @@ def _serve(arguments: argparse.Namespace) -> str:
         if stopped.number != signal.SIGINT:
             raise
     return ""
-
-
-def _given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
-    """Those of these options that were given; the others have the service's own defaults."""
-    return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
 
 
 def _variables(server: LocalServer, *, as_json: bool) -> str:
@@ -838,6 +635,19 @@ def _demo(arguments: argparse.Namespace) -> str:
         stream = sys.stderr if arguments.json else sys.stdout
         path = run_demo(Path(arguments.output), stream=stream)
     return _json({"path": str(path)}) if arguments.json else ""
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], str]] = {
+    "preview": _preview,
+    "enrich": _enrich,
+    "results": _results,
+    "jobs": _jobs,
+    "runs": _runs,
+    "resume": _resume,
+    "forget": _forget,
+    "serve": _serve,
+    "demo": _demo,
+}
 
 
 # What is put away at the end
@@ -867,7 +677,7 @@ def _own_settings() -> Generator[None]:
     """Hide the user's settings and store behind empty ones, which are gone at the end."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_SETTINGS)}
     try:
-        with tempfile.TemporaryDirectory(prefix=f"{_PROGRAM}-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-") as folder:
             os.environ["LEADS_PANDAS_HOME"] = folder
             yield
     finally:
@@ -898,369 +708,3 @@ def _extra_needed() -> Generator[None]:
             f"the local service needs {error.name}, which is not installed: "
             'pip install "leads_pandas[server]"'
         ) from None
-
-
-# The arguments
-
-_EPILOG = """\
-environment:
-  LOCALLEADS_API_KEY              the key of your account
-  LOCALLEADS_BASE_URL             another service, such as the local one
-  LOCALLEADS_REQUESTS_PER_MINUTE  request budget (100; 0: no limit)
-  LEADS_PANDAS_HOME               folder of the store
-  LEADS_PANDAS_ACCOUNT            name of the account in the store
-
-exit code:
-  0 done, 1 an error (one line says which), 2 wrong use, 130 interrupted
-
-examples:
-  leads-pandas demo
-  leads-pandas preview leads.csv
-  leads-pandas enrich leads.csv -o enriched.parquet --max-credits 50
-"""
-
-_FILE = "leads as .csv, .tsv, .parquet or .jsonl; - is CSV on standard input"
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser of one command: options are spelt out, examples keep their lines."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            **options,
-        )
-        self.set_defaults(parser=self)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=_PROGRAM,
-        description="Buy each lead's email once, from files of leads, and keep it as Parquet.",
-        epilog=_EPILOG,
-    )
-    parser.add_argument("--version", action=_Version, help="show the version and exit")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    _add_preview(commands)
-    _add_enrich(commands)
-    _add_results(commands)
-    _add_jobs(commands)
-    _add_runs(commands)
-    _add_resume(commands)
-    _add_forget(commands)
-    _add_serve(commands)
-    _add_demo(commands)
-    return parser
-
-
-class _Version(argparse.Action):
-    """Shows the version, which is looked up only then."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(nargs=0, **options)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        print(f"{_PROGRAM} {version('leads_pandas')}")
-        parser.exit()
-
-
-def _add(
-    commands: _Commands,
-    name: str,
-    run: Callable[[argparse.Namespace], str],
-    words: str,
-    *,
-    more: str = "",
-    examples: Sequence[str],
-) -> argparse.ArgumentParser:
-    """Add a command with its help: what it does, and examples that work as they stand."""
-    lines = "\n".join(f"  {one}" for one in examples)
-    parser = commands.add_parser(
-        name,
-        help=words,
-        description=f"{words[0].upper()}{words[1:]}.{more}",
-        epilog=f"{'example' if len(examples) == 1 else 'examples'}:\n{lines}\n",
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument(
-        "--json", action="store_true", help="answer as JSON on standard output, for programs"
-    )
-    return parser
-
-
-def _add_preview(commands: _Commands) -> None:
-    parser = _add(
-        commands,
-        "preview",
-        _preview,
-        "show what enriching the leads would cost; nothing is spent",
-        examples=(
-            "leads-pandas preview leads.csv",
-            "leads-pandas preview leads.jsonl --json",
-            "cat leads.csv | leads-pandas preview -",
-        ),
-    )
-    _add_input(parser)
-    parser.add_argument("--query-id", metavar="ID", help="price the leads of this search instead")
-    _add_refresh(parser)
-
-
-def _add_enrich(commands: _Commands) -> None:
-    parser = _add(
-        commands,
-        "enrich",
-        _enrich,
-        "buy the email of each lead once, and write the leads with it",
-        more="\n\nIt asks before credits are spent. Calling it again goes on where it stopped and\n"
-        "buys nothing twice.",
-        examples=(
-            "leads-pandas enrich leads.csv -o enriched.parquet --max-credits 50",
-            "leads-pandas enrich leads.parquet -o enriched.parquet --partial --yes",
-            "leads-pandas enrich leads.tsv -o out.parquet --yes --rename email=work_email",
-            "leads-pandas enrich leads.csv -o enriched.parquet --local",
-        ),
-    )
-    _add_input(parser)
-    _add_output(parser)
-    parser.add_argument(
-        "--query-id", metavar="ID", help="start this search, whose leads the file holds"
-    )
-    parser.add_argument(
-        "--max-credits", metavar="N", type=int, help="never reserve more credits than this"
-    )
-    parser.add_argument(
-        "--partial", action="store_true", help="enrich what fits, and say what is missing"
-    )
-    parser.add_argument("--yes", action="store_true", help="agree to the cost beforehand")
-    _add_shape(parser)
-    _add_conflict(parser)
-    _add_refresh(parser)
-    _add_timeout(parser)
-    local = parser.add_argument_group(
-        "without an account",
-        "Read the websites (column website) from this machine, with a service, a\n"
-        "store and credits for this call alone: your key, settings and store are not\n"
-        "touched, and only the file stays. A file without an ID column gets lead_id:\n"
-        'row-1, row-2, ... Needs: pip install "leads_pandas[server]"',
-    )
-    local.add_argument("--local", action="store_true", help="enrich without an account")
-    local.add_argument(
-        "--allow-private", action="store_true", help="also read websites on private addresses"
-    )
-
-
-def _add_results(commands: _Commands) -> None:
-    parser = _add(
-        commands,
-        "results",
-        _results,
-        "join what the store holds of the leads; no request, nothing spent",
-        examples=(
-            "leads-pandas results leads.csv -o enriched.parquet",
-            "leads-pandas results leads.csv --emails all --min-confidence 0.5 --json",
-        ),
-    )
-    _add_input(parser)
-    _add_output(parser)
-    _add_shape(parser)
-    _add_conflict(parser)
-    _add_refresh(parser)
-
-
-def _add_jobs(commands: _Commands) -> None:
-    _add(
-        commands,
-        "jobs",
-        _jobs,
-        "list the account's running jobs",
-        examples=("leads-pandas jobs", "leads-pandas jobs --json"),
-    )
-
-
-def _add_runs(commands: _Commands) -> None:
-    _add(
-        commands,
-        "runs",
-        _runs,
-        "list the runs of this machine's store, newest first; no request",
-        examples=("leads-pandas runs", "leads-pandas runs --json"),
-    )
-
-
-def _add_resume(commands: _Commands) -> None:
-    parser = _add(
-        commands,
-        "resume",
-        _resume,
-        "go on with a run: wait, read what is missing, write its leads",
-        more="\n\nNothing is started.",
-        examples=("leads-pandas resume 5f0c2a1b9d3e -o enriched.parquet",),
-    )
-    parser.add_argument("id", metavar="RUN_OR_JOB", help="an id that runs or jobs shows")
-    _add_output(parser)
-    _add_shape(parser)
-    _add_timeout(parser)
-
-
-def _add_forget(commands: _Commands) -> None:
-    parser = _add(
-        commands,
-        "forget",
-        _forget,
-        "erase results from the store for good",
-        more=" What was bought stays known, so that\n"
-        "it is not bought again. Files that you wrote stay as they are.",
-        examples=(
-            "leads-pandas forget cm9lead001 cm9lead002",
-            "leads-pandas forget --everything --yes",
-        ),
-    )
-    parser.add_argument("leads", metavar="LEAD", nargs="*", help="a lead's ID")
-    parser.add_argument("--everything", action="store_true", help="every lead of the account")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-
-
-def _add_serve(commands: _Commands) -> None:
-    parser = _add(
-        commands,
-        "serve",
-        _serve,
-        "run a local service that finds emails by reading the leads' websites",
-        more="\n\nIt prints the two variables to export, and serves until Ctrl-C (exit code 0).\n"
-        'Needs: pip install "leads_pandas[server]"',
-        examples=(
-            "leads-pandas serve --leads leads.csv --db service.sqlite3 --port 8765",
-            'eval "$(leads-pandas serve --leads leads.csv &)"',
-        ),
-    )
-    parser.add_argument(
-        "--leads",
-        metavar="FILE",
-        help="leads with lead_id and website, and optionally name and query_id, as for preview",
-    )
-    options: dict[str, tuple[str, Callable[[str], Any] | None, str]] = {
-        "db": ("FILE", None, "keep everything in this file (else only while it runs)"),
-        "port": ("N", int, "port to listen on (a free one)"),
-        "host": ("ADDRESS", None, "address to listen on (127.0.0.1)"),
-        "credits": ("N", int, "credits of the account (100000)"),
-        "requests_per_minute": ("N", int, "rate limit (100; 0: none)"),
-        "max_pages": ("N", int, "pages read per website (8)"),
-        "timeout": ("SECONDS", float, "patience per page (10)"),
-        "site_timeout": ("SECONDS", float, "patience per website (30)"),
-        "concurrency": ("N", int, "websites read at once (16)"),
-        "user_agent": ("TEXT", None, "how it introduces itself to websites"),
-    }
-    for name, (metavar, kind, words) in options.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            metavar=metavar,
-            type=kind or str,
-            default=argparse.SUPPRESS,
-            help=words,
-        )
-    parser.add_argument(
-        "--nameserver",
-        metavar="HOST:PORT",
-        dest="nameservers",
-        action="append",
-        default=argparse.SUPPRESS,
-        help="ask this name server whether a domain takes mail; may be repeated (the system's)",
-    )
-    parser.add_argument(
-        "--allow-private",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="also read websites on private addresses",
-    )
-
-
-def _add_demo(commands: _Commands) -> None:
-    parser = _add(
-        commands,
-        "demo",
-        _demo,
-        "enrich bundled sample leads on this machine: no account, no network",
-        more='\n\nNeeds: pip install "leads_pandas[server]"',
-        examples=("leads-pandas demo",),
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="DIR",
-        default="demo",
-        help="folder for enriched.parquet (demo)",
-    )
-
-
-def _add_input(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help=_FILE)
-    parser.add_argument(
-        "--on", metavar="COLUMN", help="column of the lead IDs (lead_id, leadId or id)"
-    )
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="OUT.parquet",
-        help="Parquet file to write, also s3://, gs:// or abfss://",
-    )
-
-
-def _add_shape(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--emails",
-        choices=("best", "all"),
-        default="best",
-        help="one row with the best email, or one per email",
-    )
-    parser.add_argument(
-        "--min-confidence",
-        metavar="X",
-        type=float,
-        default=0.0,
-        help="leave out emails below it, 0 to 1",
-    )
-    parser.add_argument(
-        "--rename",
-        metavar="COLUMN=NAME",
-        type=_renaming,
-        action="append",
-        default=[],
-        help="another name for a new column; may be repeated",
-    )
-
-
-def _renaming(text: str) -> tuple[str, str]:
-    column, equals, name = text.partition("=")
-    if not (column and equals and name):
-        raise argparse.ArgumentTypeError(f"{text!r} is not like email=work_email")
-    return column, name
-
-
-def _add_conflict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--on-conflict",
-        choices=("raise", "replace", "fill"),
-        default="raise",
-        help="the file has such a column already: stop, replace it, or fill its gaps",
-    )
-
-
-def _add_refresh(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--refresh", action="store_true", help="read again what the store already holds (free)"
-    )
-
-
-def _add_timeout(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=float,
-        help="wait no longer; the job goes on and can be resumed",
-    )

@@ -21,6 +21,8 @@ FLOORS = {
     "errors": 0,
     "display": 0,
     "models": 1,
+    "files": 1,
+    "arguments": 2,
     "store": 2,
     "ids": 2,
     "frame": 3,

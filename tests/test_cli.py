@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import fcntl
-import io
 import json
 import os
-import pty
 import re
-import select
 import shlex
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from commands import CODES, Terminal, all_examples, environment, process, terminal
 from harness import best_email, lead_ids
 
-import leads_pandas as lp
 from leads_pandas import cli
 from leads_pandas.display import text_width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from harness import Vendor
 
-ROOT = Path(lp.__file__).parent.parent
 NEW = ["email", "confidence", "source", "enriched_at", "enrichment_status"]
-CODES = re.compile(r"\x1b\[[0-9;]*m")
-
-
-# -- what the tests hold in their hands -------------------------------------------------------
 
 
 @pytest.fixture
@@ -106,172 +89,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     return call
 
 
-def environment(**more: str) -> dict[str, str]:
-    """The environment of a command in a process of its own."""
-    return os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"} | more
-
-
-def process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """A command in a process of its own, its streams in pipes."""
-    settings: dict[str, Any] = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-        "env": environment(),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "leads_pandas", *arguments], **settings | options
-    )
-
-
-class Terminal:
-    """A command whose three streams are a terminal of 80 columns."""
-
-    def __init__(self, command: list[str], env: Mapping[str, str] | None = None) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.process = subprocess.Popen(
-            command,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment() if env is None else env,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self.seen = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Asked first, so that what was started here can put its own things away.
-        with contextlib.suppress(ProcessLookupError, TimeoutError):
-            os.killpg(self.process.pid, signal.SIGTERM)
-            while self._more(time.monotonic() + 10.0):
-                continue
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-        os.close(self._master)
-
-    def _more(self, end: float) -> bool:
-        if not select.select([self._master], [], [], max(end - time.monotonic(), 0.0))[0]:
-            raise TimeoutError(f"nothing more came: {self.seen!r}")
-        try:
-            data = os.read(self._master, 65536)
-        except OSError:  # how Linux says that nobody holds the other end any more
-            return False
-        self.seen += data.decode(errors="replace").replace("\r\n", "\n")
-        return bool(data)
-
-    def until(self, text: str, seconds: float = 30.0) -> None:
-        """Read until a text has been shown."""
-        end = time.monotonic() + seconds
-        while text not in self.seen:
-            if not self._more(end):
-                raise EOFError(f"{text!r} never came: {self.seen!r}")
-
-    def type(self, text: str) -> None:
-        """Type something."""
-        os.write(self._master, text.encode())
-
-    def end(self, seconds: float = 60.0, answers: Mapping[str, str] | None = None) -> int:
-        """Wait for the end, answering each question once; the exit code comes back."""
-        end = time.monotonic() + seconds
-        left = dict(answers or {})
-        while self._more(end):
-            for question in [one for one in left if one in self.seen]:
-                self.type(left.pop(question))
-        return self.process.wait(10)
-
-
-def terminal(*arguments: str, **more: str) -> Terminal:
-    """The command line on a terminal."""
-    return Terminal([sys.executable, "-m", "leads_pandas", *arguments], environment(**more))
-
-
-# -- input ------------------------------------------------------------------------------------
-
-TEXTS = ["007", "0012", "NA", "null", "1e5", "9007199254740993", "12345678901234567890", "a b"]
-
-
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
-def test_lead_ids_stay_as_they_stand_in_the_file(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"x.{suffix}"
-    df = pd.DataFrame({"n": range(len(TEXTS)), "lead_id": TEXTS})
-    if suffix == "jsonl":
-        path.write_text("\n".join(json.dumps(row) for row in df.to_dict("records")))
-    elif suffix == "parquet":
-        df.to_parquet(path)
-    else:
-        df.to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
-    out = cli._read(str(path))
-    assert out["lead_id"].tolist() == TEXTS
-    assert out["n"].dtype == np.int64
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("x.csv", "lead_id,n\n9007199254740993,1\n,2\n7,3\n"),
-        ("x.tsv", "lead_id\tn\n9007199254740993\t1\n\t2\n7\t3\n"),
-        ("x.jsonl", '{"lead_id": 9007199254740993}\n{"lead_id": null}\n\n{"lead_id": 7.0}\n'),
-    ],
-)
-def test_whole_numbers_stay_whole_beside_a_missing_one(
-    name: str, content: str, tmp_path: Path
-) -> None:
-    (tmp_path / name).write_text(content)
-    ids = cli._read(str(tmp_path / name))["lead_id"]
-    assert ids.isna().tolist() == [False, True, False]
-    assert ids.dropna().tolist() == ["9007199254740993", "7"]
-
-
-@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()])
-def test_whole_numbers_of_parquet_stay_whole_beside_a_missing_one(
-    kind: pa.DataType, tmp_path: Path
-) -> None:
-    path = tmp_path / "x.parquet"
-    pq.write_table(pa.table({"lead_id": pa.array([2**53 + 1, None, 7], kind)}), path)
-    ids = cli._read(str(path))["lead_id"]
-    assert ids.isna().tolist() == [False, True, False]
-    assert ids.dropna().tolist() == [2**53 + 1, 7]
-
-
-def test_the_id_column_is_the_one_that_is_named(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("lead_id,ref\n007,008\n")
-    assert cli._read(str(tmp_path / "x.csv"), on="ref").iloc[0].tolist() == [7, "008"]
-    assert cli._read(str(tmp_path / "x.csv")).iloc[0].tolist() == ["007", 8]
-
-
-def test_an_id_column_comes_last_of_the_names_that_are_looked_for(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("id,leadId\n007,008\n")
-    assert cli._read(str(tmp_path / "x.csv")).iloc[0].tolist() == [7, "008"]
-
-
-def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
-    for name, text in (("x.csv", "lead_id,n\n007,1\n"), ("x.jsonl", '{"lead_id": "007"}\n')):
-        (tmp_path / name).write_text(text, encoding="utf-8-sig")
-        assert cli._read(str(tmp_path / name))["lead_id"].tolist() == ["007"]
-
-
-def test_standard_input_is_csv(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"lead_id\n007\n")))
-    assert cli._read("-")["lead_id"].tolist() == ["007"]
-
-
-def test_a_suffix_in_capitals_is_the_same_suffix(tmp_path: Path) -> None:
-    (tmp_path / "X.CSV").write_text("lead_id\n007\n")
-    assert cli._read(str(tmp_path / "X.CSV"))["lead_id"].tolist() == ["007"]
-
-
-def test_a_header_alone_is_an_empty_frame(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("lead_id,n\n")
-    assert cli._read(str(tmp_path / "x.csv")).shape == (0, 2)
-
-
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -314,27 +131,6 @@ def test_a_file_that_is_missing_is_named_in_one_line(leads: Path, run: Callable[
     ran = run("preview", "nowhere.csv")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == "leads-pandas: error: nowhere.csv: No such file or directory\n"
-
-
-@pytest.mark.parametrize("name", ["leads.xlsx", "leads", "leads.csv.gz", ".csv"])
-def test_a_suffix_that_cannot_be_read_is_wrong_use(
-    name: str, leads: Path, run: Callable[..., Ran]
-) -> None:
-    ran = run("preview", name)
-    assert ran.code == 2
-    assert "ends in .csv, .tsv, .parquet, .jsonl" in ran.err
-
-
-def test_parquet_is_not_written_under_another_kind_of_name(
-    account: Vendor, leads: Path, run: Callable[..., Ran]
-) -> None:
-    before = (leads / "leads.csv").read_bytes()
-    assert run("enrich", "leads.csv", "-o", "leads.csv", "--yes").code == 2
-    assert (leads / "leads.csv").read_bytes() == before
-    assert account.counts["total"] == 0
-
-
-# -- the commands -----------------------------------------------------------------------------
 
 
 def test_preview_shows_the_price(account: Vendor, leads: Path, run: Callable[..., Ran]) -> None:
@@ -522,35 +318,6 @@ def test_forget_erases_the_leads_that_are_named(
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["unknown"],
-        ["preview"],
-        ["preview", "leads.csv", "--queryid", "x"],
-        ["enrich", "leads.csv", "--max", "5"],
-        ["enrich", "leads.csv", "--max-credits", "many"],
-        ["enrich", "leads.csv", "--emails", "some"],
-        ["enrich", "leads.csv", "--rename", "email"],
-        ["enrich", "leads.csv", "--allow-private"],
-        ["enrich", "leads.csv", "--api-key", "ll_0"],
-        ["forget"],
-        ["forget", "lead001", "--everything"],
-        ["resume"],
-        ["serve"],
-        ["serve", "--leads", "leads.csv", "--port", "high"],
-    ],
-)
-def test_wrong_use_is_exit_code_2(
-    arguments: list[str], account: Vendor, leads: Path, run: Callable[..., Ran]
-) -> None:
-    ran = run(*arguments)
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("usage: leads-pandas")
-    assert account.counts["total"] == 0
-
-
-@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--min-confidence", "2"], "--min-confidence"),
@@ -599,38 +366,6 @@ def test_a_frame_without_leads_is_written_and_asks_nobody(
     assert run("enrich", "x.csv", "-o", "out.parquet", "--json").json["rows"] == []
     assert run("enrich", "x.csv").code == 0
     assert list(pd.read_parquet("out.parquet").columns) == ["lead_id", "name", *NEW]
-
-
-# -- how it looks -----------------------------------------------------------------------------
-
-
-def parsers() -> dict[str, argparse.ArgumentParser]:
-    """Each command's parser by its name; that of all of them under the empty one."""
-    main = cli._parser()
-    action = next(one for one in main._actions if isinstance(one, argparse._SubParsersAction))
-    return {"": main, **action.choices}
-
-
-def test_there_is_a_command_for_everything_that_is_promised() -> None:
-    names = "preview enrich results jobs runs resume forget serve demo"
-    assert " ".join(list(parsers())[1:]) == names
-
-
-@pytest.mark.parametrize("name", parsers())
-def test_help_has_an_example_and_fits_a_terminal(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
-    text = parsers()[name].format_help()
-    assert max(map(len, text.splitlines())) <= 79
-    assert examples(text)
-
-
-@pytest.mark.parametrize("name", parsers())
-def test_no_option_takes_the_key_and_none_needs_an_underscore(name: str) -> None:
-    options = [text for action in parsers()[name]._actions for text in action.option_strings]
-    assert not [one for one in options if "key" in one or "_" in one]
 
 
 def test_a_table_is_narrowed_to_the_terminal_and_copies_stay_whole() -> None:
@@ -699,9 +434,6 @@ def test_everything_fits_a_terminal_of_eighty_columns(account: Vendor, leads: Pa
             assert screen.end() == 0
         lines = re.split(r"[\r\n]", CODES.sub("", screen.seen))
         assert max(map(len, lines)) <= 80, screen.seen
-
-
-# -- streams, signals and exit codes ----------------------------------------------------------
 
 
 def test_json_stands_alone_on_standard_output(account: Vendor, leads: Path) -> None:
@@ -849,31 +581,12 @@ def test_an_output_that_knows_no_letters_but_ascii_gets_escapes(
 
 
 def test_it_starts_without_what_the_commands_need() -> None:
-    code = "import sys, leads_pandas.cli; leads_pandas.cli._parser(); print(*sys.modules)"
+    code = "import sys, leads_pandas.cli; leads_pandas.cli.parse(['runs']); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
     )
     heavy = {"requests", "sqlite3", "tqdm", "pyarrow.parquet", "starlette", "leads_pandas.run"}
     assert not heavy & set(done.stdout.split())
-
-
-def test_the_version_is_told(run: Callable[..., Ran]) -> None:
-    ran = run("--version")
-    assert (ran.code, ran.out) == (0, f"leads-pandas {lp.__version__}\n")
-
-
-# -- the examples -----------------------------------------------------------------------------
-
-
-def examples(text: str) -> list[str]:
-    """The commands that a help text gives as examples."""
-    _, _, listed = text.partition("\nexample")
-    return re.findall(r"^  (\S.*leads-pandas.*|leads-pandas.*)$", listed, re.MULTILINE)
-
-
-def all_examples() -> list[str]:
-    found = [one for parser in parsers().values() for one in examples(parser.format_help())]
-    return list(dict.fromkeys(found))
 
 
 @pytest.fixture
@@ -932,9 +645,6 @@ def test_an_example_of_a_service_serves(
         screen.until("to enrich" if "eval" in line else "Ctrl-C ends it")
     if "--db" in line:
         assert (leads / "service.sqlite3").exists()
-
-
-# -- the local service ------------------------------------------------------------------------
 
 
 @pytest.fixture
