@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from leads_pandas import files
 from leads_pandas.display import clean
+from leads_pandas.streams import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     _Commands = argparse._SubParsersAction["_Parser"]  # noqa: SLF001 - it has no other name
 
-PROGRAM = "leads-pandas"
 _SERVER_OPTIONS = (
     "db",
     "port",

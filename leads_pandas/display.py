@@ -1,14 +1,16 @@
 """How a few labelled values look: as tidy text and as a small HTML card.
 
-What lives here: escaping and layout of plain values. It knows nothing of leads, and does no I/O.
+What lives here: escaping, layout and colour of plain values. It knows nothing of leads, and does no
+I/O.
 """
 
 from __future__ import annotations
 
 import html
+import os
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,6 +109,16 @@ def text_width(text: str) -> int:
         for char in text
         if unicodedata.category(char) not in marks
     )
+
+
+def is_coloured(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that wants colour."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, code: str | None, *, on: bool) -> str:
+    """Text in a colour of the terminal, such as ``31``, where colour is on."""
+    return f"\x1b[{code}m{text}\x1b[0m" if on and code else text
 
 
 def card_html(

@@ -18,7 +18,6 @@ from commands import CODES, Terminal, all_examples, environment, process, termin
 from harness import best_email, lead_ids
 
 from leads_pandas import cli
-from leads_pandas.display import text_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -366,21 +365,6 @@ def test_a_frame_without_leads_is_written_and_asks_nobody(
     assert run("enrich", "x.csv", "-o", "out.parquet", "--json").json["rows"] == []
     assert run("enrich", "x.csv").code == 0
     assert list(pd.read_parquet("out.parquet").columns) == ["lead_id", "name", *NEW]
-
-
-def test_a_table_is_narrowed_to_the_terminal_and_copies_stay_whole() -> None:
-    columns = [
-        cli._Column("run", ["4f3d3ccbf448"], whole=True),
-        cli._Column("email", ["x" * 90 + "@firm.example"]),
-        cli._Column("name", ["日本" * 20]),
-        cli._Column("n", ["7"], right=True),
-    ]
-    wide = cli._table(columns, width=None, colour=False)
-    assert "x" * 90 + "@firm.example" in wide
-    narrow = cli._table(columns, width=60, colour=False)
-    assert all(text_width(line) <= 60 for line in narrow.splitlines())
-    assert "4f3d3ccbf448" in narrow
-    assert "…" in narrow
 
 
 def test_what_the_service_says_cannot_act_on_the_terminal(

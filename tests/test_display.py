@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import io
 import re
 import time
 from html.parser import HTMLParser
 
 import pytest
 
-from leads_pandas.display import card_html, card_text, clean, duration, plural
+from leads_pandas.display import (
+    card_html,
+    card_text,
+    clean,
+    duration,
+    is_coloured,
+    painted,
+    plural,
+)
 
 EVIL = "<img src=x onerror=\"alert('1')\">"
 
@@ -126,6 +135,24 @@ def test_a_card_as_text_has_one_line_for_each_value_whatever_it_holds() -> None:
 
 def test_a_card_without_values_is_its_title() -> None:
     assert card_text("Cost", []) == "Cost"
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert is_coloured(Screen())
+    assert not is_coloured(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not is_coloured(Screen())
+    monkeypatch.setenv("NO_COLOR", "")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not is_coloured(Screen())
+    assert painted("text", "31", on=False) == painted("text", None, on=True) == "text"
 
 
 def test_a_card_as_html_holds_no_tag_and_no_attribute_from_outside() -> None:

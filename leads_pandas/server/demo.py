@@ -7,19 +7,17 @@ are its own and are gone when it ends; the Parquet file stays.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from leads_pandas.display import clean, duration
+from leads_pandas.display import clean, duration, is_coloured, painted
 from leads_pandas.server.samples import SampleSites, leads
+from leads_pandas.server.settings import own_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
@@ -31,7 +29,6 @@ _PAGE_SECONDS = 0.3  # slow enough to see the bar move, as real websites are
 _EARLIER = slice(2, None, 8)  # the leads that somebody has bought before: six of them
 _FIRST_ROWS = 6
 _WIDTHS = {"name": 24, "email": 34, "confidence": 10, "source": 7}
-_OURS = ("LOCALLEADS_", "LEADS_PANDAS_")
 
 
 def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
@@ -60,7 +57,7 @@ def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / "enriched.parquet"
     with (
-        _own_settings(),
+        own_settings(),
         SampleSites(delay=_PAGE_SECONDS) as sites,
         LocalServer(
             leads(sites.origin),
@@ -114,19 +111,6 @@ def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def _own_settings() -> Iterator[None]:
-    """Hide the user's settings, with a store of the demo's own in their place, for a while."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_OURS)}
-    try:
-        with tempfile.TemporaryDirectory(prefix="leads-pandas-demo-") as home:
-            os.environ["LEADS_PANDAS_HOME"] = home
-            yield
-    finally:
-        os.environ.pop("LEADS_PANDAS_HOME", None)
-        os.environ.update(hidden)
-
-
 def _shown(path: Path) -> str:
     """A path as short as it can be said from here."""
     try:
@@ -140,12 +124,10 @@ class _Voice:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._colour = (
-            stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        )
+        self._colour = is_coloured(stream)
 
     def _paint(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+        return painted(text, code, on=self._colour)
 
     def text(self, text: str) -> None:
         # Flushed at once: the bar goes to another stream and must not overtake the words.
