@@ -171,5 +171,5 @@ def _plain(value: Any) -> Any:
 
 
 def _is_missing(value: object) -> bool:
-    # NaN, NaT and pd.NA are not equal to themselves; pd.NA does not even say so.
-    return value is None or value != value or type(value).__name__ == "NAType"  # noqa: PLR0124
+    # NaN and NaT are not equal to themselves; pd.NA does not even say so.
+    return value is None or type(value).__name__ == "NAType" or value != value  # noqa: PLR0124
