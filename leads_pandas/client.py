@@ -300,14 +300,16 @@ def _key(given: str | None) -> str:
 
 def _budget(given: int | None) -> int:
     value: object = given
+    name = "requests_per_minute"
     if given is None:
-        text = os.environ.get("LOCALLEADS_REQUESTS_PER_MINUTE", "").strip()
+        name = "LOCALLEADS_REQUESTS_PER_MINUTE"
+        text = os.environ.get(name, "").strip()
         if not text:
             return REQUESTS_PER_MINUTE
         value = int(text) if text.isdecimal() else text
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(
-            f"requests_per_minute must be a whole number of 0 or more (0: unlimited), not {value!r}"
+            f"{name} must be a whole number of 0 or more (0: unlimited), not {value!r}"
         )
     return value
 

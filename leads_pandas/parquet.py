@@ -460,7 +460,13 @@ def write(
     """
     table = _table(frame, receipt, columns)
     if target.filesystem is None:
-        _write_local(table, target.location)
+        try:
+            _write_local(table, target.location)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            # Named after the file that was asked for; pyarrow names none.
+            raise _os_error(error.errno, target.path) from None
     else:
         _write_remote(table, target, target.filesystem)
 

@@ -353,7 +353,7 @@ def test_a_budget_in_the_environment_that_is_no_number_is_refused(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCALLEADS_REQUESTS_PER_MINUTE", value)
-    with pytest.raises(ValueError, match="requests_per_minute"):
+    with pytest.raises(ValueError, match="LOCALLEADS_REQUESTS_PER_MINUTE"):
         LeadsClient(KEY)
 
 

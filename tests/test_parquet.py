@@ -493,8 +493,9 @@ def test_a_folder_lost_meanwhile_is_the_systems_own_error(
     (tmp_path / "gone").mkdir()
     target = check_target(tmp_path / "gone" / "out.parquet")
     (tmp_path / "gone").rmdir()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as raised:
         write(enrich(small)[0], target, RECEIPT)
+    assert raised.value.filename == str(tmp_path / "gone" / "out.parquet")
 
 
 FILLED_DISK = """
@@ -511,7 +512,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     write(out, target, {})
 except OSError as error:
-    print("OSError", error.errno)
+    print("OSError", error.errno, error.filename)
 """
 
 
@@ -521,7 +522,7 @@ def test_a_disk_that_fills_leaves_the_old_file_and_nothing_else(tmp_path: Path) 
     child = subprocess.run(
         [sys.executable, "-c", FILLED_DISK, str(path)], capture_output=True, text=True, check=True
     )
-    assert child.stdout.split() == ["OSError", str(errno.EFBIG)]
+    assert child.stdout.split() == ["OSError", str(errno.EFBIG), str(path)]
     assert [one.name for one in tmp_path.iterdir()] == ["out.parquet"]
     assert path.read_bytes() == b"old"
 
