@@ -6,12 +6,11 @@ What lives here: from a preview or a frame to text. Nothing is asked of the serv
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from leads_pandas.display import card_text, clean, is_coloured, plural
+from leads_pandas.display import card_text, clean, is_coloured, plural, terminal_width
 from leads_pandas.tables import Column, table
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from leads_pandas.models import CostPreview
 
 _HEAD = 10  # rows of a result that are shown
+_EMAIL = 24  # columns of a terminal that an email keeps as long as others can do without
 _COLOURS = {"found": "32", "unknown_lead": "33", "not_enriched": "33", "failed": "31"}
 
 
@@ -38,14 +38,23 @@ def of_preview(preview: CostPreview, *, in_json: bool) -> str:
     return str(preview)
 
 
-def of_frame(out: pd.DataFrame, path: str | None, *, in_json: bool) -> str:
-    """An enriched frame, and the file that it was written to."""
+def of_frame(out: pd.DataFrame, path: str | None, *, in_json: bool, bought: bool = True) -> str:
+    """An enriched frame, and the file that it was written to.
+
+    Args:
+        out: the frame.
+        path: the file, or None.
+        in_json: for programs, with every row.
+        bought: whether the frame is what a run has bought, so that its credits are told.
+    """
     import leads_pandas
 
     summary = {str(name): _plain(value) for name, value in leads_pandas.summary(out).items()}
     if in_json:
         receipt, rows = out.attrs["leads"], _result_rows(out)
         return as_json({"path": path, "summary": summary, "receipt": receipt, "rows": rows})
+    if not bought:
+        summary["credits_reserved"] = None
     parts = [card_text("Leads", _summary_rows(summary))]
     rows = _result_rows(out.iloc[:_HEAD])
     if rows:
@@ -65,10 +74,10 @@ def of_jobs(jobs: pd.DataFrame, *, in_json: bool) -> str:
     return _fitted(
         [
             Column("job", _texts(jobs["job_id"]), whole=True),
-            Column("type", _texts(jobs["type"])),
+            Column("type", _texts(jobs["type"]), spare=True),
             Column("progress", _texts(jobs["progress"], "{:.0f} %".format), right=True),
             Column("leads", _texts(jobs["lead_count"], "{:,}".format), right=True),
-            Column("query", _texts(jobs["query"])),
+            Column("query", _texts(jobs["query"]), spare=True),
         ]
     )
 
@@ -79,14 +88,15 @@ def of_runs(runs: pd.DataFrame, *, in_json: bool) -> str:
         return as_json(_records(runs))
     if runs.empty:
         return "no run yet"
+    started = runs["started_at"].dt.strftime("%Y-%m-%d %H:%M")
     return _fitted(
         [
             Column("run", _texts(runs["run_id"]), whole=True),
-            Column("started (UTC)", _texts(runs["started_at"].dt.strftime("%Y-%m-%d %H:%M"))),
+            Column("started (UTC)", _texts(started), whole=True),
             Column("leads", _texts(runs["leads"], "{:,}".format), right=True),
             Column("state", _texts(runs["state"]), whole=True),
             Column("credits", _texts(runs["credits_reserved"], "{:,}".format), right=True),
-            Column("jobs", _texts(runs["job_ids"])),
+            Column("jobs", _texts(runs["job_ids"]), spare=True),
         ]
     )
 
@@ -134,18 +144,17 @@ def _result_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return _fitted(
         [
             Column(on, _texts(row[on] for row in rows)),
-            Column(email, _texts(row[email] for row in rows)),
+            Column(email, _texts(row[email] for row in rows), least=_EMAIL),
             Column(confidence, confidences, right=True),
-            Column(source, _texts(row[source] for row in rows)),
-            Column(status, _texts(row[status] for row in rows), whole=True, colours=_COLOURS),
+            Column(source, _texts(row[source] for row in rows), spare=True),
+            Column("status", _texts(row[status] for row in rows), whole=True, colours=_COLOURS),
         ]
     )
 
 
 def _fitted(columns: Sequence[Column]) -> str:
     """A table that fits the terminal, where standard output is one."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return table(columns, width=width, colour=is_coloured(sys.stdout))
+    return table(columns, width=terminal_width(sys.stdout), colour=is_coloured(sys.stdout))
 
 
 def _texts(values: Iterable[Any], form: Callable[[Any], str] = str) -> list[str]:

@@ -34,6 +34,10 @@ _SERVED = ("website", "name", "query_id")  # what the local service is told besi
 _DONE, _FAILED, _INTERRUPTED = 0, 1, 130
 
 
+class _DeclinedError(Exception):
+    """Somebody was asked and did not say yes; the message says what has not happened."""
+
+
 class _Stopped(BaseException):
     """SIGINT or SIGTERM has come while something must be put away first.
 
@@ -58,12 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: wrong use (code 2), or help was asked for (code 0).
     """
-    arguments = parse(argv)
     streams.prepare()
     try:
+        arguments = parse(argv)
         with streams.messages_shown():
             answer = _COMMANDS[arguments.command](arguments)
         streams.write(answer)
+    except _DeclinedError as declined:
+        streams.say(str(declined))
+        return _FAILED
     except _Stopped as stopped:
         if stopped.number == signal.SIGTERM:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -94,13 +101,16 @@ def _enrich(arguments: argparse.Namespace) -> str:
         return answers.of_frame(
             _enriched_locally(frame, arguments), arguments.output, in_json=arguments.json
         )
-    # Whoever is asked must see the question as well.
-    can_ask = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    can_ask = _can_ask()
     confirm = False if arguments.yes else can_ask or (lambda _: False)
     try:
         out = _enriched(frame, arguments, confirm=confirm)
     except EnrichmentDeclined as error:
-        if can_ask or error.preview is None:
+        if can_ask:
+            raise _DeclinedError(
+                "not confirmed; nothing was started and nothing was spent"
+            ) from None
+        if error.preview is None:
             raise
         price = plural(error.preview.estimated_credits, "credit")
         raise EnrichmentDeclined(
@@ -114,20 +124,21 @@ def _enrich(arguments: argparse.Namespace) -> str:
 def _enriched(frame: pd.DataFrame, arguments: argparse.Namespace, **options: Any) -> pd.DataFrame:
     import leads_pandas
 
-    return leads_pandas.enrich(
-        frame,
-        arguments.output,
-        query_id=arguments.query_id,
-        max_credits=arguments.max_credits,
-        partial=arguments.partial,
-        emails=arguments.emails,
-        min_confidence=arguments.min_confidence,
-        rename=dict(arguments.rename) or None,
-        on_conflict=arguments.on_conflict,
-        refresh=arguments.refresh,
-        timeout=arguments.timeout,
-        **({"on": arguments.on} | options),
-    )
+    with _interrupts_in_our_words():
+        return leads_pandas.enrich(
+            frame,
+            arguments.output,
+            query_id=arguments.query_id,
+            max_credits=arguments.max_credits,
+            partial=arguments.partial,
+            emails=arguments.emails,
+            min_confidence=arguments.min_confidence,
+            rename=dict(arguments.rename) or None,
+            on_conflict=arguments.on_conflict,
+            refresh=arguments.refresh,
+            timeout=arguments.timeout,
+            **({"on": arguments.on} | options),
+        )
 
 
 def _enriched_locally(frame: pd.DataFrame, arguments: argparse.Namespace) -> pd.DataFrame:
@@ -198,20 +209,21 @@ def _results(arguments: argparse.Namespace) -> str:
         on_conflict=arguments.on_conflict,
         refresh=arguments.refresh,
     )
-    return answers.of_frame(out, arguments.output, in_json=arguments.json)
+    return answers.of_frame(out, arguments.output, in_json=arguments.json, bought=False)
 
 
 def _resume(arguments: argparse.Namespace) -> str:
     import leads_pandas
 
-    out = leads_pandas.resume(
-        arguments.id,
-        arguments.output,
-        emails=arguments.emails,
-        min_confidence=arguments.min_confidence,
-        rename=dict(arguments.rename) or None,
-        timeout=arguments.timeout,
-    )
+    with _interrupts_in_our_words():
+        out = leads_pandas.resume(
+            arguments.id,
+            arguments.output,
+            emails=arguments.emails,
+            min_confidence=arguments.min_confidence,
+            rename=dict(arguments.rename) or None,
+            timeout=arguments.timeout,
+        )
     return answers.of_frame(out, arguments.output, in_json=arguments.json)
 
 
@@ -236,7 +248,7 @@ def _forget(arguments: argparse.Namespace) -> str:
         else plural(len(set(arguments.leads)), "lead")
     )
     if not arguments.yes:
-        _ask_to_forget(what)
+        _confirm_forgetting(what)
     count = leads_pandas.forget(
         None if arguments.everything else arguments.leads, everything=arguments.everything
     )
@@ -245,34 +257,45 @@ def _forget(arguments: argparse.Namespace) -> str:
     return f"{plural(count, 'result')} erased"
 
 
-def _ask_to_forget(what: str) -> None:
+def _confirm_forgetting(what: str) -> None:
     """Ask before results are erased.
 
     Raises:
-        LeadsError: they are to stay, or nobody can be asked.
+        LeadsError: nobody can be asked.
+        _DeclinedError: they are to stay.
     """
-    if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
+    from leads_pandas.progress import ask_on_terminal
+
+    if not _can_ask():
         raise LeadsError("nobody can be asked here, so nothing was erased: pass --yes to agree")
-    print(
-        f"Forget {what}? What the store holds is erased for good, and\n"
-        "reading it again costs a request each. Files that you wrote stay. [y/N] ",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
     try:
-        answer = sys.stdin.readline()
+        answer = ask_on_terminal(
+            f"What the store holds of {what} is erased for good.\n"
+            "Reading it again costs a request for each lead. Files that you wrote stay.\n"
+            "Erase? [y/N] "
+        )
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        streams.say("interrupted; nothing was erased")
         raise
     if answer.strip().lower() not in ("y", "yes"):
-        raise LeadsError("not confirmed; nothing was erased")
+        raise _DeclinedError("not confirmed; nothing was erased")
+
+
+def _can_ask() -> bool:
+    # Whoever is asked must see the question as well.
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _serve(arguments: argparse.Namespace) -> str:
     leads = None
     if arguments.leads is not None:
-        leads = _leads_of(files.read(arguments.leads, text=_SERVED), None)
+        frame = files.read(arguments.leads, text=_SERVED)
+        if not set(files.ID_COLUMNS).intersection(frame.columns):
+            raise ValueError(
+                f"the leads need a column called {', '.join(files.ID_COLUMNS[:-1])} or "
+                f"{files.ID_COLUMNS[-1]}, and the file has none"
+            )
+        leads = _leads_of(frame, None)
     try:
         with _stoppable(), _server(leads, **server_options(arguments)) as server:
             streams.write(_variables(server, as_json=arguments.json))
@@ -300,7 +323,11 @@ def _demo(arguments: argparse.Namespace) -> str:
         from leads_pandas.server.demo import run_demo
 
         stream = sys.stderr if arguments.json else sys.stdout
-        path = run_demo(Path(arguments.output), stream=stream)
+        try:
+            path = run_demo(Path(arguments.output), stream=stream)
+        except BrokenPipeError:  # whoever read it has seen enough
+            streams.leave()
+            return ""
     return answers.as_json({"path": str(path)}) if arguments.json else ""
 
 
@@ -315,6 +342,19 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], str]] = {
     "serve": _serve,
     "demo": _demo,
 }
+
+
+@contextlib.contextmanager
+def _interrupts_in_our_words() -> Generator[None]:
+    """Let what a run says when it is interrupted name commands, as every message here does."""
+    from leads_pandas import progress
+
+    before = progress.say
+    progress.say = streams.say_of_library
+    try:
+        yield
+    finally:
+        progress.say = before
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import os
 import re
+import textwrap
 import unicodedata
 from typing import TYPE_CHECKING, TextIO
 
@@ -28,6 +29,8 @@ _FILL = "height:100%;border-radius:3px;background:#2a9d6f"
 _ROW = "display:flex;justify-content:space-between;gap:2em"
 _LABEL = "opacity:.75;white-space:nowrap"
 _VALUE = "font-variant-numeric:tabular-nums;text-align:right;overflow-wrap:anywhere;min-width:0"
+
+_COLUMNS = 80  # of a terminal that does not say
 
 _EMOJI_BLOCKS = range(0x1F000, 0x1FB00)
 # Zero-width (non-)joiners between two characters of scripts, or emoji, whose shape they decide.
@@ -114,6 +117,26 @@ def text_width(text: str) -> int:
 def is_coloured(stream: TextIO) -> bool:
     """Whether a stream is a terminal that wants colour."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """How many columns a terminal has; None where a stream is no terminal."""
+    if not stream.isatty():
+        return None
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """Text with breaks between its words, where it is wider than a terminal; None: no limit."""
+    if width is None:
+        return text
+    return "\n".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))
 
 
 def painted(text: str, code: str | None, *, on: bool) -> str:

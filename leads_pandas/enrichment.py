@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from leads_pandas import frame as frames
-from leads_pandas import parquet
+from leads_pandas import parquet, progress
 from leads_pandas.client import LeadsClient, using
 from leads_pandas.collect import Collector
 from leads_pandas.display import card_html, card_text
@@ -28,7 +28,7 @@ from leads_pandas.errors import (
 )
 from leads_pandas.ids import LeadIds, lead_ids
 from leads_pandas.models import STATUSES, CostPreview, LeadResult, RunStatus
-from leads_pandas.progress import Display, in_notebook
+from leads_pandas.progress import Display, ask_on_terminal, in_notebook
 from leads_pandas.run import Enrichment, Order, phase_of
 from leads_pandas.store import DOUBTFUL, Store, home
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from leads_pandas.store import Op
+
+
+_QUESTION = "Enrich? [y/N] "
 
 
 @dataclass(slots=True)
@@ -177,16 +180,15 @@ def consent(confirm: bool | Callable[[CostPreview], bool]) -> Callable[[CostPrev
 
 
 def _ask(preview: CostPreview) -> bool:
-    if not in_notebook() and not (sys.stdin is not None and sys.stdin.isatty()):
-        return False
-    print(preview, file=sys.stdout if in_notebook() else sys.stderr)
-    try:
-        if in_notebook():
-            answer = input("Enrich? [y/N] ")
-        else:
-            print("Enrich? [y/N] ", end="", file=sys.stderr, flush=True)
-            answer = sys.stdin.readline()
-    except (EOFError, RuntimeError):  # a kernel whose front end cannot be asked
+    if in_notebook():
+        print(preview)
+        try:
+            answer = input(_QUESTION)
+        except (EOFError, RuntimeError):  # a kernel whose front end cannot be asked
+            return False
+    elif sys.stdin is not None and sys.stdin.isatty():
+        answer = ask_on_terminal(f"{preview}\n{_QUESTION}")
+    else:
         return False
     return answer.strip().lower() in ("y", "yes")
 
@@ -585,7 +587,7 @@ def _say_goodbye(engine: Enrichment, run: EnrichmentRun) -> None:
     else:
         jobs = f"job {', '.join(run.job_ids)} goes on" if run.job_ids else "no job was started"
         words = f'{jobs} and nothing is lost; go on with leads_pandas.resume("{run.id}")'
-    print(f"leads_pandas: interrupted; {words}", file=sys.stderr, flush=True)
+    progress.say(f"interrupted; {words}")
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+_NAMES = {".csv": "CSV", ".tsv": "TSV", ".parquet": "Parquet", ".jsonl": "JSON Lines"}
+
 ID_COLUMNS = ("lead_id", "leadId", "id")
 
 
@@ -35,6 +37,8 @@ def read(name: str, on: str | None = None, text: Sequence[str] = ()) -> pd.DataF
     """
     suffix = kind(name)
     reader = _READERS[suffix]
+    if name == "-" and sys.stdin is None:
+        raise ValueError("standard input is closed; nothing was requested")
     import pyarrow as pa
 
     where = "standard input" if name == "-" else name
@@ -50,7 +54,7 @@ def read(name: str, on: str | None = None, text: Sequence[str] = ()) -> pd.DataF
         elif isinstance(error, UnicodeEncodeError):
             reason = "it holds half a Unicode character"
         raise ValueError(
-            f"{where} cannot be read as {suffix[1:].upper()}: {reason}; nothing was requested"
+            f"{where} cannot be read as {_NAMES[suffix]}: {reason}; nothing was requested"
         ) from None
 
 

@@ -12,7 +12,15 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from leads_pandas.display import card_html, card_text, clean, duration, plural
+from leads_pandas.display import (
+    card_html,
+    card_text,
+    clean,
+    duration,
+    plural,
+    terminal_width,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -23,7 +31,29 @@ _logger = logging.getLogger("leads_pandas")
 _FORMAT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 _REDRAW = 0.25  # seconds between two pictures in a notebook, each of which is sent to a browser
 _COLUMNS = 100  # of a bar in text, in a notebook
+_SHORTEST = 6  # columns below which a bar says nothing
+_AROUND = len(": 100%|| 00:00, ") + 1  # the other columns of its line, the last of which stays free
 _TITLE = "Enrichment run"
+
+
+def say(message: str) -> None:
+    """Say what must be seen, whatever becomes of the log; the command line puts its own here."""
+    print(f"leads_pandas: {message}", file=sys.stderr, flush=True)
+
+
+def ask_on_terminal(question: str) -> str:
+    """Ask on the terminal, in the place of a bar that may be there; nothing typed is no answer."""
+    from tqdm import tqdm
+
+    answer = ""
+    with tqdm.external_write_mode(file=sys.stderr):
+        try:
+            print(question, end="", file=sys.stderr, flush=True)
+            answer = sys.stdin.readline()
+        finally:
+            if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D
+                print(file=sys.stderr, flush=True)
+    return answer
 
 
 class Reporter(Protocol):
@@ -43,22 +73,34 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def _words(status: RunStatus, seconds_left: float | None) -> str:
-    words = [
-        f"{status.read:,}/{status.total:,} leads",
-        plural(status.found_emails, "email"),
-        plural(status.credits_reserved, "credit"),
-    ]
-    if seconds_left is not None and status.read < status.total:
-        words.append(f"{duration(seconds_left)} left")
-    return ", ".join(words)
+def _words(status: RunStatus, seconds_left: float | None, *, room: int | None = None) -> str:
+    """What stands beside a bar, the most important first to stay where there is little room."""
+    leads = f"{status.read:,}/{status.total:,} leads"
+    emails = plural(status.found_emails, "email")
+    credit = plural(status.credits_reserved, "credit")
+    left = _left(status, seconds_left)
+    for words in ((leads, emails, credit, left), (leads, emails, left), (leads, left)):
+        text = ", ".join(filter(None, words))
+        if room is None or len(text) <= room:
+            return text
+    return leads
 
 
-def _move(bar: Any, status: RunStatus, seconds_left: float | None) -> None:
+def _left(status: RunStatus, seconds_left: float | None) -> str:
+    """The time left, where it is known and worth telling."""
+    if seconds_left is None or seconds_left < 1 or status.read == status.total:
+        return ""
+    return f"{duration(seconds_left)} left"
+
+
+def _move(
+    bar: Any, status: RunStatus, seconds_left: float | None, *, width: int | None = None
+) -> None:
     """Bring a tqdm bar up to date; only results that are durable make it whole."""
     bar.n = round(status.fraction, 3)
     bar.set_description(status.phase, refresh=False)
-    bar.set_postfix_str(_words(status, seconds_left), refresh=False)
+    room = None if width is None else width - len(status.phase) - _AROUND - _SHORTEST
+    bar.set_postfix_str(_words(status, seconds_left, room=room), refresh=False)
     bar.refresh()
 
 
@@ -70,14 +112,16 @@ class _Terminal:
 
     def update(self, status: RunStatus, seconds_left: float | None) -> None:
         if self._bar is None:
+            if not status.total:
+                return  # nothing to wait for: the closing line says it all
             self._bar = _text_bar(sys.stderr, dynamic_ncols=True)
-        _move(self._bar, status, seconds_left)
+        _move(self._bar, status, seconds_left, width=terminal_width(sys.stderr))
 
     def close(self, line: str | None) -> None:
         if self._bar is not None:
             self._bar.close()
         if line is not None:
-            print(line, file=sys.stderr)
+            print(wrapped(line, terminal_width(sys.stderr)), file=sys.stderr)
 
 
 def _text_bar(file: Any, **width: Any) -> Any:
@@ -183,16 +227,17 @@ class _Log:
         tenth = int(status.fraction * 10)
         if tenth > self._tenth and status.total:
             self._tenth = tenth
-            left = "" if seconds_left is None else f", {duration(seconds_left)} left"
+            words = [
+                f"({status.read:,} of {status.total:,} leads read)",
+                plural(status.found_emails, "email"),
+                plural(status.credits_reserved, "credit"),
+                _left(status, seconds_left),
+            ]
             _logger.info(
-                "%s: %d%% (%d of %d leads read), %d emails, %d credits%s",
+                "%s: %d%% %s",
                 status.phase,
                 round(status.fraction * 100),
-                status.read,
-                status.total,
-                status.found_emails,
-                status.credits_reserved,
-                left,
+                ", ".join(filter(None, words)),
             )
 
     def close(self, line: str | None) -> None:
@@ -235,6 +280,7 @@ class Display:
         self.rows: Callable[[RunStatus], Sequence[tuple[str, str]]] = _own_rows
         self._reporter: Reporter = self._choose(progress)
         self._began = time.monotonic()
+        self._moved = False
         self._line: str | None = None
 
     def _choose(self, progress: bool | Callable[[RunStatus], object] | None) -> Reporter:
@@ -249,6 +295,8 @@ class Display:
 
     def __call__(self, status: RunStatus, seconds_left: float | None) -> None:
         """Show how far the run is."""
+        if not self._moved:
+            self._moved, self._began = True, time.monotonic()  # a question may have been asked
         self._reporter.update(status, seconds_left)
 
     def finished(self, counts: dict[str, int], spent: int, path: str | None) -> None:

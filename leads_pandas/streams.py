@@ -15,17 +15,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leads_pandas.display import clean, is_coloured, painted
+from leads_pandas.display import clean, is_coloured, painted, terminal_width, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 PROGRAM = "leads-pandas"
 
-_RED = "1;31"
+_ERROR, _RED = "error:", "1;31"
+_COMMAND = re.compile(rf"{PROGRAM} \w+ [\w-]+")
 
-# The library's messages name its parameters; here they are options and commands.
-_SPELLINGS = (
+
+# The library's messages name its parameters; here they are options and commands. A parameter's name
+# in quotes, or as a part of a file's name, is the user's own.
+_NAMES = "max_credits|min_confidence|query_id|max_pages|requests_per_minute|site_timeout|user_agent"
+_SPELLINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r", or pass client=leads_pandas\.LeadsClient\(api_key=\.\.\.\)"), ""),
     (re.compile(r'leads_pandas\.resume\("([^"]+)"\)'), rf"{PROGRAM} resume \1"),
     (re.compile(r"leads_pandas\.(jobs|runs)\(\)"), rf"{PROGRAM} \1"),
@@ -35,9 +39,18 @@ _SPELLINGS = (
     (re.compile(r"\brename=\{…\}"), "--rename COLUMN=NAME"),
     (re.compile(r"\bmax_credits=(\d+)"), r"--max-credits \1"),
     (re.compile(r"\bon_conflict='(\w+)'"), r"--on-conflict \1"),
-    (re.compile(r"\bmax_credits\b"), "--max-credits"),
-    (re.compile(r"\bmin_confidence\b"), "--min-confidence"),
-    (re.compile(r"\bquery_id\b"), "--query-id"),
+    (
+        re.compile(rf"(?<![\w'/.-])({_NAMES})(?![\w'/.-])"),
+        lambda name: "--" + name[1].replace("_", "-"),
+    ),
+    (
+        re.compile(r"(?<![\w-])(concurrency|credits|port|rename|timeout) (?=must|knows|gives)"),
+        r"--\1 ",
+    ),
+    (re.compile(r"\bcall without a path\b"), "leave out -o"),
+    (re.compile(r"\bcall enrich on the frame\b"), "enrich the file"),
+    (re.compile(r"\bno column or index level is\b"), "no column is"),
+    (re.compile(r"\b([Tt]he) frame(?=['\s])"), r"\1 file"),
 )
 
 
@@ -58,10 +71,11 @@ def write(answer: str) -> None:
         return
     try:
         print(answer, flush=True)
+    except BrokenPipeError:
+        leave()
     except OSError as error:
         leave()
-        if not isinstance(error, BrokenPipeError):
-            raise
+        raise OSError(error.errno, error.strerror, "standard output") from None
 
 
 def leave() -> None:
@@ -71,27 +85,52 @@ def leave() -> None:
     os.close(nowhere)
 
 
-def say(line: str) -> None:
+def say(message: str) -> None:
     """Say something on standard error, under the program's name."""
-    # Where nobody reads standard error any more, there is nobody to be told.
-    with contextlib.suppress(OSError):
-        print(f"{PROGRAM}: {line}", file=sys.stderr, flush=True)
+    _tell(_line(message))
 
 
 def complain(error: Exception) -> None:
     """Say in one line what went wrong."""
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        text = _spelt(error.strerror)
+        if error.filename is not None:
+            text = f"{error.filename}: {text}"
     else:
-        text = str(error)
-    label = painted("error:", _RED, on=is_coloured(sys.stderr))
-    say(f"{label} {_spelt(clean(' '.join(text.splitlines())))}")
+        text = _spelt(str(error), getattr(error, "run_id", None))
+    label = painted(_ERROR, _RED, on=is_coloured(sys.stderr))
+    _tell(_line(f"{_ERROR} {' '.join(text.splitlines())}").replace(_ERROR, label, 1))
 
 
-def _spelt(message: str) -> str:
-    """A message of the library, in the command line's own words."""
+def say_of_library(message: str) -> None:
+    """Say what the library says, in the command line's words."""
+    say(_spelt(message))
+
+
+def _tell(line: str) -> None:
+    # Where nobody reads standard error any more, there is nobody to be told.
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _line(message: str) -> str:
+    """A message under the program's name, on a terminal with breaks between its words."""
+    text = clean(f"{PROGRAM}: {message}")
+    width = terminal_width(sys.stderr)
+    # A command is there to be copied, and stays in one piece.
+    text = _COMMAND.sub(lambda command: command[0].replace(" ", "\0"), text)
+    return wrapped(text, width).replace("\0", " ")
+
+
+def _spelt(message: str, run_id: str | None = None) -> str:
+    """A message of the library, in the command line's words."""
     for pattern, spelling in _SPELLINGS:
         message = pattern.sub(spelling, message)
+    if run_id is not None:
+        # What a command cannot do, Python can.
+        run = f'leads_pandas.EnrichmentRun("{run_id}")'
+        message = message.replace("then call error.run.", f"then call in Python {run}.")
+        message = message.replace("error.run.", f"{run}.")
     return message
 
 
@@ -106,9 +145,8 @@ class _Messages(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
-        line = f"{PROGRAM}: {_spelt(clean(record.getMessage()))}"
         with contextlib.suppress(OSError):  # a reader that has left must not end a paid run
-            tqdm.write(line, file=sys.stderr)
+            tqdm.write(_line(_spelt(record.getMessage())), file=sys.stderr)
 
 
 @contextlib.contextmanager

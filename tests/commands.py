@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import os
 import pty
 import re
 import select
 import signal
-import struct
 import subprocess
 import sys
 import termios
@@ -48,18 +46,13 @@ def process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 
 class Terminal:
-    """A command whose three streams are a terminal of 80 columns."""
+    """A command whose three streams are a terminal, as wide as its variable ``COLUMNS`` says."""
 
-    def __init__(self, command: list[str], env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, command: list[str], env: Mapping[str, str]) -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        termios.tcsetwinsize(slave, (24, int(env["COLUMNS"])))
         self.process = subprocess.Popen(
-            command,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment() if env is None else env,
-            start_new_session=True,
+            command, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
         )
         os.close(slave)
         self.seen = ""
@@ -94,6 +87,11 @@ class Terminal:
         while text not in self.seen:
             if not self._more(end):
                 raise EOFError(f"{text!r} never came: {self.seen!r}")
+
+    @property
+    def lines(self) -> list[str]:
+        """What has been shown, without its colours; each picture of a bar is a line."""
+        return re.split(r"[\r\n]", CODES.sub("", self.seen))
 
     def type(self, text: str) -> None:
         """Type something."""

@@ -64,6 +64,11 @@ def test_a_result_is_counted_and_its_first_rows_are_shown(enriched: pd.DataFrame
     assert answers.of_frame(enriched, "o.parquet", in_json=False).endswith("all are in o.parquet")
 
 
+def test_credits_are_told_of_what_a_run_has_bought(enriched: pd.DataFrame) -> None:
+    assert re.search(r"credits reserved +12\n", answers.of_frame(enriched, None, in_json=False))
+    assert "reserved" not in answers.of_frame(enriched, None, in_json=False, bought=False)
+
+
 def test_a_result_in_json_has_every_row(enriched: pd.DataFrame) -> None:
     answer = json.loads(answers.of_frame(enriched, "o.parquet", in_json=True))
     assert list(answer) == ["path", "summary", "receipt", "rows"]

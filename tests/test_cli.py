@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,11 +101,11 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         ("x.tsv", b'lead_id\tn\nA\t"b\n', "cannot be read as TSV: Error tokenizing"),
         ("x.jsonl", b'{"lead_id": "A"}\n{"lead_id": \n', "line 2 is not JSON"),
         ("x.jsonl", b'[{"lead_id": "A"}]\n', "line 1 is not a JSON object"),
-        ("x.jsonl", b"[" * 100_000, "cannot be read as JSONL"),
+        ("x.jsonl", b"[" * 100_000, "cannot be read as JSON Lines"),
         ("x.jsonl", b'{"lead_id": true}\n', "True or False"),
         ("x.jsonl", b'{"lead_id": "\\ud800"}\n', "half a Unicode character"),
-        ("x.parquet", b"PAR1 but not really PAR1", "cannot be read as PARQUET"),
-        ("x.parquet", b"", "cannot be read as PARQUET"),
+        ("x.parquet", b"PAR1 but not really PAR1", "cannot be read as Parquet"),
+        ("x.parquet", b"", "cannot be read as Parquet"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line_and_no_request(
@@ -255,6 +256,7 @@ def test_results_come_from_the_store_without_a_request(
     ran = run("results", "leads.tsv", "-o", "out.parquet")
     assert ran.code == 0
     assert re.search(r"found +9\n", ran.out)
+    assert "credits" not in ran.out
     assert pd.read_parquet("out.parquet")["email"].notna().sum() == 9
     assert account.counts["total"] == total
     assert run("results", "leads.csv", "--refresh").code == 0
@@ -321,8 +323,8 @@ def test_forget_erases_the_leads_that_are_named(
     [
         (["--min-confidence", "2"], "--min-confidence"),
         (["--max-credits", "-1"], "--max-credits must be"),
-        (["--timeout", "-1"], "timeout must be"),
-        (["--rename", "phone=tel"], "rename knows email"),
+        (["--timeout", "-1"], "--timeout must be"),
+        (["--rename", "phone=tel"], "--rename knows email"),
         (["--on", "nope"], "with --on COLUMN"),
         (["-o", "no/such/folder/out.parquet"], "No such file or directory"),
     ],
@@ -406,18 +408,38 @@ def test_colour_is_for_terminals_that_want_it(account: Vendor, leads: Path) -> N
     assert not CODES.search(out)
 
 
-def test_everything_fits_a_terminal_of_eighty_columns(account: Vendor, leads: Path) -> None:
+COMMANDS = [
+    (["enrich", "leads.csv", "--yes", "-o", "out.parquet"], 0),
+    (["enrich", "leads.csv", "--on", "nope"], 1),
+    (["runs"], 0),
+    (["jobs"], 0),
+    (["results", "leads.csv"], 0),
+    (["resume", "4f3d3ccbf448"], 1),
+]
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_everything_fits_the_terminal(columns: int, account: Vendor, leads: Path) -> None:
     ids = ["lead001", "x" * 60]
     long = {
         "emails": [{"email": f"{'y' * 70}@firm.example", "confidence": 0.5, "source": "z" * 50}]
     }
     account.set(leads={one: {**long, "enriched": True} for one in ids})
+    account.act(teammate=3, seconds=None)
     write_leads(leads, ids)
-    for command in (["enrich", "leads.csv", "--yes"], ["runs"], ["results", "leads.csv"]):
-        with terminal(*command) as screen:
-            assert screen.end() == 0
-        lines = re.split(r"[\r\n]", CODES.sub("", screen.seen))
-        assert max(map(len, lines)) <= 80, screen.seen
+    for command, code in COMMANDS:
+        with terminal(*command, COLUMNS=str(columns)) as screen:
+            assert screen.end() == code
+        assert max(map(len, screen.lines)) <= columns, screen.seen
+
+
+def test_an_email_is_shown_whole_before_a_source_is(account: Vendor, leads: Path) -> None:
+    about = {"emails": [{"email": "reception@firm.example", "confidence": 0.5, "source": "web"}]}
+    account.set(leads={"lead001": {**about, "enriched": True}})
+    with terminal("enrich", "leads.csv", "--yes", COLUMNS="60") as screen:
+        assert screen.end() == 0
+    assert "lead001  reception@firm.example" in screen.seen
+    assert "source" not in screen.seen
 
 
 def test_json_stands_alone_on_standard_output(account: Vendor, leads: Path) -> None:
@@ -471,7 +493,9 @@ def test_whoever_does_not_say_yes_spends_nothing(answer: str, account: Vendor, l
         screen.until("Enrich? [y/N] ")
         screen.type(answer)
         assert screen.end() == 1
-    assert "not confirmed; nothing was started and nothing was spent" in screen.seen
+    # A decision is no error, and has a line of its own.
+    said = "leads-pandas: not confirmed; nothing was started and nothing was spent"
+    assert said in screen.lines
     assert account.counts["starts"] == 0
 
 
@@ -482,6 +506,15 @@ def test_forgetting_is_asked_for_on_a_terminal(account: Vendor, leads: Path) -> 
             screen.type(answer)
             assert screen.end() == code
         assert words in screen.seen
+        assert "error" not in screen.seen
+
+
+def test_ctrl_c_at_the_question_erases_nothing(account: Vendor, leads: Path) -> None:
+    with terminal("forget", "lead001") as screen:
+        screen.until("[y/N] ")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.end() == 130
+    assert "leads-pandas: interrupted; nothing was erased" in screen.lines
 
 
 def test_ctrl_c_at_the_question_spends_nothing(account: Vendor, leads: Path) -> None:
@@ -489,7 +522,7 @@ def test_ctrl_c_at_the_question_spends_nothing(account: Vendor, leads: Path) -> 
         screen.until("Enrich? [y/N] ")
         screen.process.send_signal(signal.SIGINT)
         assert screen.end() == 130
-    assert "nothing was started" in screen.seen
+    assert "leads-pandas: interrupted; nothing was started" in screen.lines, screen.seen
     assert "Traceback" not in screen.seen
     assert account.counts["starts"] == 0
 
@@ -504,8 +537,7 @@ def test_ctrl_c_in_the_middle_says_once_how_to_go_on(account: Vendor, leads: Pat
     assert err.count("interrupted") == 1
     assert "Traceback" not in err
     account.act(advance=1.0)
-    run_id = re.findall(r"resume\W+(\w+)", err)[0]
-    again = process("resume", run_id, "--json")
+    again = process(*shlex.split(err.rpartition("leads-pandas ")[2]), "--json")
     assert json.loads(again.communicate(timeout=60)[0])["summary"]["found"] == 9
 
 
@@ -516,7 +548,9 @@ def test_sigterm_goes_through(account: Vendor, leads: Path) -> None:
     ran.send_signal(signal.SIGTERM)
     _, err = ran.communicate(timeout=60)
     assert ran.returncode == -signal.SIGTERM
-    assert "goes on" in err
+    assert re.search(
+        r"^leads-pandas: interrupted; job \w+ goes on .* resume \w+\n\Z", err, re.MULTILINE
+    )
 
 
 def test_a_reader_that_leaves_early_is_no_error(account: Vendor, leads: Path) -> None:
@@ -533,8 +567,27 @@ def test_an_output_that_is_full_is_one_line(account: Vendor, leads: Path) -> Non
         ran = process("results", "leads.csv", stdout=full)
         _, err = ran.communicate(timeout=60)
     assert ran.returncode == 1
-    assert err.count("\n") == 1
-    assert "No space left on device" in err
+    assert err == "leads-pandas: error: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("line", ["--version", "demo -o folder", "runs"])
+def test_nobody_has_to_read_an_answer(
+    line: str, leads: Path, account: Vendor, shell: Callable[[str], Terminal]
+) -> None:
+    with shell(f"leads-pandas {line} | true; leads-pandas {line} > /dev/full") as screen:
+        assert screen.end() == 1
+    said = [one for one in screen.lines if one.startswith("leads-pandas: error")]
+    assert len(said) == 1
+    assert said[0].endswith("No space left on device")
+    assert "Traceback" not in screen.seen
+
+
+def test_a_standard_input_that_is_closed_is_one_line(
+    leads: Path, account: Vendor, shell: Callable[[str], Terminal]
+) -> None:
+    with shell("leads-pandas preview - <&-") as screen:
+        assert screen.end() == 1
+    assert "leads-pandas: error: standard input is closed; nothing was requested" in screen.lines
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "2>&1 | true"])
@@ -593,16 +646,18 @@ def shell(leads: Path, tmp_path: Path) -> Callable[[str], Terminal]:
     "line", [one for one in all_examples() if " serve" not in one and " demo" not in one]
 )
 def test_an_example_of_the_help_works(
+    *,
     line: str,
     account: Vendor,
     leads: Path,
     shell: Callable[[str], Terminal],
     run: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if " resume " in line:
-        assert run("enrich", "leads.csv", "--yes").code == 0
         # The one thing that nobody can know beforehand.
-        line = line.replace("5f0c2a1b9d3e", run("runs", "--json").json[0]["run_id"])
+        monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID("5f0c2a1b-9d3e-4000-8000-000000000000"))
+        assert run("enrich", "leads.csv", "--yes").code == 0
     with shell(line) as screen:
         assert screen.end(answers={"[y/N] ": "y\n"}) == 0, screen.seen
     assert "Traceback" not in screen.seen
@@ -623,12 +678,11 @@ def test_the_demo_of_the_help_works(
 def test_an_example_of_a_service_serves(
     line: str, leads: Path, shell: Callable[[str], Terminal], run: Callable[..., Ran]
 ) -> None:
-    line = line.replace("--port 8765", "--port 0")
     command = f"{line}; leads-pandas preview leads.csv; sleep 600" if "eval" in line else line
     with shell(command) as screen:
         screen.until("to enrich" if "eval" in line else "Ctrl-C ends it")
     if "--db" in line:
-        assert (leads / "service.sqlite3").exists()
+        assert (leads / "service.db").exists()
 
 
 @pytest.fixture
@@ -778,6 +832,34 @@ def test_serve_prints_its_variables_as_json(leads: Path) -> None:
     service.communicate(timeout=60)
     assert service.returncode == -signal.SIGTERM
     assert variables["LOCALLEADS_BASE_URL"].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--max-pages", "0"], "--max-pages must be"),
+        (["--port", "99999"], "--port must be"),
+        (["--requests-per-minute", "-1"], "--requests-per-minute must be"),
+        (["--leads", "x.csv"], "need a column called lead_id, leadId or id, and the file has none"),
+    ],
+)
+def test_a_service_that_cannot_be_is_one_line(
+    arguments: list[str], words: str, leads: Path, run: Callable[..., Ran]
+) -> None:
+    (leads / "x.csv").write_text("website\nhttp://a.example\n")
+    ran = run("serve", "--leads", "leads.csv", *arguments)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.count("\n") == 1
+    assert words in ran.err
+
+
+def test_a_port_that_is_taken_is_said_in_plain_words(leads: Path, run: Callable[..., Ran]) -> None:
+    sock, url = slow_site()
+    with sock:
+        port = url.rstrip("/").rpartition(":")[2]
+        ran = run("serve", "--leads", "leads.csv", "--port", port)
+    assert ran.code == 1
+    assert ran.err.startswith(f"leads-pandas: error: cannot listen on 127.0.0.1 port {port}: ")
 
 
 @pytest.mark.parametrize("command", [["serve", "--leads", "leads.csv"], ["demo", "-o", "x"]])

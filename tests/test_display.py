@@ -15,6 +15,8 @@ from leads_pandas.display import (
     is_coloured,
     painted,
     plural,
+    terminal_width,
+    wrapped,
 )
 
 EVIL = "<img src=x onerror=\"alert('1')\">"
@@ -153,6 +155,20 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("TERM", "dumb")
     assert not is_coloured(Screen())
     assert painted("text", "31", on=False) == painted("text", None, on=True) == "text"
+
+
+def test_text_is_broken_between_its_words() -> None:
+    assert wrapped("one two-three four", 10) == "one\ntwo-three\nfour"
+    assert wrapped("abcdefghijklm", 10) == "abcdefghijklm"
+    assert wrapped("one two-three four", None) == "one two-three four"
+
+
+def test_a_terminal_is_as_wide_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert terminal_width(Screen()) == 60
+    assert terminal_width(io.StringIO()) is None
+    monkeypatch.setenv("COLUMNS", "wide")
+    assert terminal_width(Screen()) == 80
 
 
 def test_a_card_as_html_holds_no_tag_and_no_attribute_from_outside() -> None:

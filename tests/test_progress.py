@@ -10,9 +10,10 @@ import termios
 from typing import TYPE_CHECKING
 
 import pytest
+from commands import Terminal, environment
 
 from leads_pandas.models import RunStatus
-from leads_pandas.progress import Display
+from leads_pandas.progress import Display, _words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,32 @@ def test_a_terminal_gets_one_bar_that_moves_and_then_the_closing_line() -> None:
     assert rest == ""
 
 
+def test_a_terminal_shows_no_bar_where_there_is_nothing_to_wait_for() -> None:
+    ending = "display(RunStatus('done', 0, 0, 0, 0, 48), 0.0); " + FINISH
+    line, rest = on_a_terminal(ending, read=-1)
+    assert LINE.fullmatch(line)
+    assert rest == ""
+
+
+@pytest.mark.parametrize(
+    ("room", "said"),
+    [
+        (None, "50/100 leads, 25 emails, 100 credits, 50 s left"),
+        (47, "50/100 leads, 25 emails, 100 credits, 50 s left"),
+        (46, "50/100 leads, 25 emails, 50 s left"),
+        (30, "50/100 leads, 50 s left"),
+        (10, "50/100 leads"),
+    ],
+)
+def test_where_there_is_little_room_the_most_important_is_said(room: int | None, said: str) -> None:
+    assert _words(at(50), 50.0, room=room) == said
+
+
+@pytest.mark.parametrize("seconds", [None, 0.0, 0.9])
+def test_a_time_that_is_not_known_or_all_but_over_is_not_told(seconds: float | None) -> None:
+    assert _words(at(50), seconds) == "50/100 leads, 25 emails, 100 credits"
+
+
 def test_a_bar_fits_a_terminal_of_80_columns() -> None:
     bar = on_a_terminal(FINISH)[0]
     assert max(len(one.rstrip()) for one in bar.split("\r")) <= COLUMNS
@@ -131,6 +158,53 @@ def test_where_nobody_watches_there_is_one_log_line_for_each_tenth(
     assert lines[5] == ("reading: 50% (50 of 100 leads read), 25 emails, 100 credits, 50 s left")
     assert LINE.fullmatch(lines[-1])
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_log_line_counts_one_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="leads_pandas"), Display(None).shown() as display:
+        display(RunStatus("done", 1, 1, 1, 1, 1), 0.0)
+    assert caplog.messages == ["done: 100% (1 of 1 leads read), 1 email, 1 credit"]
+
+
+def test_the_time_of_the_closing_line_begins_after_the_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moment = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: moment[0])
+    display = Display(True)
+    with display.shown():
+        moment[0] = 100.0  # somebody thought about the price
+        display(at(0), None)
+        moment[0] = 112.0
+        display.finished(COUNTS, 35, None)
+    assert capsys.readouterr().err.splitlines()[-1].endswith(", 12 s")
+
+
+QUESTION = """
+from leads_pandas.models import RunStatus
+from leads_pandas.progress import Display, ask_on_terminal
+
+with Display(None).shown() as display:
+    display(RunStatus("unknown", 10, 35, 5, 10, 35), None)
+    answer = ask_on_terminal("Really? ")
+print("answered", repr(answer))
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "ends_in", "answer"), [("y\n", "y", r"'y\n'"), ("\x04", "", "''")]
+)
+def test_a_question_takes_the_place_of_the_bar_and_ends_its_line(
+    typed: str, ends_in: str, answer: str
+) -> None:
+    with Terminal([sys.executable, "-W", "error", "-c", QUESTION], environment()) as screen:
+        screen.until("Really? ")
+        screen.type(typed)
+        assert screen.end() == 0
+    asked, bar, answered, _ = screen.seen.split("\n")
+    assert asked.rpartition("\r")[2] == f"Really? {ends_in}"
+    assert bar.rpartition("\r")[2].startswith("unknown:  29%|")
+    assert answered == f"answered {answer}"
 
 
 def test_a_callable_gets_every_status_and_nothing_is_printed(

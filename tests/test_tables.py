@@ -19,6 +19,20 @@ def test_a_table_is_narrowed_to_the_terminal_and_copies_stay_whole() -> None:
     assert "…" in narrow
 
 
+def test_a_column_that_can_be_spared_goes_before_others_lose_more_than_they_can() -> None:
+    columns = [
+        Column("email", ["x" * 30], least=20),
+        Column("first", ["y" * 10], spare=True),
+        Column("last", ["z" * 10], spare=True),
+        Column("n", ["1234567890"], right=True),
+    ]
+    assert table(columns, width=60, colour=False).splitlines()[0].split()[-2] == "last"
+    without_last = table(columns, width=45, colour=False)
+    assert without_last.split()[:3] == ["email", "first", "n"]
+    assert table(columns, width=32, colour=False).splitlines()[1] == "x" * 19 + "…  1234567890"
+    assert table(columns, width=22, colour=False).splitlines()[1] == "x" * 9 + "…  1234567890"
+
+
 def test_numbers_stand_on_the_right_and_no_line_ends_in_blanks() -> None:
     columns = [
         Column("n", ["7", "1,200"], right=True),

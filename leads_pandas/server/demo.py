@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from leads_pandas.display import clean, duration, is_coloured, painted
+from leads_pandas.display import clean, duration, is_coloured, painted, terminal_width
 from leads_pandas.server.samples import SampleSites, leads
 from leads_pandas.server.settings import own_settings
+from leads_pandas.tables import Column, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,8 @@ _REQUESTS_PER_MINUTE = 100
 _PAGE_SECONDS = 0.3  # slow enough to see the bar move, as real websites are
 _EARLIER = slice(2, None, 8)  # the leads that somebody has bought before: six of them
 _FIRST_ROWS = 6
-_WIDTHS = {"name": 24, "email": 34, "confidence": 10, "source": 7}
+_INDENT = "  "
+_WIDTH = 80  # columns of a table where no terminal says how wide it is
 
 
 def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
@@ -73,9 +75,9 @@ def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
         say.facts(
             [
                 ("leads", f"{len(df)} made-up businesses, {len(earlier)} of them enriched before"),
-                ("websites", f"one for each, served by this demo at {sites.origin}"),
+                ("websites", f"one for each, served at {sites.origin}"),
                 ("service", f"a local LeadsAPI at {server.base_url}"),
-                ("account", f"none needed: {_CREDITS} credits of play money, no network"),
+                ("account", f"{_CREDITS} credits of play money; no network needed"),
             ]
         )
         server.pre_enrich(earlier)
@@ -97,7 +99,7 @@ def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
             ("leads", f"{len(out):>4}"),
             ("found", f"{counts['found']:>4}"),
             ("no email", f"{counts['not_found']:>4}"),
-            ("credits", f"{spent:>4}  one for each lead that was not enriched before"),
+            ("credits", f"{spent:>4}  one for each lead not enriched before"),
             ("time", f"{duration(seconds):>6}"),
             ("file", f" {_shown(path)} ({path.stat().st_size / 1000:.1f} kB)"),
         ]
@@ -106,7 +108,7 @@ def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
     say.table(out.head(_FIRST_ROWS))
     say.heading("Next, with a key of your own")
     say.text("  export LOCALLEADS_API_KEY=ll_...")
-    say.text("  leads-pandas preview leads.csv          # what it would cost; nothing is spent")
+    say.text("  leads-pandas preview leads.csv  # the cost; spends nothing")
     say.text("  leads-pandas enrich leads.csv -o enriched.parquet --max-credits 50")
     return path
 
@@ -151,23 +153,14 @@ class _Voice:
             self.text(f"  {self._paint(f'{label:<{width}}', '2')}  {clean(value)}")
 
     def table(self, rows: pd.DataFrame) -> None:
-        def line(cells: Sequence[str]) -> str:
-            padded = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-            return ("  " + " ".join(padded)).rstrip()
-
-        widths = list(_WIDTHS.values())
-        self.text(self._paint(line(list(_WIDTHS)), "2"))
-        for name, email, confidence, source in rows[list(_WIDTHS)].itertuples(index=False):
-            if isinstance(email, str):
-                cells = [name, email, f"{confidence:.2f}", source]
-                self.text(
-                    line([_fit(cell, width) for cell, width in zip(cells, widths, strict=True)])
-                )
-            else:
-                self.text(self._paint(line([_fit(name, widths[0]), "-", "", ""]), "2"))
-
-
-def _fit(text: str, width: int) -> str:
-    """Text from outside, made safe to print and no wider than this."""
-    safe = clean(text)
-    return safe if len(safe) <= width else safe[: width - 3] + "..."
+        found = rows["email"].notna().tolist()
+        confidences = zip(rows["confidence"], found, strict=True)
+        columns = [
+            Column("name", rows["name"].tolist()),
+            Column("email", rows["email"].fillna("-").tolist(), least=24),
+            Column("confidence", [f"{one:.2f}" if known else "" for one, known in confidences]),
+            Column("source", rows["source"].fillna("").tolist(), spare=True),
+        ]
+        width = (terminal_width(self._stream) or _WIDTH) - len(_INDENT)
+        for line in table(columns, width=width, colour=self._colour).splitlines():
+            self.text(_INDENT + line)
