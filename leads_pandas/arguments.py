@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leads_pandas import files
 from leads_pandas.display import clean
-from leads_pandas.streams import PROGRAM
+from leads_pandas.streams import PROGRAM, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,11 +34,13 @@ _SERVER_OPTIONS = (
     "nameservers",
 )
 _EPILOG = """\
+Each command has a help and examples of its own: leads-pandas COMMAND --help
+
 environment:
   LOCALLEADS_API_KEY              the key of your account
   LOCALLEADS_BASE_URL             another service, such as the local one
   LOCALLEADS_REQUESTS_PER_MINUTE  request budget (100; 0: no limit)
-  LEADS_PANDAS_HOME               folder of the store
+  LEADS_PANDAS_HOME               folder of the store (in your data folder)
   LEADS_PANDAS_ACCOUNT            name of the account in the store
 
 exit code:
@@ -107,7 +109,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
     )
     main.add_argument("--version", action=_Version, help="show the version and exit")
-    commands = main.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = main.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Parser
+    )
     _add_preview(commands)
     _add_enrich(commands)
     _add_results(commands)
@@ -129,7 +133,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        print(f"{PROGRAM} {version('leads_pandas')}")
+        write(f"{PROGRAM} {version('leads_pandas')}")
         parser.exit()
 
 
@@ -169,7 +173,7 @@ def _add_preview(commands: _Commands) -> None:
     )
     _add_input(parser)
     parser.add_argument("--query-id", metavar="ID", help="price the leads of this search instead")
-    _add_refresh(parser)
+    _add_refresh(parser, "count what the store already holds as to be read again (free)")
 
 
 def _add_enrich(commands: _Commands) -> None:
@@ -197,10 +201,14 @@ def _add_enrich(commands: _Commands) -> None:
     parser.add_argument(
         "--partial", action="store_true", help="enrich what fits, and say what is missing"
     )
-    parser.add_argument("--yes", action="store_true", help="agree to the cost beforehand")
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="agree to the cost beforehand; needed where nobody can be asked",
+    )
     _add_shape(parser)
     _add_conflict(parser)
-    _add_refresh(parser)
+    _add_refresh(parser, "read again what the store already holds (free)")
     _add_timeout(parser)
     local = parser.add_argument_group(
         "without an account",
@@ -219,7 +227,7 @@ def _add_results(commands: _Commands) -> None:
     parser = _add(
         commands,
         "results",
-        "join what the store holds of the leads; no request, nothing spent",
+        "join what the store holds; no request, nothing spent",
         examples=(
             "leads-pandas results leads.csv -o enriched.parquet",
             "leads-pandas results leads.csv --emails all --min-confidence 0.5 --json",
@@ -229,7 +237,7 @@ def _add_results(commands: _Commands) -> None:
     _add_output(parser)
     _add_shape(parser)
     _add_conflict(parser)
-    _add_refresh(parser)
+    _add_refresh(parser, "first read each lead again: one request each, free")
 
 
 def _add_jobs(commands: _Commands) -> None:
@@ -255,10 +263,15 @@ def _add_resume(commands: _Commands) -> None:
         commands,
         "resume",
         "go on with a run: wait, read what is missing, write its leads",
-        more="\n\nNothing is started.",
-        examples=("leads-pandas resume 5f0c2a1b9d3e -o enriched.parquet",),
+        more="\n\nNothing is started. The second example goes on with the newest run.",
+        examples=(
+            "leads-pandas resume 5f0c2a1b9d3e -o enriched.parquet",
+            "leads-pandas resume \"$(leads-pandas runs | awk 'NR == 2 {print $1}')\"",
+        ),
     )
-    parser.add_argument("id", metavar="RUN_OR_JOB", help="an id that runs or jobs shows")
+    parser.add_argument(
+        "id", metavar="RUN_OR_JOB", help="an id that leads-pandas runs or jobs shows"
+    )
     _add_output(parser)
     _add_shape(parser)
     _add_timeout(parser)
@@ -285,11 +298,11 @@ def _add_serve(commands: _Commands) -> None:
     parser = _add(
         commands,
         "serve",
-        "run a local service that finds emails by reading the leads' websites",
+        "run a local service that reads the leads' websites for emails",
         more="\n\nIt prints the two variables to export, and serves until Ctrl-C (exit code 0).\n"
         'Needs: pip install "leads_pandas[server]"',
         examples=(
-            "leads-pandas serve --leads leads.csv --db service.sqlite3 --port 8765",
+            "leads-pandas serve --leads leads.csv --db service.db",
             'eval "$(leads-pandas serve --leads leads.csv &)"',
         ),
     )
@@ -297,7 +310,8 @@ def _add_serve(commands: _Commands) -> None:
         "--leads",
         metavar="FILE",
         type=_input,
-        help="leads with lead_id and website, and optionally name and query_id, as for preview",
+        help="leads (.csv, .tsv, .parquet or .jsonl; - is CSV on standard input) with lead_id "
+        "and website, and optionally name and query_id",
     )
     options: dict[str, tuple[str, Callable[[str], Any] | None, str]] = {
         "db": ("FILE", None, "keep everything in this file (else only while it runs)"),
@@ -339,7 +353,7 @@ def _add_demo(commands: _Commands) -> None:
     parser = _add(
         commands,
         "demo",
-        "enrich bundled sample leads on this machine: no account, no network",
+        "enrich bundled sample leads: no account, no network",
         more='\n\nNeeds: pip install "leads_pandas[server]"',
         examples=("leads-pandas demo",),
     )
@@ -365,7 +379,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="OUT.parquet",
         type=_output,
-        help="Parquet file to write, also s3://, gs:// or abfss://",
+        help="Parquet file to write, also s3://, gs:// or abfss:// (else the store alone keeps "
+        "the results)",
     )
 
 
@@ -378,6 +393,8 @@ def _input(text: str) -> str:
 
 
 def _output(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("name the Parquet file to write")
     suffix = Path(text).suffix.lower()
     if suffix in files.SUFFIXES and suffix != ".parquet":
         raise argparse.ArgumentTypeError(
@@ -426,10 +443,8 @@ def _add_conflict(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_refresh(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--refresh", action="store_true", help="read again what the store already holds (free)"
-    )
+def _add_refresh(parser: argparse.ArgumentParser, words: str) -> None:
+    parser.add_argument("--refresh", action="store_true", help=words)
 
 
 def _add_timeout(parser: argparse.ArgumentParser) -> None:

@@ -80,6 +80,10 @@ def test_parquet_is_not_written_under_another_kind_of_name(
     assert "call it OUT.parquet, not leads.csv" in refused(capsys, *line, "-o", "leads.csv")
 
 
+def test_an_output_has_a_name(capsys: Capture) -> None:
+    assert "name the Parquet file to write" in refused(capsys, "enrich", "leads.csv", "-o", "")
+
+
 def test_a_file_name_cannot_act_on_the_terminal(capsys: Capture) -> None:
     assert "\x1b" not in refused(capsys, "preview", "\x1b[31m.xls")
 
