@@ -7,11 +7,12 @@ is opened. What the commands do is in `cli`.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from leads_pandas import files
-from leads_pandas.display import clean
+from leads_pandas.display import clean, terminal_width, wrapped
 from leads_pandas.streams import PROGRAM, write
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ class _Parser(argparse.ArgumentParser):
             **options,
         )
         self.set_defaults(parser=self)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments, in lines that fit the terminal."""
+        self.print_usage(sys.stderr)
+        refusal = wrapped(clean(f"{self.prog}: error: {message}"), terminal_width(sys.stderr))
+        self.exit(2, f"{refusal}\n")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -388,7 +395,7 @@ def _input(text: str) -> str:
     try:
         files.kind(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(clean(str(error))) from None
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text
 
 
@@ -398,7 +405,7 @@ def _output(text: str) -> str:
     suffix = Path(text).suffix.lower()
     if suffix in files.SUFFIXES and suffix != ".parquet":
         raise argparse.ArgumentTypeError(
-            f"the output is a Parquet file: call it OUT.parquet, not {clean(text)}"
+            f"the output is a Parquet file: call it OUT.parquet, not {text}"
         )
     return text
 

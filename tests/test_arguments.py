@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 from commands import examples, parsers
 
@@ -84,8 +87,24 @@ def test_an_output_has_a_name(capsys: Capture) -> None:
     assert "name the Parquet file to write" in refused(capsys, "enrich", "leads.csv", "-o", "")
 
 
-def test_a_file_name_cannot_act_on_the_terminal(capsys: Capture) -> None:
-    assert "\x1b" not in refused(capsys, "preview", "\x1b[31m.xls")
+@pytest.mark.parametrize(
+    "line", [["preview", "\x1b[31m.xls"], ["preview", "a.csv", "\x1b[31m"], ["\x1b[31m"]]
+)
+def test_what_is_refused_cannot_act_on_the_terminal(line: list[str], capsys: Capture) -> None:
+    assert "\x1b" not in refused(capsys, *line)
+
+
+def test_a_refusal_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", screen := Screen())
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    with pytest.raises(SystemExit):
+        arguments.parse(["preview", "leads.xlsx"])
+    assert max(map(len, screen.getvalue().splitlines())) <= 60
 
 
 def test_only_the_options_of_the_service_that_were_given_are_passed_on() -> None:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 from commands import CODES, Terminal, all_examples, environment, process, terminal
-from harness import best_email, lead_ids
+from harness import best_email, lead_ids, make_client
 
+import leads_pandas as lp
 from leads_pandas import cli
 
 if TYPE_CHECKING:
@@ -307,6 +308,36 @@ def test_a_run_that_is_not_known_is_an_error(
     ran = run("resume", "nothing")
     assert ran.code == 1
     assert "leads-pandas runs lists the runs" in ran.err
+
+
+@pytest.fixture
+def doubtful(account: Vendor) -> Iterator[Vendor]:
+    """The vendor, whose start is cut off and which then shows nothing, to an impatient client."""
+    failure = {"success": False, "error": "Something broke"}
+    account.set(missing=["jobs", "balance", "transactions"])
+    account.rules(
+        {"on": "start", "do": "close", "when": "before"},
+        {"on": "preview", "nth": 2, "times": -1, "do": "answer", "status": 404, "body": failure},
+        {"on": "lead", "times": -1, "do": "answer", "status": 404, "body": failure},
+    )
+    lp.set_default_client(make_client(account, settle=0.2))
+    yield account
+    lp.set_default_client(None)
+
+
+@pytest.mark.usefixtures("quick_retries")
+def test_a_start_in_doubt_is_settled_by_the_line_of_python_that_is_named(
+    doubtful: Vendor, leads: Path, run: Callable[..., Ran]
+) -> None:
+    ran = run("enrich", "leads.csv", "--yes")
+    assert ran.code == 1
+    doubtful.set(missing=[])
+    doubtful.rules()
+    found = re.search(r"leads_pandas\.(EnrichmentRun\(\S+\)\.resolve\(not_started=True\))", ran.err)
+    assert found, ran.err
+    eval(found[1], {"EnrichmentRun": lp.EnrichmentRun})  # noqa: S307 - as a user would paste it
+    assert run("enrich", "leads.csv", "--yes").code == 0
+    assert doubtful.counts["spent"] == 12
 
 
 def test_forget_erases_the_leads_that_are_named(
