@@ -75,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if stopped.number == signal.SIGTERM:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
+            return 128 + signal.SIGTERM  # a container's first process outlives it
         streams.say("interrupted; nothing was spent, and nothing is left running")
         return _INTERRUPTED
     except KeyboardInterrupt:
@@ -148,10 +149,11 @@ def _enriched_locally(frame: pd.DataFrame, arguments: argparse.Namespace) -> pd.
         ValueError: there is no column ``website``.
         LeadIdError: the IDs cannot be used.
     """
+    from leads_pandas.ids import ID_NAMES
     from leads_pandas.server.settings import own_settings
 
     on = arguments.on
-    if on is None and not {*frame.columns, *frame.index.names}.intersection(files.ID_COLUMNS):
+    if on is None and not {*frame.columns, *frame.index.names}.intersection(ID_NAMES):
         on = "lead_id"
         frame = frame.assign(lead_id=[f"row-{n}" for n in range(1, len(frame) + 1)])
     leads = _leads_of(frame, on)
@@ -289,13 +291,7 @@ def _can_ask() -> bool:
 def _serve(arguments: argparse.Namespace) -> str:
     leads = None
     if arguments.leads is not None:
-        frame = files.read(arguments.leads, text=_SERVED)
-        if not set(files.ID_COLUMNS).intersection(frame.columns):
-            raise ValueError(
-                f"the leads need a column called {', '.join(files.ID_COLUMNS[:-1])} or "
-                f"{files.ID_COLUMNS[-1]}, and the file has none"
-            )
-        leads = _leads_of(frame, None)
+        leads = _leads_to_serve(arguments.leads)
     try:
         with _stoppable(), _server(leads, **server_options(arguments)) as server:
             streams.write(_variables(server, as_json=arguments.json))
@@ -309,6 +305,16 @@ def _serve(arguments: argparse.Namespace) -> str:
         if stopped.number != signal.SIGINT:
             raise
     return ""
+
+
+def _leads_to_serve(name: str) -> list[dict[str, str]]:
+    from leads_pandas.ids import ID_NAMES
+
+    frame = files.read(name, text=_SERVED)
+    if not set(ID_NAMES).intersection(frame.columns):
+        names = f"{', '.join(ID_NAMES[:-1])} or {ID_NAMES[-1]}"
+        raise ValueError(f"the leads need a column called {names}, and the file has none")
+    return _leads_of(frame, None)
 
 
 def _variables(server: LocalServer, *, as_json: bool) -> str:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _NAMES = {".csv": "CSV", ".tsv": "TSV", ".parquet": "Parquet", ".jsonl": "JSON Lines"}
 
-ID_COLUMNS = ("lead_id", "leadId", "id")
-
 
 def read(name: str, on: str | None = None, text: Sequence[str] = ()) -> pd.DataFrame:
     """Read a file of leads by its suffix; ``-`` is CSV on standard input.
@@ -75,7 +73,9 @@ def kind(name: str) -> str:
 
 def _id_column(columns: Sequence[object], on: str | None) -> str | None:
     """The column of the lead IDs, where there is one."""
-    return next((one for one in ((on,) if on else ID_COLUMNS) if one in columns), None)
+    from leads_pandas.ids import ID_NAMES
+
+    return next((one for one in ((on,) if on else ID_NAMES) if one in columns), None)
 
 
 def _read_csv(source: BinaryIO, on: str | None, text: Sequence[str]) -> pd.DataFrame:

@@ -830,6 +830,18 @@ def test_an_interrupted_local_run_leaves_nothing_behind(
         assert "nothing was spent" in err
 
 
+def test_a_first_process_that_sigterm_does_not_end_tells_its_number(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[..., Ran]
+) -> None:
+    def stopped(_: object) -> str:
+        raise cli._Stopped(signal.SIGTERM)
+
+    monkeypatch.setitem(cli._COMMANDS, "demo", stopped)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "raise_signal", lambda _: None)
+    assert run("demo").code == 143
+
+
 def serve(*arguments: str) -> subprocess.Popen[str]:
     """A service in a process of its own."""
     return process("serve", *arguments)
