@@ -41,7 +41,12 @@ def _public(app, env, node, content):
     """Find the public home of a name that a docstring or an annotation mentions alone."""
     name = node["reftarget"].rpartition(".")[2]
     domain = env.get_domain("py")
-    for home in ("leads_pandas", "leads_pandas.server", "leads_pandas.plotting.Plot"):
+    for home in (
+        "leads_pandas",
+        "leads_pandas.server",
+        "leads_pandas.server.finder",
+        "leads_pandas.plotting.Plot",
+    ):
         target = f"{home}.{name}"
         if target in domain.objects:
             return domain.resolve_xref(

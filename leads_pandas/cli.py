@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from leads_pandas.server import LocalServer
+    from leads_pandas.server.finder import Unread
 
 _SERVED = ("website", "name", "query_id")  # what the local service is told beside the ID
 
@@ -168,7 +169,17 @@ def _enriched_locally(frame: pd.DataFrame, arguments: argparse.Namespace) -> pd.
         ) as server,
         server.client() as client,
     ):
-        return _enriched(frame, arguments, on=on, client=client)
+        out = _enriched(frame, arguments, on=on, client=client)
+        _tell_unread(server.unread)
+        return out
+
+
+def _tell_unread(unread: Unread) -> None:
+    """Say why some leads have no email: nobody could look."""
+    if unread.websites:
+        hint = "; --allow-private reads those on private addresses" if unread.private else ""
+        count = plural(unread.websites, "website")
+        streams.say(f"{count} could not be read, such as {unread.example}{hint}")
 
 
 def _leads_of(frame: pd.DataFrame, on: str | None) -> list[dict[str, str]]:

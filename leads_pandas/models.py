@@ -241,7 +241,7 @@ class CostPreview:
         if self.estimated_seconds >= 1:
             return f"at least {duration(self.estimated_seconds)}"
         # So few reads go out at once; how fast a job is, nobody says beforehand.
-        return "the job's own" if self.to_enrich else "a moment"
+        return "until the job ends" if self.to_enrich else "a moment"
 
     def _note(self) -> str:
         if self.affordable:

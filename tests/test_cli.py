@@ -513,7 +513,7 @@ def test_on_a_terminal_it_shows_the_price_and_asks(account: Vendor, leads: Path)
         assert screen.end() == 0
     shown = screen.seen.partition("Enrich?")[0]
     assert re.search(r"estimated credits +12\n", shown)
-    assert re.search(r"time +the job's own\n", shown)
+    assert re.search(r"time +until the job ends\n", shown)
     assert "100%" in screen.seen
     assert account.counts["spent"] == 12
 
@@ -767,6 +767,8 @@ def test_private_websites_are_not_read_unasked(
     ran = run("enrich", "sites.csv", "--local", "--json")
     assert ran.code == 0
     assert [row["email"] for row in ran.json["rows"]] == [None, None]
+    assert "2 websites could not be read, such as http://127.0.0.1:" in ran.err
+    assert "--allow-private reads those on private addresses" in ran.err
 
 
 def test_a_file_without_websites_cannot_be_enriched_locally(

@@ -59,6 +59,10 @@ class Refused(FetchError):  # noqa: N818 - a decision of ours, not a fault
     """The page must not be asked for."""
 
 
+class NotPublic(Refused):
+    """It is not on the public internet, and such websites were not asked for."""
+
+
 class Stopped(Exception):  # noqa: N818 - the service is ending, nothing went wrong
     """The fetcher was closed in the middle."""
 
@@ -312,10 +316,10 @@ class Fetcher:
         if self._allow_private:
             return self._look_up(host, port, deadline)
         if port not in PUBLIC_PORTS:
-            raise Refused(f"port {port} is not one of a public website")
+            raise NotPublic(f"port {port} is not one of a public website")
         addresses = [one for one in self._look_up(host, port, deadline) if is_public(one)]
         if not addresses:
-            raise Refused(f"{url.host} has no public address")
+            raise NotPublic(f"{url.host} has no public address")
         return addresses
 
     def _look_up(self, host: str, port: int, deadline: float) -> list[str]:

@@ -21,15 +21,16 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
+import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from protego import Protego
 
 from leads_pandas.models import Email
-from leads_pandas.server.fetch import FetchError, Refused, Reply, origin_of
+from leads_pandas.server.fetch import FetchError, NotPublic, Refused, Reply, origin_of
 from leads_pandas.server.reading import How, Link, Mention, read_page
 from leads_pandas.server.verify import Mail, MailDomains, well_formed
 
@@ -80,6 +81,20 @@ class Sighting:
     good_page: bool
 
 
+class Unread(NamedTuple):
+    """The websites that could not be read.
+
+    Attributes:
+        websites: how many.
+        private: how many of them because they are not on the public internet.
+        example: the last one, and why.
+    """
+
+    websites: int = 0
+    private: int = 0
+    example: str = ""
+
+
 class Finder:
     """Finds the addresses that websites publish.
 
@@ -104,23 +119,35 @@ class Finder:
         self._domains = domains
         self._max_pages = max_pages
         self._site_timeout = site_timeout
+        self._lock = threading.Lock()
+        self.unread = Unread()
 
     def find(self, website: str | None) -> tuple[Email, ...]:
         """Read a website; the most confident addresses come first.
 
-        A site that cannot be reached, or does not want to be read, has none.
+        A site that cannot be reached, or does not want to be read, has none; `unread` counts it.
 
         Raises:
             Stopped: the fetcher was closed.
         """
         deadline = time.monotonic() + self._site_timeout
+        failure: FetchError | None = None
         for url in front_pages(website):
             try:
                 sightings = _Crawl(self._fetcher, url, self._max_pages, deadline).read()
             except FetchError as error:
                 log.debug("%s cannot be read: %s", url, error)
+                failure = error
             else:
                 return rank(sightings, urlsplit(url).hostname or "", self._takes_mail(deadline))
+        if failure is not None:
+            with self._lock:
+                before = self.unread
+                self.unread = Unread(
+                    before.websites + 1,
+                    before.private + isinstance(failure, NotPublic),
+                    f"{website}: {failure}",
+                )
         return ()
 
     def _takes_mail(self, deadline: float) -> Callable[[str], Mail]:

@@ -18,7 +18,7 @@ from leads_pandas.errors import ConfigurationError
 from leads_pandas.server.app import build_app
 from leads_pandas.server.db import Database, Selection
 from leads_pandas.server.fetch import Fetcher
-from leads_pandas.server.finder import Finder
+from leads_pandas.server.finder import Finder, Unread
 from leads_pandas.server.jobs import Worker
 from leads_pandas.server.leads import read_leads
 from leads_pandas.server.ratelimit import RateLimiter
@@ -127,6 +127,7 @@ class LocalServer:
         self._base_url: str | None = None
         self._api_key: str | None = None
         self._database: Database
+        self._finder: Finder
         self._worker: Worker
         self._thread: threading.Thread
 
@@ -148,6 +149,11 @@ class LocalServer:
         if self._api_key is None:
             raise ConfigurationError("the service has not been started: use it in a with statement")
         return self._api_key
+
+    @property
+    def unread(self) -> Unread:
+        """The websites that could not be read since the start, whose leads have no email for it."""
+        return self._finder.unread
 
     def client(self) -> LeadsClient:
         """A client of this service, which keeps to its request limit."""
@@ -179,8 +185,8 @@ class LocalServer:
             stack.callback(listener.close)
             self._api_key = self._database.add_key()
             fetcher = Fetcher(**self._fetching)
-            finder = Finder(fetcher, self._domains, **self._reading)
-            self._worker = Worker(self._database, finder.find, concurrency=self._concurrency)
+            self._finder = Finder(fetcher, self._domains, **self._reading)
+            self._worker = Worker(self._database, self._finder.find, concurrency=self._concurrency)
             stack.callback(self._end_work, fetcher)
             self._worker.start()
             self._serve(listener, stack)
