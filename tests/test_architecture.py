@@ -19,6 +19,7 @@ PACKAGE = Path(leads_pandas.__file__).parent
 
 FLOORS = {
     "errors": 0,
+    "hosts": 0,
     "display": 0,
     "models": 1,
     "tables": 1,
