@@ -97,7 +97,7 @@ def test_at_the_end_the_card_is_whole_the_bar_gone_and_one_line_stays(kernel: Ke
     card, bar = outputs(messages).values()
     assert 'aria-valuenow="100"' in card[-1]["text/html"]
     assert bar[-1] == {"text/plain": "", "text/html": ""}
-    line = "40 leads enriched, 20 emails found, 40 credits, 41 s → enriched.parquet\n"
+    line = "40 leads enriched, 20 emails found, 40 credits, 40 s → enriched.parquet\n"
     assert printed(messages, "stdout") == line
     assert printed(messages, "stderr") == ""
 
