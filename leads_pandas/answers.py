@@ -93,7 +93,7 @@ def of_runs(runs: pd.DataFrame, *, in_json: bool) -> str:
         [
             Column("run", _texts(runs["run_id"]), whole=True),
             Column("started (UTC)", _texts(started), whole=True),
-            Column("leads", _texts(runs["leads"], "{:,}".format), right=True),
+            Column("leads", _texts(runs["lead_count"], "{:,}".format), right=True),
             Column("state", _texts(runs["state"]), whole=True),
             Column("credits", _texts(runs["credits_reserved"], "{:,}".format), right=True),
             Column("jobs", _texts(runs["job_ids"]), spare=True),

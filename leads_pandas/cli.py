@@ -8,6 +8,7 @@ waits inside the commands.
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import signal
 import sys
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 
 _SERVED = ("website", "name", "query_id")  # what the local service is told beside the ID
 
-_DONE, _FAILED, _INTERRUPTED = 0, 1, 130
+_DONE, _FAILED, _MISUSED, _INTERRUPTED = 0, 1, 2, 130
+
+# What an eval of a service that did not start gets: it fails, and what comes after it in a script
+# does not reach an account that was set before.
+_FAIL = "unset LOCALLEADS_API_KEY LOCALLEADS_BASE_URL; false"
 
 
 class _DeclinedError(Exception):
@@ -64,6 +69,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: wrong use (code 2), or help was asked for (code 0).
     """
     streams.prepare()
+    code: object = _FAILED
+    try:
+        code = done = _run(argv)
+    except SystemExit as refused:
+        code = refused.code
+        raise
+    finally:
+        words = sys.argv[1:] if argv is None else list(argv)
+        evaluated = words[:1] == ["serve"] and "--json" not in words
+        if evaluated and code in (_FAILED, _MISUSED) and not sys.stdout.isatty():
+            streams.write(_FAIL)
+    return done
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = parse(argv)
         with streams.messages_shown():
@@ -310,7 +330,8 @@ def _serve(arguments: argparse.Namespace) -> str:
                 # So that eval "$(leads-pandas serve ... &)" does not wait for the service's end.
                 streams.leave()
             what = "" if leads is None else f" {plural(len(leads), 'lead')}"
-            streams.say(f"serving{what} at {server.base_url}; Ctrl-C ends it")
+            end = "Ctrl-C" if sys.stdout.isatty() else f"Ctrl-C or kill {os.getpid()}"
+            streams.say(f"serving{what} at {server.base_url}; {end} ends it")
             server.wait()
     except _Stopped as stopped:
         if stopped.number != signal.SIGINT:

@@ -170,6 +170,12 @@ def consent(confirm: bool | Callable[[CostPreview], bool]) -> Callable[[CostPrev
 
     def ask(preview: CostPreview) -> None:
         agreed = confirm(preview) if callable(confirm) else _ask(preview)
+        if agreed is None:
+            raise EnrichmentDeclined(
+                "the cost was to be confirmed, and nobody can be asked here; nothing was started "
+                "and nothing was spent: leave confirm out, or pass a function that decides",
+                preview=preview,
+            )
         if agreed is not True:
             raise EnrichmentDeclined(
                 "the cost was not confirmed; nothing was started and nothing was spent",
@@ -179,17 +185,18 @@ def consent(confirm: bool | Callable[[CostPreview], bool]) -> Callable[[CostPrev
     return ask
 
 
-def _ask(preview: CostPreview) -> bool:
+def _ask(preview: CostPreview) -> bool | None:
+    """What a person answers; None where there is nobody to be asked."""
     if in_notebook():
         print(preview)
         try:
             answer = input(_QUESTION)
         except (EOFError, RuntimeError):  # a kernel whose front end cannot be asked
-            return False
+            return None
     elif sys.stdin is not None and sys.stdin.isatty():
         answer = ask_on_terminal(f"{preview}\n{_QUESTION}")
     else:
-        return False
+        return None
     return answer.strip().lower() in ("y", "yes")
 
 

@@ -1,6 +1,6 @@
-"""The errors that users see; nothing here does any work.
+"""The errors that users see.
 
-Every error pickles, and none holds a key or an object of ``requests``::
+Nothing here does any work. Every error pickles, and none holds a key or an object of ``requests``::
 
     LeadsError
     ├── ConfigurationError (ValueError)         no key, or a base URL that would leak it
@@ -18,7 +18,7 @@ Every error pickles, and none holds a key or an object of ``requests``::
     ├── UnknownRunError (LookupError)           no such run or job in this store
     ├── CreditCapError                          over max_credits; nothing was spent
     ├── EnrichmentDeclined                      not confirmed; nothing was spent
-    ├── StartOutcomeUnknown                     a start got no answer, and nothing settles its fate
+    ├── StartOutcomeUnknown                     a start got no answer; nobody can tell
     ├── JobFailedError                          the job failed; what it found is kept
     └── JobTimeoutError (TimeoutError)          the wait ended; the job goes on
 """

@@ -6,13 +6,14 @@ a function is called, so that ``import leads_pandas`` stays cheap.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable
 
     from leads_pandas.client import LeadsClient
     from leads_pandas.enrichment import EnrichmentRun
@@ -356,9 +357,9 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         client: a `LeadsClient`, whose account's store is read; None: the default client.
 
     Returns:
-        one row per run: ``run_id``, ``started_at`` (datetime64[us, UTC]), ``leads`` (unique IDs),
-        ``state``, ``job_ids`` (comma-separated, those of other runs that it waited for included),
-        ``credits_reserved`` (by its own starts, so that the column adds up).
+        one row per run: ``run_id``, ``started_at`` (datetime64[us, UTC]), ``lead_count`` (of unique
+        IDs), ``state``, ``job_ids`` (comma-separated, those of other runs that it waited for
+        included), ``credits_reserved`` (by its own starts, so that the column adds up).
 
     Raises:
         StoreError: the store cannot be used.
@@ -378,7 +379,7 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
             "started_at": pd.to_datetime(
                 pd.Series([run.created_at for run, _ in rows], dtype="int64"), unit="us", utc=True
             ).astype("datetime64[us, UTC]"),
-            "leads": pd.Series([run.lead_count for run, _ in rows], dtype="int64"),
+            "lead_count": pd.Series([run.lead_count for run, _ in rows], dtype="int64"),
             "state": pd.Series([enrichment.run_state(ops) for _, ops in rows], dtype=_text_dtype()),
             "job_ids": pd.Series(
                 [", ".join(op.job_id for op in ops if op.job_id) for _, ops in rows],
@@ -408,7 +409,8 @@ def forget(
     """Erase results from this account's store so that they cannot be recovered from its file.
 
     The journal of money stays (IDs, jobs, credits), and so do files that you wrote. A forgotten
-    lead costs nothing when it is enriched again, but one read.
+    lead costs nothing when it is enriched again, but one read: by `enrich` on a frame that has it,
+    and by `resume` of a run that had it.
 
     Args:
         lead_ids: the leads to forget: IDs, or a Series of them.
@@ -420,6 +422,7 @@ def forget(
 
     Raises:
         ValueError: neither or both of the two are given.
+        TypeError: a table is given in place of IDs.
         LeadIdError: an ID cannot be one.
         StoreError: the store cannot be used.
 
@@ -433,6 +436,8 @@ def forget(
     _check_client(client)
     if (lead_ids is None) == (not everything):
         raise ValueError("give either lead_ids or everything=True")
+    if isinstance(lead_ids, pd.DataFrame | Mapping):
+        raise TypeError('lead_ids are IDs, not a table of them: pass df["lead_id"]')
     ids = None
     if lead_ids is not None:
         listed = [lead_ids] if isinstance(lead_ids, str) else list(lead_ids)

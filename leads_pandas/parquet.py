@@ -15,6 +15,7 @@ import stat
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 METADATA_KEY: Final = b"leads_pandas"
 
 _PANDAS_ATTRS: Final = b"PANDAS_ATTRS"  # where pandas' own read_parquet looks for attrs
+_OTHER_FORMATS: Final = frozenset({".csv", ".json", ".jsonl", ".tsv", ".xlsx"})
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PROBE: Final = b"\0" * 4096  # one block: a full disk lets a file be created, but not filled
 _PREFIX: Final = 100  # bytes of the target's name in a temporary one, well below any limit
@@ -106,10 +108,17 @@ def check_target(path: str | os.PathLike[str]) -> Target:
 
     Raises:
         TypeError: ``path`` is neither text nor a path.
-        ValueError: ``path`` is empty, or no filesystem of pyarrow's takes the URL.
+        ValueError: ``path`` is empty or named as another format, or no filesystem of pyarrow's
+            takes the URL.
         OSError: the operating system's own, where the file cannot be written.
     """
     text = _path_text(path)
+    suffix = PurePath(text).suffix.lower()
+    if suffix in _OTHER_FORMATS:
+        raise ValueError(
+            f"{_without_credentials(text)} is to be a Parquet file, and its name says otherwise. "
+            f"Nothing was requested; call it {PurePath(text).stem}.parquet"
+        )
     if not _URL.match(text):
         return _check_local(text, text)
     from pyarrow import fs

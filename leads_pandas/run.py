@@ -6,6 +6,7 @@ pandas: frames come and go in `enrichment` and `functions`.
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from dataclasses import asdict, dataclass, field, replace
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from leads_pandas.client import LeadsClient
     from leads_pandas.collect import Source
     from leads_pandas.store import Op, Store
+
+_logger = logging.getLogger("leads_pandas")
 
 _ROUNDS = 8  # prices asked anew at most because others keep claiming, starting or giving up leads
 _WAIT = 0.2  # seconds between looks at an op that another process drives
@@ -299,6 +302,13 @@ class Enrichment:
         preview = combine([one.preview for one in batches])
         if self._claimed(free):
             raise Stale  # others were quicker: what they bought is neither ours to price nor to cap
+        if not query and preview.total_leads < len(free):
+            _logger.warning(
+                "the service does not know %s of %s; are they in the right column? "
+                "What it does not know costs nothing",
+                f"{len(free) - preview.total_leads:,}",
+                plural(len(free), "lead ID"),
+            )
         plan = _Plan(preview)
         room = self._room(preview)
         for batch in batches:
@@ -381,7 +391,9 @@ class Enrichment:
 
     def _whole(self, preview: CostPreview) -> CostPreview:
         """A preview of the missing leads, as one of the whole frame."""
-        held = len(self._order.lead_ids) - len(self._need)
+        known = self._store.known(self._order.lead_ids)
+        needed = set(self._need)
+        held = sum(status != "unknown_lead" for one, status in known.items() if one not in needed)
         requests = len(self._need) + (2 if preview.to_enrich else 0)
         return replace(
             preview,

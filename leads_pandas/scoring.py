@@ -119,8 +119,9 @@ def summary(frame: pd.DataFrame) -> pd.Series[Any]:
         - ``found``, ``not_found``, ``not_enriched``, ``unknown_lead``, ``failed``: unique leads.
         - ``hit_rate``: found ÷ (found + not_found), 0-1.
         - ``mean_confidence``: of the emails in the frame that have one, 0-1.
-        - ``credits_reserved`` and ``credits_per_email`` (credits ÷ found): NaN unless the frame's
-          receipt counts the very leads that the frame has.
+        - ``credits_reserved`` and ``credits_per_email`` (credits ÷ found): of the call that made
+          the frame, which paid nothing for leads bought earlier; NaN unless the frame's receipt
+          counts the very leads that the frame has, and the latter where it bought nothing.
 
     Raises:
         ValueError: the frame is not enriched.
@@ -141,7 +142,7 @@ def summary(frame: pd.DataFrame) -> pd.Series[Any]:
         "credits_reserved": float("nan") if credits_reserved is None else credits_reserved,
         "credits_per_email": (
             float("nan")
-            if credits_reserved is None or not counts["found"]
+            if not credits_reserved or not counts["found"]
             else credits_reserved / counts["found"]
         ),
     }

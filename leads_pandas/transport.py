@@ -192,6 +192,7 @@ class Transport:
         self._pacer = pacer
         self._timeout = timeout
         self._user_agent = user_agent
+        self._host = urlsplit(base_url).netloc
         self._loopback = is_loopback(urlsplit(base_url).hostname or "")
         self._session: requests.Session | None = None
         self._pid = os.getpid()
@@ -356,7 +357,7 @@ class Transport:
         except (OSError, urllib3.exceptions.HTTPError) as error:
             # Raised further down: chained to ours, this one would carry the key.
             failure = TransportError(
-                f"no answer from the service to {method} {path}: {_describe(error)}",
+                f"no answer from {self._host} to {method} {path}: {_describe(error)}",
                 sent=not _never_sent(error),
             )
         finally:

@@ -31,7 +31,7 @@ RUNS = pd.DataFrame(
     {
         "run_id": ["4f3d3ccbf448"],
         "started_at": pd.to_datetime([datetime(2026, 7, 9, 8, 5, 1, tzinfo=UTC)]),
-        "leads": [1200],
+        "lead_count": [1200],
         "state": ["done"],
         "job_ids": ["enrich_1, enrich_2"],
         "credits_reserved": [1100],

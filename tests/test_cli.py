@@ -273,7 +273,7 @@ def test_runs_and_jobs_are_listed(account: Vendor, leads: Path, run: Callable[..
     assert runs[0] == {
         "run_id": runs[0]["run_id"],
         "started_at": runs[0]["started_at"],
-        "leads": 12,
+        "lead_count": 12,
         "state": "done",
         "job_ids": "enrich_1",
         "credits_reserved": 12,
@@ -893,7 +893,8 @@ def test_a_service_that_cannot_be_is_one_line(
 ) -> None:
     (leads / "x.csv").write_text("website\nhttp://a.example\n")
     ran = run("serve", "--leads", "leads.csv", *arguments)
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out.count("\n")) == (1, 1)
+    assert ran.out.endswith("; false\n")
     assert ran.err.count("\n") == 1
     assert words in ran.err
 
@@ -933,3 +934,27 @@ def test_the_demo_tells_a_program_where_its_file_is(leads: Path) -> None:
     out, err = ran.communicate(timeout=120)
     assert ran.returncode == 0, err
     assert Path(json.loads(out)["path"]).exists()
+
+
+@pytest.mark.parametrize("options", [["--leads", "missing.csv"], ["--wrong"], ["--db", "."]])
+def test_a_service_that_cannot_start_makes_the_eval_of_it_fail_and_hides_the_account(
+    options: list[str], leads: Path
+) -> None:
+    program = f"{shlex.quote(sys.executable)} -m leads_pandas"
+    script = (
+        "set -e; export LOCALLEADS_API_KEY=ll_mine LOCALLEADS_BASE_URL=https://mine.example\n"
+        "trap 'echo \"left: $LOCALLEADS_API_KEY$LOCALLEADS_BASE_URL\"' EXIT\n"
+        f'eval "$({program} serve {shlex.join(options)} &)"\n'
+        "echo went on\n"
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=leads, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode != 0
+    assert done.stdout == "left: \n"
+
+
+def test_help_on_the_service_is_no_failure(run: Callable[..., Ran]) -> None:
+    ran = run("serve", "--help")
+    assert ran.code == 0
+    assert "unset" not in ran.out

@@ -688,6 +688,48 @@ def test_progress_counts_no_lead_that_is_left_out(vendor: Vendor, client: Client
     assert (seen[-1].phase, seen[-1].read, seen[-1].fraction) == ("done", 11, 1.0)
 
 
+def test_ids_that_the_service_does_not_know_are_counted_in_a_warning(
+    vendor: Vendor, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    enrich(frame(["Firm A", "Firm B", "Firm C"]), client=client())
+    assert "does not know 3 of 3 lead IDs; are they in the right column?" in caplog.text
+    assert vendor.counts["starts"] == 0
+
+
+def test_a_preview_takes_no_unknown_lead_for_an_enriched_one(
+    vendor: Vendor, client: Client
+) -> None:
+    df = frame([*lead_ids(3), "stranger"])
+    out = enrich(df, client=client())
+    assert out["enrichment_status"].tolist()[-1] == "unknown_lead"
+    preview = lp.preview(df, client=client())
+    assert (preview.total_leads, preview.already_enriched, preview.to_enrich) == (4, 3, 0)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.JSONL", "s3://bucket/out.xlsx"])
+def test_a_file_named_as_another_format_is_refused_before_anything_is_requested(
+    name: str, vendor: Vendor, client: Client
+) -> None:
+    with pytest.raises(ValueError, match=r"Nothing was requested; call it out\.parquet"):
+        enrich(frame(lead_ids(3)), name, client=client())
+    assert vendor.counts["total"] == 0
+
+
+@pytest.mark.parametrize("table", [frame(["lead001"]), {"lead_id": ["lead001"]}])
+def test_a_table_is_not_taken_for_the_ids_to_forget(table: Any, client: Client) -> None:
+    with pytest.raises(TypeError, match=r'pass df\["lead_id"\]'):
+        lp.forget(table, client=client())
+
+
+def test_a_question_that_nobody_can_be_asked_says_so(
+    vendor: Vendor, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(lp.EnrichmentDeclined, match="nobody can be asked here"):
+        enrich(frame(lead_ids(3)), confirm=True, client=client())
+    assert vendor.counts["starts"] == 0
+
+
 def test_partial_with_nothing_to_spend_starts_nothing(vendor: Vendor, client: Client) -> None:
     vendor.reset(world(10, enriched=[1, 2]))
     out = enrich(frame(lead_ids(10)), partial=True, max_credits=0, client=client())

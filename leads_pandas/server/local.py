@@ -97,7 +97,6 @@ class LocalServer:
         user_agent: str = USER_AGENT,
         nameservers: Sequence[str] | None = None,
         only_origins: Collection[str] | None = None,
-        _clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _check("credits", credits, 0)
         _check("requests_per_minute", requests_per_minute, 0)
@@ -113,7 +112,7 @@ class LocalServer:
         self._db = db
         self._credits = credits
         self._address = (host, port)
-        self._clock = _clock
+        self._clock: Callable[[], float] = time.monotonic
         self._fetching: dict[str, Any] = {
             "user_agent": user_agent,
             "timeout": timeout,

@@ -56,7 +56,11 @@ def service(nameserver: NameServer) -> Iterator[Callable[..., tuple[LocalServer,
                 "allow_private": True,
                 "nameservers": [nameserver.address],
             }
-            server = stack.enter_context(LocalServer(leads, **(defaults | options)))
+            clock = options.pop("clock", None)
+            server = LocalServer(leads, **(defaults | options))
+            if clock is not None:
+                server._clock = clock
+            stack.enter_context(server)
             api = stack.enter_context(Api(server.base_url, server.api_key))
             return server, api
 

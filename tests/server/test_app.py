@@ -410,7 +410,7 @@ def test_a_page_beyond_the_last_transaction_is_empty(service: Service, offset: s
 
 def test_the_limit_counts_every_request_and_says_when_to_come_again(service: Service) -> None:
     now = [1000.0]
-    _, api = service(requests_per_minute=3, _clock=lambda: now[0])
+    _, api = service(requests_per_minute=3, clock=lambda: now[0])
     assert api.get("/credits/balance").status_code == 200
     assert api.get("/nowhere").status_code == 404
     assert requests.get(f"{api.root}/enrichment/jobs", timeout=10).status_code == 401
