@@ -14,6 +14,7 @@ import os
 import re
 import sqlite3
 import time
+import weakref
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,6 +230,20 @@ def _now() -> int:
     return time.time_ns() // 1000
 
 
+# SQLite keeps in memory which locks its process holds. A forked child would believe that it holds
+# its parent's, and write beside them.
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+_inherited: set[Path] = set()
+
+
+def _after_fork_in_child() -> None:
+    _inherited.update(store.path for store in _stores)
+    _stores.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 class Store:
     """The store of one account at one host; open it once per call and close it after.
 
@@ -248,6 +263,13 @@ class Store:
         self.folder = private_folder(folder / f"{label}-{digest}")
         self.path = self.folder / "store.sqlite3"
         self._locks = private_folder(self.folder / "locks")
+        if self.path in _inherited:
+            raise StoreError(
+                "this process was forked while a run of the same account was under way in its "
+                "parent, and SQLite cannot be shared that way; nothing was requested: start "
+                "workers before the run, or spawn them"
+            )
+        _stores.add(self)
         with self._guarded():
             self._db = self._open()
 
@@ -303,6 +325,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file; the store can be opened again at any time."""
+        _stores.discard(self)
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
 
