@@ -172,7 +172,7 @@ class Collector:
 
     Attributes:
         outcomes: what became of the leads that have no result.
-        left_out: how many of those nobody has bought.
+        left_out: how many of the needed ones nobody has bought.
         errors: why leads could not be read.
     """
 
@@ -446,7 +446,8 @@ class Collector:
         failed = source.op is not None and source.op.job_status == "FAILED"
         for lead_id in lead_ids:
             self.outcomes[lead_id] = "failed" if failed else "not_enriched"
-            self.left_out += not failed
+            # An op may hold leads that only other calls wait for.
+            self.left_out += not failed and lead_id in source.needed
 
     def _settle(self, source: Source, op: Op, now: float) -> None:
         """Every lead has been asked for after the job's end: decide on those that do not show."""

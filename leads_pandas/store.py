@@ -263,12 +263,6 @@ class Store:
         self.folder = private_folder(folder / f"{label}-{digest}")
         self.path = self.folder / "store.sqlite3"
         self._locks = private_folder(self.folder / "locks")
-        if self.path in _inherited:
-            raise StoreError(
-                "this process was forked while a run of the same account was under way in its "
-                "parent, and SQLite cannot be shared that way; nothing was requested: start "
-                "workers before the run, or spawn them"
-            )
         _stores.add(self)
         with self._guarded():
             self._db = self._open()
@@ -325,9 +319,9 @@ class Store:
 
     def close(self) -> None:
         """Close the file; the store can be opened again at any time."""
-        _stores.discard(self)
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
+        _stores.discard(self)  # not before: a fork in between would not know of it
 
     def __enter__(self) -> Self:
         return self
@@ -337,6 +331,12 @@ class Store:
 
     @contextlib.contextmanager
     def _guarded(self) -> Generator[None]:
+        if self.path in _inherited:
+            raise StoreError(
+                "this process was forked while a run of the same account was under way in its "
+                "parent, and SQLite cannot be shared that way; nothing was requested: start "
+                "workers before the run, or spawn them"
+            )
         try:
             yield
         except sqlite3.Error as error:

@@ -415,6 +415,11 @@ def test_a_job_that_the_service_has_dropped_is_read_where_nothing_is_left_to_buy
     assert set(desk.statuses(IDS).values()) == {"found"}
 
 
+def test_leads_that_only_others_need_are_not_counted_as_left_out(desk: Desk) -> None:
+    op = desk.started(IDS, max_credits=20, limited=True)
+    assert desk.collect(op, needed=IDS[-3:]).left_out == 3
+
+
 def test_a_limited_job_that_the_service_has_dropped_is_read_too(desk: Desk) -> None:
     op = desk.started(IDS, max_credits=30, limited=True)
     desk.service.clock.now += 60.0

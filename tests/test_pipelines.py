@@ -183,6 +183,31 @@ print(json.dumps(theirs))
     once_each(vendor, N)
 
 
+def test_a_run_that_is_forked_itself_goes_on_in_the_parent_alone(
+    vendor: Vendor, script: Callable[..., Script]
+) -> None:
+    vendor.reset(60, job_seconds=3.0)
+    ids = lead_ids(N)
+    body = """
+child = None
+
+def fork_once(status):
+    global child
+    if child is None:
+        child = os.fork()
+
+try:
+    out = leads_pandas.enrich(df, client=client, progress=fork_once)
+except leads_pandas.StoreError as error:
+    os._exit(7 if "forked while a run" in str(error) else 8)
+_, status = os.waitpid(child, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), rows(out)]))
+"""
+    quiet = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}
+    assert brought_back(script(ids, WORKERS + body, **SEARCHED, **quiet)) == [7, whole(ids)]
+    once_each(vendor, N)
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_spawned_workers_find_the_account_in_the_environment(
     method: str, vendor: Vendor, script: Callable[..., Script], tmp_path: Path
