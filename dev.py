@@ -47,10 +47,6 @@ def test(arguments: list[str]) -> int:
         (newest, "-m", "ruff", "format", "--check", *paths),
         (newest, "-m", "ruff", "check", *paths),
         (newest, "-m", "mypy"),
-        *(
-            (newest, "-m", "mypy", *map(str, sorted(folder.glob("*.py"))))
-            for folder in (HERE / "tests" / "server", HERE / "tests" / "notebooks")
-        ),
         (newest, *PYTEST, *arguments),
     ]
     for step in steps:

@@ -131,9 +131,10 @@ def ours(task: dict[str, Any]) -> Any:
     import pandas as pd
 
     import leads_pandas
-    import leads_pandas.client
-    from leads_pandas import enrichment, parquet  # noqa: F401 - imported before time is taken
-    from leads_pandas.pacing import Pacer
+    import leads_pandas.leadsapi.client
+    from leads_pandas import enrichment
+    from leads_pandas.frames import parquet  # noqa: F401 - imported before time is taken
+    from leads_pandas.pace.pacer import Pacer
     from leads_pandas.progress import Display
 
     trace: list[float] = []
@@ -156,7 +157,9 @@ def ours(task: dict[str, Any]) -> Any:
     )
     with (
         # The client knows no other window than the vendor's.
-        patch.object(leads_pandas.client, "Pacer", functools.partial(Pacer, window=task["window"])),
+        patch(
+            "leads_pandas.leadsapi.client.Pacer", functools.partial(Pacer, window=task["window"])
+        ),
         patch.object(enrichment, "Display", Recorder),
     ):
         begin = time.perf_counter()

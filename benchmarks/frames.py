@@ -94,7 +94,7 @@ def measured(work: Callable[[], object]) -> dict[str, float]:
 def store_steps(leads: int, folder: str) -> dict[str, float]:
     """Seconds of each of the store's steps for so many leads, and bytes of its file."""
     from leads_pandas.models import Email, LeadResult
-    from leads_pandas.store import Store
+    from leads_pandas.store.database import Store
 
     ids = lead_ids(leads)
     seconds: dict[str, float] = {}
@@ -149,7 +149,8 @@ def do(work: str, task: dict[str, Any]) -> dict[str, float]:
         return measured(merged) | {"frame": size}
 
     import leads_pandas
-    from leads_pandas import accessor, enrichment, parquet  # noqa: F401 - likewise
+    from leads_pandas import accessor, enrichment  # noqa: F401 - likewise
+    from leads_pandas.frames import parquet  # noqa: F401 - likewise
 
     ids = lead_ids(task["leads"])
     frame = (

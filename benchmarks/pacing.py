@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from leads_pandas.pacing import Pacer
+from leads_pandas.pace.pacer import Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

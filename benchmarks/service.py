@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.clients import lead_ids
 from tests.harness import Vendor
+
+from benchmarks.clients import lead_ids
 
 if TYPE_CHECKING:
     from collections.abc import Generator

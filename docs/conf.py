@@ -44,7 +44,7 @@ def _public(app, env, node, content):
     for home in (
         "leads_pandas",
         "leads_pandas.server",
-        "leads_pandas.server.finder",
+        "leads_pandas.finding.finder",
         "leads_pandas.plotting.Plot",
     ):
         target = f"{home}.{name}"

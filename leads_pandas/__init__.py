@@ -26,7 +26,6 @@ from leads_pandas.functions import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from leads_pandas.client import LeadsClient, set_default_client
     from leads_pandas.enrichment import EnrichmentRun
     from leads_pandas.errors import (
         APIError,
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
         TransportError,
         UnknownRunError,
     )
+    from leads_pandas.leadsapi.client import LeadsClient, set_default_client
     from leads_pandas.models import (
         ActiveJob,
         Balance,
@@ -108,8 +108,8 @@ __all__ = [  # noqa: RUF022 - plainly sorted, as users are told
 ]
 
 _HOMES = {
-    "LeadsClient": "client",
-    "set_default_client": "client",
+    "LeadsClient": "leadsapi.client",
+    "set_default_client": "leadsapi.client",
     "EnrichmentRun": "enrichment",
     **dict.fromkeys(
         (
@@ -129,7 +129,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "SCHEMA":
-        value = import_module("leads_pandas.parquet").schema()
+        value = import_module("leads_pandas.frames.parquet").schema()
     elif name == "__version__":
         value = import_module("importlib.metadata").version("leads_pandas")
     elif name in __all__:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Hashable, Mapping
 
-    from leads_pandas.client import LeadsClient
     from leads_pandas.enrichment import EnrichmentRun
+    from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.models import CostPreview, RunStatus
     from leads_pandas.plotting import Plot
 

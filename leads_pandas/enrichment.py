@@ -16,27 +16,29 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from leads_pandas import frame as frames
-from leads_pandas import parquet, progress
-from leads_pandas.client import LeadsClient, using
-from leads_pandas.collect import Collector
+from leads_pandas import progress
 from leads_pandas.display import card_html, card_text
 from leads_pandas.errors import (
     EnrichmentDeclined,
     LeadsError,
     UnknownRunError,
 )
-from leads_pandas.ids import LeadIds, lead_ids
+from leads_pandas.frames import join as frames
+from leads_pandas.frames import parquet
+from leads_pandas.frames.ids import LeadIds, lead_ids
+from leads_pandas.home import home
+from leads_pandas.leadsapi.client import LeadsClient, using
 from leads_pandas.models import STATUSES, CostPreview, LeadResult, RunStatus
 from leads_pandas.progress import Display, ask_on_terminal, in_notebook
+from leads_pandas.reading.collect import Collector
 from leads_pandas.run import Enrichment, Order, phase_of
-from leads_pandas.store import DOUBTFUL, Store, home
+from leads_pandas.store.database import DOUBTFUL, Store
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
-    from leads_pandas.store import Op
+    from leads_pandas.store.database import Op
 
 
 _QUESTION = "Enrich? [y/N] "

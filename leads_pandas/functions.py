@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Hashable, Iterable
 
-    from leads_pandas.client import LeadsClient
     from leads_pandas.enrichment import EnrichmentRun
+    from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.models import CostPreview, RunStatus
     from leads_pandas.run import Order
 
@@ -54,7 +54,7 @@ def preview(
         True
     """
     from leads_pandas import enrichment, models
-    from leads_pandas.ids import lead_ids
+    from leads_pandas.frames.ids import lead_ids
     from leads_pandas.run import Enrichment
 
     _check_call(df, client, refresh=refresh)
@@ -203,7 +203,7 @@ def start(
         >>> out = run.result("enriched.parquet")
     """
     from leads_pandas import enrichment
-    from leads_pandas.ids import lead_ids
+    from leads_pandas.frames.ids import lead_ids
 
     _check_call(df, client, refresh=refresh, partial=partial, progress=progress)
     ids = lead_ids(df, on)
@@ -334,7 +334,7 @@ def jobs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         >>> list(running.columns)
         ['job_id', 'type', 'progress', 'lead_count', 'query']
     """
-    from leads_pandas.client import using
+    from leads_pandas.leadsapi.client import using
 
     _check_client(client)
     with using(client) as api:
@@ -431,7 +431,7 @@ def forget(
         1
     """
     from leads_pandas import enrichment
-    from leads_pandas.ids import lead_ids as read_ids
+    from leads_pandas.frames.ids import lead_ids as read_ids
 
     _check_client(client)
     if (lead_ids is None) == (not everything):
@@ -503,7 +503,7 @@ def _order(
     refresh: bool = False,
 ) -> Order:
     from leads_pandas import enrichment
-    from leads_pandas.client import check_credits
+    from leads_pandas.leadsapi.client import check_credits
     from leads_pandas.run import Order
 
     if query_id is not None and (not isinstance(query_id, str) or not query_id.strip()):
@@ -539,7 +539,7 @@ def _check_call(
 
 
 def _check_client(client: LeadsClient | None) -> None:
-    from leads_pandas.client import LeadsClient
+    from leads_pandas.leadsapi.client import LeadsClient
 
     if client is not None and not isinstance(client, LeadsClient):
         raise TypeError(f"client must be a LeadsClient or None, not {type(client).__name__}")

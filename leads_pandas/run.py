@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from filelock import FileLock, Timeout
 
-from leads_pandas.collect import Collector
 from leads_pandas.display import plural
 from leads_pandas.errors import (
     CreditCapError,
@@ -26,18 +25,19 @@ from leads_pandas.errors import (
     StoreError,
     UnknownRunError,
 )
+from leads_pandas.leadsapi.transport import Wait
 from leads_pandas.models import CostPreview, LeadResult, LeadStatus, Phase, RunStatus
-from leads_pandas.pacing import Late
-from leads_pandas.purchase import Batch, Purchase, Stale, combine
-from leads_pandas.store import DOUBTFUL
-from leads_pandas.transport import Wait
+from leads_pandas.money.purchase import Batch, Purchase, Stale, combine
+from leads_pandas.pace.pacer import Late
+from leads_pandas.reading.collect import Collector
+from leads_pandas.store.database import DOUBTFUL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from leads_pandas.client import LeadsClient
-    from leads_pandas.collect import Source
-    from leads_pandas.store import Op, Store
+    from leads_pandas.leadsapi.client import LeadsClient
+    from leads_pandas.reading.collect import Source
+    from leads_pandas.store.database import Op, Store
 
 _logger = logging.getLogger("leads_pandas")
 

@@ -19,9 +19,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from leads_pandas.frame import RECEIPT
+from leads_pandas.frames.ids import lead_ids
+from leads_pandas.frames.join import RECEIPT
 from leads_pandas.hosts import addresses, are_at, in_ascii, parents, read, site_hosts, trimmed
-from leads_pandas.ids import lead_ids
 from leads_pandas.models import STATUSES
 
 if TYPE_CHECKING:

@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from harness import best_email, frame, has_email, lead_ids, rows, whole, world
 
 import leads_pandas as lp
+from tests.support.harness import best_email, frame, has_email, lead_ids, rows, whole, world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from harness import Script, Tripwire, Vendor
+    from tests.support.harness import Script, Tripwire, Vendor
 
     Client = Callable[..., lp.LeadsClient]
 

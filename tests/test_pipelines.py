@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness import frame, lead_ids, rows, whole
 
 import leads_pandas as lp
+from tests.support.harness import frame, lead_ids, rows, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness import Script, Vendor
+    from tests.support.harness import Script, Vendor
 
     Client = Callable[..., lp.LeadsClient]
 
 N = 40
-SEARCHED = {"PYTHONPATH": str(Path(__file__).parent)}
+SEARCHED = {"PYTHONPATH": str(Path(__file__).parents[1])}
 
 # Two workers, whose frames overlap; each answers with its leads' emails and statuses.
 WORKERS = """
 import multiprocessing, json, time
-from harness import rows, frame
+from tests.support.harness import rows, frame
 
 def work(ids):
     return rows(leads_pandas.enrich(frame(ids), progress=False))

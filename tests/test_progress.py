@@ -10,10 +10,10 @@ import termios
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import Terminal, environment
 
 from leads_pandas.models import RunStatus
 from leads_pandas.progress import Display, _words
+from tests.support.commands import Terminal, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ import tldextract
 
 from leads_pandas import scoring
 from leads_pandas.errors import LeadIdError
-from leads_pandas.frame import join, plan_columns, receipt_fields, with_receipt
-from leads_pandas.ids import lead_ids
+from leads_pandas.frames.ids import lead_ids
+from leads_pandas.frames.join import join, plan_columns, receipt_fields, with_receipt
 from leads_pandas.models import STATUSES, Email, LeadResult
 
 NOW = pd.Timestamp("2026-05-08T12:00:00Z")

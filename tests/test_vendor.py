@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from harness import lead_ids, world
+
+from tests.support.harness import lead_ids, world
 
 if TYPE_CHECKING:
-    from harness import Vendor
+    from tests.support.harness import Vendor
 
 
 class Asker:

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from leads_pandas.server.fetch import Stopped
+from leads_pandas.finding.fetch import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any, Self
 import uvicorn
 
 from leads_pandas.errors import ConfigurationError
+from leads_pandas.finding.fetch import Fetcher
+from leads_pandas.finding.finder import Finder, Unread
+from leads_pandas.finding.verify import MailDomains
 from leads_pandas.server.app import build_app
 from leads_pandas.server.db import Database, Selection
-from leads_pandas.server.fetch import Fetcher
-from leads_pandas.server.finder import Finder, Unread
 from leads_pandas.server.jobs import Worker
 from leads_pandas.server.leads import read_leads
 from leads_pandas.server.ratelimit import RateLimiter
-from leads_pandas.server.verify import MailDomains
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection, Sequence
     from types import TracebackType
 
-    from leads_pandas.client import LeadsClient
+    from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.server.leads import Leads
 
 log = logging.getLogger("leads_pandas.server")
@@ -156,7 +156,7 @@ class LocalServer:
 
     def client(self) -> LeadsClient:
         """A client of this service, which keeps to its request limit."""
-        from leads_pandas.client import LeadsClient
+        from leads_pandas.leadsapi.client import LeadsClient
 
         return LeadsClient(
             api_key=self.api_key,

@@ -6,13 +6,22 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness import assert_never_twice, frame, lead_ids, make_client, rows, until_done, whole
 
 import leads_pandas as lp
+from tests.support.harness import (
+    assert_never_twice,
+    frame,
+    lead_ids,
+    make_client,
+    rows,
+    until_done,
+    whole,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-    from harness import Vendor
+
+    from tests.support.harness import Vendor
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("quick_retries")]
 
@@ -125,7 +134,7 @@ def test_a_doubt_is_settled_one_way_or_the_other(arguments: dict[str, Any], vend
 @pytest.fixture
 def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a time to settle, evidence is looked for during a minute: make that half a second."""
-    monkeypatch.setattr("leads_pandas.purchase._EVIDENCE_TIME", 0.5)
+    monkeypatch.setattr("leads_pandas.money.purchase._EVIDENCE_TIME", 0.5)
 
 
 def test_with_no_time_to_settle_absence_is_never_concluded(

@@ -9,14 +9,22 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness import assert_never_twice, frame, lead_ids, make_client, rows, until_done, whole
 
 import leads_pandas as lp
+from tests.support.harness import (
+    assert_never_twice,
+    frame,
+    lead_ids,
+    make_client,
+    rows,
+    until_done,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness import Script, Vendor
+    from tests.support.harness import Script, Vendor
 
     Scripts = Callable[..., Script]
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness import assert_never_twice, frame, lead_ids, make_client, rows, until_done, whole, world
 
 import leads_pandas as lp
+from tests.support.harness import (
+    assert_never_twice,
+    frame,
+    lead_ids,
+    make_client,
+    rows,
+    until_done,
+    whole,
+    world,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
-    from harness import Child, Vendor
+
+    from tests.support.harness import Child, Vendor
 
     Children = Callable[..., Child]
 
@@ -236,7 +246,7 @@ def test_a_lead_that_stays_unread_after_its_job_is_failed_and_not_bought_again(
     unread: str, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Such a lead is looked at again for half a minute: make that half a second.
-    monkeypatch.setattr("leads_pandas.collect._LOOKS", (0.1, 0.2, 0.5))
+    monkeypatch.setattr("leads_pandas.reading.collect._LOOKS", (0.1, 0.2, 0.5))
     vendor.reset(N, job_seconds=0.3, unread=unread, not_yet={"lead005": -1})
     ids = lead_ids(N)
     out = rows(enrich(vendor, ids, partial=True))

@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from harness import assert_never_twice, frame, lead_ids, make_client, rows, until_done, whole
 
 import leads_pandas as lp
+from tests.support.harness import (
+    assert_never_twice,
+    frame,
+    lead_ids,
+    make_client,
+    rows,
+    until_done,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from harness import Child, Vendor
+    from tests.support.harness import Child, Vendor
 
     Children = Callable[..., Child]
 

@@ -6,7 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness import (
+
+import leads_pandas as lp
+from tests.support.harness import (
     assert_never_twice,
     frame,
     has_email,
@@ -18,11 +20,10 @@ from harness import (
     world,
 )
 
-import leads_pandas as lp
-
 if TYPE_CHECKING:
     import pandas as pd
-    from harness import Vendor
+
+    from tests.support.harness import Vendor
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("quick_retries")]
 

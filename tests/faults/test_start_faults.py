@@ -9,7 +9,9 @@ import pytest
 import requests.adapters
 import urllib3.connection
 import urllib3.util.connection
-from harness import (
+
+import leads_pandas as lp
+from tests.support.harness import (
     assert_never_twice,
     frame,
     lead_ids,
@@ -20,13 +22,12 @@ from harness import (
     world,
 )
 
-import leads_pandas as lp
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
-    from harness import Vendor
+
+    from tests.support.harness import Vendor
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("quick_retries")]
 

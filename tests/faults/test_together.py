@@ -8,16 +8,25 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness import assert_never_twice, frame, lead_ids, make_client, rows, until_done, whole
 
 import leads_pandas as lp
+from tests.support.harness import (
+    assert_never_twice,
+    frame,
+    lead_ids,
+    make_client,
+    rows,
+    until_done,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
-    from harness import Child, Vendor
+
+    from tests.support.harness import Child, Vendor
 
     Children = Callable[..., Child]
 

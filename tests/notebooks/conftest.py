@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kernels import make_jupyter
+from tests.support.kernels import make_jupyter
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from lab import (
+from tests.support.lab import (
     PICTURE,
     PICTURED,
     chromium,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from harness import lead_ids
-from kernels import Kernel, running_kernel
+from tests.support.harness import lead_ids
+from tests.support.kernels import Kernel, running_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     import pytest
-    from harness import Vendor
+    from tests.support.harness import Vendor
 
 N = 20
 

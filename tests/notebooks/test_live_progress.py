@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kernels import Kernel, running_kernel
+from tests.support.kernels import Kernel, running_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

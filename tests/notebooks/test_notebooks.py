@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
-from kernels import CELL_SECONDS, KERNEL, NOTEBOOKS
+from tests.support.kernels import CELL_SECONDS, KERNEL, NOTEBOOKS
 from nbclient import NotebookClient
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from server_harness import Api, data
 
 from leads_pandas.models import (
     ActiveJob,
@@ -20,13 +19,13 @@ from leads_pandas.models import (
     StartedJob,
     open_envelope,
 )
+from tests.support.server_harness import Api, data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from server_harness import Website
-
     from leads_pandas.server import LocalServer
+    from tests.support.server_harness import Website
 
     Service = Callable[..., tuple[LocalServer, Api]]
 

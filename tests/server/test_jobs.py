@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from leads_pandas.finding.fetch import Stopped
 from leads_pandas.models import Email
 from leads_pandas.server.db import Database, Selection
-from leads_pandas.server.fetch import Stopped
 from leads_pandas.server.jobs import Worker
 from leads_pandas.server.leads import Lead
 

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from server_harness import Api, data
 
 import leads_pandas.server
 from leads_pandas.errors import ConfigurationError, LeadIdError, LeadsError, StoreError
 from leads_pandas.server import LocalServer
 from leads_pandas.server.samples import SampleSites
 from leads_pandas.server.samples import leads as sample_leads
+from tests.support.server_harness import Api, data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from server_harness import Website
+    from tests.support.server_harness import Website
 
     Service = Callable[..., tuple[LocalServer, Api]]
 
@@ -407,7 +407,7 @@ def test_the_service_works_without_loading_pandas_or_the_client() -> None:
         sys.modules["leads_pandas"] = package
         from leads_pandas.server import LocalServer
         with LocalServer([{"lead_id": "a", "website": "x.example"}]):
-            print(sorted({"pandas", "pyarrow", "leads_pandas.client"} & set(sys.modules)))
+            print(sorted({"pandas", "pyarrow", "leads_pandas.leadsapi.client"} & set(sys.modules)))
         """
     )
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

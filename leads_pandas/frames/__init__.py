@@ -1,0 +1,1 @@
+"""Where a column comes from: lead IDs out of a frame, the five columns back in, and Parquet."""

@@ -1,0 +1,1 @@
+"""What the vendor says: requests, answers and one method per endpoint."""

@@ -1,0 +1,417 @@
+"""`LeadsClient`: one method per endpoint of LeadsAPI, no loops; and the default client.
+
+Where the key, the base URL and the account come from is decided here; requests are `transport`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import operator
+import os
+import re
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+from leads_pandas.errors import ConfigurationError, LeadIdError
+from leads_pandas.home import home, private_folder
+from leads_pandas.leadsapi.transport import FOREVER, Transport, Wait, check_base_url
+from leads_pandas.models import (
+    ActiveJob,
+    Balance,
+    CostPreview,
+    JobStatus,
+    LeadEnrichment,
+    StartedJob,
+    WireError,
+    selection,
+)
+from leads_pandas.pace.pacer import Pacer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+BASE_URL = "https://leadsapi.postorbit.io"
+REQUESTS_PER_MINUTE = 100
+_ANSWER_TIMEOUT = 30.0
+_START_TIMEOUT = 120.0
+_API = "/api/v1"
+
+T = TypeVar("T")
+
+
+class LeadsClient:
+    """A connection to LeadsAPI: one method per endpoint, each one request (and its safe retries).
+
+    Args:
+        api_key: the key; default: ``LOCALLEADS_API_KEY``. White space around it is stripped.
+        base_url: the service; default: ``LOCALLEADS_BASE_URL``, else ``https://leadsapi.postorbit.io``.
+            https, or http on loopback only.
+        account: the name under which the store files everything, so that a rotated key meets the
+            same claims; default: ``LEADS_PANDAS_ACCOUNT``, else a fingerprint (SHA-256) of the key.
+        requests_per_minute: the request budget shared by all processes of this machine user;
+            default: ``LOCALLEADS_REQUESTS_PER_MINUTE``, else 100; 0 is unlimited.
+        timeout: seconds for one answer; default: 30, and 120 for `start`.
+        settle: seconds to watch for evidence after a start that got no answer, before concluding
+            that it never happened; None: absence is never concluded.
+
+    Raises:
+        ConfigurationError: no key, or a base URL that the key cannot safely be sent to.
+        ValueError: a number is out of range.
+
+    Example:
+        >>> with LeadsClient() as client:
+        ...     before = client.balance().available_credits
+        ...     price = client.preview(["lead001", "lead002"]).estimated_credits
+        >>> price
+        2
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        account: str | None = None,
+        requests_per_minute: int | None = None,
+        timeout: float | None = None,
+        settle: float | None = 60.0,
+    ) -> None:
+        key = _key(api_key)
+        self.base_url = check_base_url(
+            base_url or os.environ.get("LOCALLEADS_BASE_URL") or BASE_URL
+        )
+        parts = urlsplit(self.base_url)
+        self.host = parts.netloc.lower() + parts.path
+        named = account if account is not None else os.environ.get("LEADS_PANDAS_ACCOUNT", "")
+        self.account = named.strip() or "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+        self.requests_per_minute = _budget(requests_per_minute)
+        self.settle = None if settle is None else _seconds("settle", settle)
+        self._timeout = None if timeout is None else _seconds("timeout", timeout)
+        if self._timeout == 0:
+            raise ValueError("timeout must be more than 0 seconds")
+        self._key = key
+        self._wait = FOREVER
+        self._home = home()
+        self._transport: list[Transport] = []  # made at the first request, shared by `within`
+
+    def __repr__(self) -> str:
+        return (
+            f"LeadsClient(base_url={self.base_url!r}, "
+            f"requests_per_minute={self.requests_per_minute})"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a LeadsClient holds the key and is not pickled: make one where it is needed"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the kept connections; a later request opens new ones."""
+        for transport in self._transport:
+            transport.close()
+            transport.pacer.close()
+
+    def within(self, wait: Wait) -> LeadsClient:
+        """The same client, whose requests stop when this wait does."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._wait = wait
+        return twin
+
+    @property
+    def pacer(self) -> Pacer:
+        """The request budget of this host on this machine."""
+        return self._http().pacer
+
+    def preview(
+        self, lead_ids: Sequence[str] | None = None, query_id: str | None = None
+    ) -> CostPreview:
+        """What enriching these leads would cost: ``POST /api/v1/enrichment/preview``.
+
+        Args:
+            lead_ids: enrich these leads; either this or ``query_id``.
+            query_id: enrich all leads of this search.
+
+        Raises:
+            APIError: the service said no.
+            TransportError: no answer came.
+        """
+        body = selection(_ids(lead_ids), query_id)
+        preview = self._http().call(
+            "POST",
+            f"{_API}/enrichment/preview",
+            CostPreview.from_wire,
+            body=body,
+            wait=self._wait,
+            urgent=True,
+        )
+        return replace(preview, estimated_seconds=self.pacer.estimate(preview.total_leads))
+
+    def start(
+        self,
+        lead_ids: Sequence[str] | None = None,
+        query_id: str | None = None,
+        *,
+        max_credits: int | None = None,
+    ) -> StartedJob:
+        """Start a job: ``POST /api/v1/enrichment/start``. This is the bare endpoint.
+
+        It reserves credits at once, and every call reserves them again: none of the promises of
+        `leads_pandas.enrich` holds here. It is sent once and never retried; after any error but a
+        clear refusal, look at `jobs` and `balance` before calling it again.
+
+        Args:
+            lead_ids: enrich these leads; either this or ``query_id``.
+            query_id: enrich all leads of this search.
+            max_credits: the job will not exceed this many credits.
+
+        Raises:
+            APIError: the service said no.
+            TransportError: no answer came; ``sent`` is False where the request never left.
+        """
+        return self.send_start(lead_ids, query_id, max_credits=max_credits)
+
+    def send_start(
+        self,
+        lead_ids: Sequence[str] | None,
+        query_id: str | None,
+        *,
+        max_credits: int | None,
+        before: Callable[[], None] | None = None,
+    ) -> StartedJob:
+        """`start`, with a last word (``before``) between the budget's slot and the first byte."""
+        if max_credits is not None:
+            max_credits = check_credits(max_credits)
+        body = selection(_ids(lead_ids), query_id, max_credits)
+        return self._http().call_once(
+            "POST",
+            f"{_API}/enrichment/start",
+            StartedJob.from_wire,
+            body=body,
+            timeout=_START_TIMEOUT if self._timeout is None else self._timeout,
+            wait=self._wait,
+            before=before,
+        )
+
+    def status(self, job_id: str) -> JobStatus:
+        """How far a job is: ``GET /api/v1/enrichment/status/:jobId``.
+
+        Raises:
+            NotFoundError: the service does not know the job.
+            APIError: the service said no.
+            TransportError: no answer came.
+        """
+        return self._http().call(
+            "GET",
+            f"{_API}/enrichment/status/{_segment(job_id, 'job')}",
+            _about(JobStatus.from_wire, "job_id", job_id),
+            wait=self._wait,
+            urgent=True,
+        )
+
+    def lead(self, lead_id: str) -> LeadEnrichment:
+        """What the service holds of one lead: ``GET /api/v1/enrichment/lead/:leadId``.
+
+        Raises:
+            NotFoundError: the lead is unknown, or not enriched yet.
+            APIError: the service said no.
+            TransportError: no answer came.
+        """
+        return self._http().call(
+            "GET",
+            f"{_API}/enrichment/lead/{_segment(lead_id, 'lead')}",
+            _about(LeadEnrichment.from_wire, "lead_id", lead_id),
+            wait=self._wait,
+        )
+
+    def jobs(self) -> list[ActiveJob]:
+        """The account's running jobs, searches included: ``GET /api/v1/enrichment/jobs``.
+
+        Raises:
+            APIError: the service said no.
+            TransportError: no answer came.
+        """
+        return self._http().call(
+            "GET",
+            f"{_API}/enrichment/jobs",
+            ActiveJob.list_from_wire,
+            wait=self._wait,
+            urgent=True,
+        )
+
+    def balance(self) -> Balance:
+        """The account's credits: ``GET /api/v1/credits/balance``.
+
+        Raises:
+            NotFoundError: this service does not offer it.
+            APIError: the service said no.
+            TransportError: no answer came.
+        """
+        return self._http().call(
+            "GET", f"{_API}/credits/balance", Balance.from_wire, wait=self._wait, urgent=True
+        )
+
+    def _http(self) -> Transport:
+        if not self._transport:
+            limit = self.requests_per_minute
+            path = None
+            if limit:
+                folder = private_folder(private_folder(self._home) / "pace")
+                # The service limits addresses, not accounts: one budget per host.
+                host = urlsplit(self.base_url).netloc.lower()
+                label = re.sub(r"[^a-z0-9.]+", "-", host)[:60].strip("-.")
+                digest = hashlib.sha256(host.encode()).hexdigest()[:8]
+                path = folder / f"{label}-{digest}.sqlite3"
+            self._transport.append(
+                Transport(
+                    self.base_url,
+                    self._key,
+                    pacer=Pacer(path, limit),
+                    timeout=_ANSWER_TIMEOUT if self._timeout is None else self._timeout,
+                    user_agent=f"leads_pandas/{version('leads_pandas')}",
+                )
+            )
+        return self._transport[0]
+
+
+def _key(given: str | None) -> str:
+    key = (given if given is not None else os.environ.get("LOCALLEADS_API_KEY", "")).strip()
+    if not key:
+        raise ConfigurationError(
+            "there is no API key; nothing was requested: set LOCALLEADS_API_KEY, or pass "
+            "client=leads_pandas.LeadsClient(api_key=...)"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(
+            "the API key holds characters that no key has (it was not sent): copy it again"
+        )
+    return key
+
+
+def _budget(given: int | None) -> int:
+    value: object = given
+    name = "requests_per_minute"
+    if given is None:
+        name = "LOCALLEADS_REQUESTS_PER_MINUTE"
+        text = os.environ.get(name, "").strip()
+        if not text:
+            return REQUESTS_PER_MINUTE
+        value = int(text) if text.isdecimal() else text
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(
+            f"{name} must be a whole number of 0 or more (0: unlimited), not {value!r}"
+        )
+    return value
+
+
+def _seconds(name: str, value: float) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not (math.isfinite(value) and value >= 0)
+    ):
+        raise ValueError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
+    return float(value)
+
+
+def check_credits(value: int) -> int:
+    """Return a credit cap as a plain integer.
+
+    Raises:
+        ValueError: it is not a whole number of 0 or more.
+    """
+    try:
+        whole = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        whole = -1
+    if whole < 0:
+        raise ValueError(f"max_credits must be a whole number of 0 or more, not {value!r}")
+    return whole
+
+
+def _ids(lead_ids: Sequence[str] | None) -> Sequence[str] | None:
+    if lead_ids is None:
+        return None
+    if isinstance(lead_ids, str):
+        raise TypeError("lead_ids is a sequence of strings, not one string")
+    for one in lead_ids:
+        check_segment(one, "lead")
+    return lead_ids
+
+
+def check_segment(value: str, what: str) -> None:
+    """Refuse an ID that cannot stand in a path.
+
+    Raises:
+        LeadIdError: it is no string, empty, ``.`` or ``..``, or holds control characters.
+    """
+    bad = not isinstance(value, str) or not value or value in (".", "..")
+    if bad or any(ord(char) < ord(" ") or ord(char) == 127 for char in value):  # noqa: PLR2004 - DEL
+        raise LeadIdError(f"{value!r} cannot be a {what} ID; nothing was requested")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise LeadIdError(f"{value!r} cannot be a {what} ID; nothing was requested") from None
+
+
+def _segment(value: str, what: str) -> str:
+    check_segment(value, what)
+    # Everything is encoded, the slash and the percent sign too: an ID stays one segment.
+    return quote(value, safe="")
+
+
+def _about(parse: Callable[[object], T], name: str, asked: str) -> Callable[[object], T]:
+    """A parser that also holds the answer to the ID that was asked for."""
+
+    def checked(data: object) -> T:
+        answer = parse(data)
+        if getattr(answer, name) != asked:
+            raise WireError(f"it is about another {name.removesuffix('_id')}")
+        return answer
+
+    return checked
+
+
+_default: list[LeadsClient] = []
+
+
+def set_default_client(client: LeadsClient | None) -> None:
+    """Use this client wherever no ``client=`` is given; None goes back to the environment's.
+
+    Raises:
+        TypeError: it is not a `LeadsClient`.
+
+    Example:
+        >>> set_default_client(LeadsClient(account="acme"))
+    """
+    if client is not None and not isinstance(client, LeadsClient):
+        raise TypeError(f"client must be a LeadsClient or None, not {type(client).__name__}")
+    _default[:] = [] if client is None else [client]
+
+
+@contextlib.contextmanager
+def using(client: LeadsClient | None) -> Generator[LeadsClient]:
+    """This client, else the one set by `set_default_client`, else one from the environment.
+
+    The last is made for the call and closed after it, as the environment may change.
+
+    Raises:
+        ConfigurationError: the environment has no key.
+    """
+    if client is None and _default:
+        client = _default[0]
+    if client is not None:
+        yield client
+        return
+    with LeadsClient() as made:
+        yield made

@@ -1,0 +1,467 @@
+"""HTTP to the service: the key, timeouts, pace, what may be retried, and answer to data or error.
+
+One `requests.Session` for everything but a start, which goes out once on a connection of its own.
+The key never leaves this module: no exception of ``requests`` (whose request carries the header)
+is chained to ours, redirects are off, loopback never goes through a proxy, and whatever the service
+says is scrubbed of the key before it is repeated.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import ipaddress
+import json
+import os
+import random
+import time
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+import requests.adapters
+import requests.auth
+import urllib3.exceptions
+
+from leads_pandas import models
+from leads_pandas.display import clean, duration
+from leads_pandas.errors import (
+    APIError,
+    AuthenticationError,
+    ConfigurationError,
+    InsufficientCreditsError,
+    LeadsError,
+    NotFoundError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+    TransportError,
+)
+from leads_pandas.pace.pacer import Interrupted, Late
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from leads_pandas.pace.pacer import Pacer
+
+T = TypeVar("T")
+
+WORKERS = 32  # lead reads under way at once: fills a burst quickly even at 600 ms an answer
+PATIENCE = 120.0  # seconds that one request waits for a rate limit before it is given up
+_CONNECT_TIMEOUT = 10.0
+_TRIES = 5  # of a request that may be repeated
+_BACKOFF = 0.25  # seconds, doubling
+_LARGEST_ANSWER = 64 << 20  # bytes
+_WORDS = 300  # characters of the service's own words in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a caller waits: until told to stop, or until a moment of `time.monotonic`."""
+
+    stop: threading.Event | None = None
+    deadline: float | None = None
+
+
+FOREVER = Wait()
+
+
+class _Answer(NamedTuple):
+    status: int
+    retry_after: float | None
+    body: bytes
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Sets the key as an auth object: a plain header would give way to a ``~/.netrc`` entry."""
+
+    def __init__(self, key: str) -> None:
+        self._header = f"Bearer {key}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._header
+        return request
+
+    def __repr__(self) -> str:
+        return "<Bearer>"
+
+
+def check_base_url(url: str) -> str:
+    """Return the base URL without trailing slashes, if the key can safely be sent there.
+
+    Raises:
+        ConfigurationError: it is not https (or http on loopback), or carries more than an address.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigurationError(f"the base URL {clean(url)!r} is not an address") from None
+    if not host or parts.scheme not in ("http", "https"):
+        raise ConfigurationError(f"the base URL {clean(url)!r} is not an https address")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(
+            "the base URL must be an address alone: no user, no query, no fragment"
+        )
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(
+            f"plain http to {clean(host)} would show the key to the network; nothing was sent: "
+            "use https (http is for loopback only)"
+        )
+    return url.strip().rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _parse_retry_after(text: str | None, now: float) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for, in either of its forms."""
+    if not text:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), 10**9))
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+        # Rounded up: the header counts in whole seconds.
+        return max(moment.timestamp() - now, 0.0) + 1.0
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _never_sent(error: Exception) -> bool:
+    """Whether the request surely never left this machine: no connection ever came about."""
+    reason: object = error.args[0] if error.args else None
+    if isinstance(reason, urllib3.exceptions.MaxRetryError):
+        reason = reason.reason
+    if isinstance(reason, urllib3.exceptions.ProxyError):
+        reason = reason.original_error
+    return isinstance(
+        reason,
+        urllib3.exceptions.NewConnectionError
+        | urllib3.exceptions.NameResolutionError
+        | urllib3.exceptions.ConnectTimeoutError,
+    )
+
+
+def _describe(error: Exception) -> str:
+    """Why there was no answer, in words that carry no address, header or object address."""
+    if isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectTimeout):
+        return "no connection in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the TLS connection failed"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy failed"
+    reason: object = error.args[0] if error.args else None
+    if isinstance(reason, urllib3.exceptions.MaxRetryError):
+        reason = reason.reason
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return "the host's name was not resolved"
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        return "the connection was refused"
+    return "the connection was cut"
+
+
+class Transport:
+    """Requests to one service with one key.
+
+    Args:
+        base_url: checked by `check_base_url`.
+        api_key: the key.
+        pacer: the request budget that every request draws on.
+        timeout: seconds for one answer.
+        user_agent: how the client names itself.
+    """
+
+    def __init__(
+        self, base_url: str, api_key: str, *, pacer: Pacer, timeout: float, user_agent: str
+    ) -> None:
+        self._base_url = base_url
+        self._key = api_key
+        self._pacer = pacer
+        self._timeout = timeout
+        self._user_agent = user_agent
+        self._host = urlsplit(base_url).netloc
+        self._loopback = is_loopback(urlsplit(base_url).hostname or "")
+        self._session: requests.Session | None = None
+        self._pid = os.getpid()
+
+    @property
+    def pacer(self) -> Pacer:
+        """The request budget."""
+        return self._pacer
+
+    def close(self) -> None:
+        """Close the kept connections; the next request opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.auth = _Bearer(self._key)
+        session.headers["User-Agent"] = self._user_agent
+        session.headers["Accept"] = "application/json"
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # HTTP_PROXY would carry the key of a local service off the machine.
+        session.trust_env = not self._loopback
+        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=WORKERS)
+        session.mount(self._base_url, adapter)
+        return session
+
+    def _shared_session(self) -> requests.Session:
+        if self._session is None or self._pid != os.getpid():
+            # A forked child must not talk on its parent's connections.
+            self._pid = os.getpid()
+            self._session = self._new_session()
+        return self._session
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[object], T],
+        *,
+        body: dict[str, Any] | None = None,
+        wait: Wait = FOREVER,
+        urgent: bool = False,
+    ) -> T:
+        """Request something that may be asked any number of times, and return its parsed data.
+
+        Retried: no answer, 408, 429, 5xx, and answers outside the contract.
+
+        Raises:
+            APIError: the service said no, or kept failing.
+            TransportError: no answer came.
+            Late: the wait's deadline would pass before the answer could be asked for.
+            Interrupted: the wait was told to stop.
+        """
+        patience = PATIENCE
+        for attempt in range(1, _TRIES + 1):
+            final = attempt == _TRIES
+            while True:
+                try:
+                    return self._once(method, path, parse, body=body, wait=wait, urgent=urgent)
+                except RateLimitError as refusal:
+                    error: LeadsError = refusal
+                    pause = refusal.retry_after if refusal.retry_after is not None else 1.0
+                    patience -= pause
+                    late = wait.deadline is not None and time.monotonic() + pause > wait.deadline
+                    if patience < 0 or late:
+                        break
+                    self._pause(pause, wait)
+                except (ServerError, TransportError, ResponseError) as failure:
+                    error = failure
+                    break
+                except APIError as failure:
+                    if failure.status_code != requests.codes.request_timeout:
+                        raise
+                    error = failure
+                    break
+            if final or isinstance(error, RateLimitError):
+                break
+            self._pause(_BACKOFF * 2 ** (attempt - 1) * random.uniform(0.8, 1.2), wait)  # noqa: S311 - spreads retries, guards nothing
+        raise error
+
+    def call_once(
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[object], T],
+        *,
+        body: dict[str, Any] | None = None,
+        timeout: float,
+        wait: Wait = FOREVER,
+        before: Callable[[], None] | None = None,
+    ) -> T:
+        """Request something that must not be repeated: once, on a fresh connection.
+
+        ``before`` is called when the budget has granted the request, just before it is sent.
+
+        Raises:
+            APIError: the service said no.
+            TransportError: no answer came; ``sent`` is False where it surely never left.
+        """
+        session = self._new_session()
+        try:
+            return self._once(
+                method,
+                path,
+                parse,
+                body=body,
+                wait=wait,
+                session=session,
+                timeout=timeout,
+                before=before,
+            )
+        finally:
+            session.close()
+
+    def _pause(self, seconds: float, wait: Wait) -> None:
+        if wait.deadline is not None and time.monotonic() + seconds > wait.deadline:
+            raise Late(seconds)
+        if wait.stop is None:
+            time.sleep(seconds)
+        elif wait.stop.wait(seconds):
+            raise Interrupted
+
+    def _once(
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[object], T],
+        *,
+        body: dict[str, Any] | None,
+        wait: Wait,
+        urgent: bool = False,
+        session: requests.Session | None = None,
+        timeout: float | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> T:
+        timeout = self._timeout if timeout is None else timeout
+        blocked = self._pacer.paused()
+        if blocked > PATIENCE:
+            raise RateLimitError(
+                f"the service asked this machine to wait, {duration(blocked)} from now; "
+                f"{method} {path} was not sent",
+                method=method,
+                path=path,
+                retry_after=blocked,
+            )
+        slot = self._pacer.acquire(
+            lease=timeout, stop=wait.stop, deadline=wait.deadline, urgent=urgent
+        )
+        failure: TransportError | None = None
+        answer = _Answer(0, None, b"")
+        if before is not None:
+            try:
+                before()
+            except BaseException:
+                self._pacer.cancel(slot)
+                raise
+        try:
+            answer = self._send(
+                session or self._shared_session(), method, path, body=body, timeout=timeout
+            )
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            # Raised further down: chained to ours, this one would carry the key.
+            failure = TransportError(
+                f"no answer from {self._host} to {method} {path}: {_describe(error)}",
+                sent=not _never_sent(error),
+            )
+        finally:
+            if failure is not None and not failure.sent:
+                self._pacer.cancel(slot)
+            else:
+                self._pacer.release(slot)
+        if failure is not None:
+            raise failure
+        return self._read(answer, method, path, parse)
+
+    def _send(
+        self,
+        session: requests.Session,
+        method: str,
+        path: str,
+        *,
+        body: dict[str, Any] | None,
+        timeout: float,
+    ) -> _Answer:
+        ends = time.monotonic() + timeout
+        with session.request(
+            method,
+            self._base_url + path,
+            json=body,
+            timeout=(min(_CONNECT_TIMEOUT, timeout), timeout),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            parts, size = [], 0
+            # The timeout of requests is between two bytes; this one is for the whole answer.
+            while part := response.raw.read1(1 << 16, decode_content=True):
+                parts.append(part)
+                size += len(part)
+                if size > _LARGEST_ANSWER:
+                    raise requests.exceptions.ContentDecodingError("too large")
+                if time.monotonic() > ends:
+                    raise requests.ReadTimeout("too slow")
+            retry_after = _parse_retry_after(response.headers.get("Retry-After"), time.time())
+            return _Answer(response.status_code, retry_after, b"".join(parts))
+
+    def _read(self, answer: _Answer, method: str, path: str, parse: Callable[[object], T]) -> T:
+        body, broken = _load(answer.body)
+        if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's classes of status
+            if broken is None and isinstance(body, dict) and body.get("success") is False:
+                raise self._refusal(answer, body, method, path)
+            if broken is None:
+                try:
+                    return parse(models.open_envelope(body))
+                except models.WireError as error:
+                    broken = str(error)
+            raise ResponseError(
+                self._safe(f"the answer to {method} {path} is outside the contract: {broken}"),
+                status_code=answer.status,
+                method=method,
+                path=path,
+            )
+        raise self._refusal(answer, body, method, path)
+
+    def _refusal(self, answer: _Answer, body: object, method: str, path: str) -> APIError:
+        status = answer.status
+        words = models.error_message(body)
+        # Scrubbed before it is cut, or a piece of the key could be left at the end.
+        said = f": {clean(self._safe(words)[:_WORDS])}" if words else ""
+        message = self._safe(f"the service answered {status} to {method} {path}{said}")
+        if 300 <= status < 400:  # noqa: PLR2004 - HTTP's classes of status
+            return ResponseError(
+                f"{message} (a redirect, which is not followed: the key stays here)",
+                status_code=status,
+                method=method,
+                path=path,
+            )
+        if status == requests.codes.too_many_requests:
+            waits = self._pacer.throttled(answer.retry_after)
+            asked = answer.retry_after if answer.retry_after is not None else waits
+            return RateLimitError(
+                f"{message}; it asks to wait {duration(asked)}" if asked else message,
+                method=method,
+                path=path,
+                retry_after=asked or None,
+            )
+        kind = APIError
+        if status in (401, 403):
+            kind = AuthenticationError
+            message += "; check the key (LOCALLEADS_API_KEY)"
+        elif status == requests.codes.payment_required:
+            kind = InsufficientCreditsError
+        elif status == requests.codes.not_found:
+            kind = NotFoundError
+        elif status >= 500:  # noqa: PLR2004 - HTTP's classes of status
+            kind = ServerError
+        return kind(message, status_code=status, method=method, path=path)
+
+    def _safe(self, text: str) -> str:
+        return text.replace(self._key, "<key>")
+
+
+def _load(body: bytes) -> tuple[object, str | None]:
+    """The JSON of a body, or why there is none."""
+    try:
+        return json.loads(body, parse_constant=_reject), None
+    except (ValueError, RecursionError):
+        return None, "it is not JSON" if body.strip() else "it is empty"
+
+
+def _reject(name: str) -> NoReturn:
+    raise ValueError(name)

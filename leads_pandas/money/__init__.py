@@ -1,0 +1,1 @@
+"""What is bought: prices, caps, starts, and what became of a start. Nothing else spends."""

@@ -1,0 +1,1 @@
+"""When a request is sent: one budget for every process of a machine user."""

@@ -1,0 +1,1 @@
+"""What is read, and when: polls of jobs and reads of leads."""

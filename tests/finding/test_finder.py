@@ -1,0 +1,392 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from leads_pandas.finding.fetch import Fetcher, Stopped
+from leads_pandas.finding.finder import Finder, Sighting, choose, front_pages, rank
+from leads_pandas.finding.reading import Link
+from leads_pandas.finding.verify import Mail, MailDomains
+from leads_pandas.models import Email
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.server_harness import NameServer, Website
+
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+
+@pytest.fixture
+def find(nameserver: NameServer) -> Callable[..., list[str]]:
+    """Reads a website of any name on loopback; gives the addresses found."""
+
+    def run(website: str, *, agent: str = "tester/1 (test)", **options: Any) -> list[str]:
+        fetcher = Fetcher(
+            user_agent=agent,
+            timeout=options.pop("timeout", 5.0),
+            allow_private=True,
+            resolve=lambda _, __: ["127.0.0.1"],
+        )
+        finder = Finder(fetcher, MailDomains([nameserver.address]), **options)
+        return [one.email for one in finder.find(website)]
+
+    return run
+
+
+# What is read
+
+
+def test_the_front_page_and_the_contact_page_are_read(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website(
+        {
+            "/": "a@firm.example <a href=/reach-us.html>Contact</a>",
+            "/reach-us.html": "<a href=mailto:b@firm.example>b</a>",
+        }
+    )
+    assert sorted(find(f"{site.url}/")) == ["a@firm.example", "b@firm.example"]
+    assert site.seen == ["/robots.txt", "/", "/reach-us.html"]
+
+
+def test_the_address_returned_is_the_one_on_the_page_today(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website({"/": "old@firm.example"})
+    assert find(site.url) == ["old@firm.example"]
+    site.pages["/"] = "new@firm.example"
+    assert find(site.url) == ["new@firm.example"]
+
+
+def test_a_site_without_an_address_has_none(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website({"/": "<p>Call 01632 960 114</p>"})
+    assert find(site.url) == []
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        (404, {}, "info@firm.example"),
+        (500, {}, "info@firm.example"),
+        (200, {"Content-Type": "application/pdf"}, "info@firm.example"),
+        (200, {"Content-Type": "image/png"}, "info@firm.example"),
+        (204, {}, ""),
+    ],
+)
+def test_what_is_no_page_is_not_read(
+    website: Callable[..., Website], find: Callable[..., list[str]], front: Any
+) -> None:
+    assert find(website({"/": front}).url) == []
+
+
+@pytest.mark.parametrize("site", [None, "", "  ", "ftp://x.example", "http://", "no site", "::"])
+def test_a_lead_without_a_usable_website_has_no_address(
+    find: Callable[..., list[str]], site: str | None
+) -> None:
+    assert find(site) == []
+
+
+def test_a_website_without_a_scheme_is_tried_by_https_and_then_by_http(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website({"/": "info@firm.example"})
+    assert find(f"firm.example:{site.port}") == ["info@firm.example"]
+    assert front_pages(" firm.example/x ") == ["https://firm.example/x", "http://firm.example/x"]
+    assert front_pages("HTTP://firm.example") == ["HTTP://firm.example"]
+
+
+def test_the_encoding_of_the_page_is_minded(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    page = "<p>info@köln.example</p>".encode("latin-1")
+    site = website({"/": (200, {"Content-Type": "text/html; charset=iso-8859-1"}, page)})
+    assert find(site.url) == ["info@köln.example"]
+
+
+def test_a_redirected_front_page_is_read_where_it_went(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website(
+        {
+            "/": (301, {"Location": "/de/start"}, ""),
+            "/de/start": "<a href=kontakt>Kontakt</a>",
+            "/de/kontakt": "info@firm.example",
+        }
+    )
+    assert find(site.url) == ["info@firm.example"]
+
+
+def test_a_page_that_leads_to_another_site_is_not_this_lead_s(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    other = website({"/": "help@platform.example"})
+    site = website(
+        {
+            "/": "<a href=/contact>Contact</a>",
+            "/contact": (302, {"Location": f"http://platform.example:{other.port}/"}, ""),
+        }
+    )
+    assert find(f"http://firm.example:{site.port}/") == []
+
+
+def test_a_dead_link_does_not_stop_the_reading(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website(
+        {
+            "/": "<a href=/contact-old>Contact</a><a href=/contact>Contact</a>",
+            "/contact": "info@firm.example",
+        }
+    )
+    assert find(site.url) == ["info@firm.example"]
+
+
+def test_no_more_pages_are_read_than_allowed_and_none_twice(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    links = "".join(f"<a href=/p{n}>{n}</a><a href=/p{n}#x>{n}</a>" for n in range(50))
+    site = website({"/": f"<a href=/>home</a><a href=/index.html>home</a>{links}"})
+    site.pages |= {f"/p{n}": f"a{n}@firm.example" for n in range(50)}
+    assert find(site.url, max_pages=4) == ["a0@firm.example", "a1@firm.example", "a2@firm.example"]
+    assert site.seen == ["/robots.txt", "/", "/p0", "/p1", "/p2"]
+
+
+def test_the_likeliest_pages_are_read_first_and_other_sites_never() -> None:
+    front = "https://www.firm.example/shop/"
+    links = [
+        Link("https://firm.example/shop/cakes", "Cakes"),
+        Link("https://www.firm.example/news", "News"),
+        Link("https://www.firm.example/about", "About us"),
+        Link("https://www.firm.example/x", "Impressum"),
+        Link("https://www.firm.example/contact-us", ""),
+        Link("https://www.firm.example/shop/menu.pdf", "Contact sheet"),
+        Link("https://other.example/contact", "Contact"),
+        Link("https://www.firm.example:8080/contact", "Contact"),
+    ]
+    assert [link.url.rpartition("/")[2] for link in choose(links, front)] == [
+        "contact-us",
+        "x",
+        "about",
+        "cakes",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Kontakt",
+        "Contacto",
+        "Contatti",
+        "Nous joindre",
+        "Get in touch",
+        "Impressum",
+        "Mentions légales",
+        "Colofon",
+        "Über uns",
+        "Qui sommes-nous, l'équipe",
+        "Quiénes somos",
+        "Who we are",
+    ],
+)
+def test_contact_pages_of_many_languages_are_known(words: str) -> None:
+    other, wanted = Link("http://x.example/a", "A"), Link("http://x.example/b", words)
+    assert choose([other, wanted], "http://x.example/") == [wanted, other]
+
+
+# Manners
+
+
+def test_pages_that_robots_txt_closes_are_not_asked_for(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website(
+        {
+            "/robots.txt": "User-agent: *\nDisallow: /contact\nAllow: /contact/us$\n",
+            "/": "<a href=/contact/>Contact</a><a href=/contact/us>Contact us</a>",
+            "/contact/": "private@firm.example",
+            "/contact/us": "info@firm.example",
+        }
+    )
+    assert find(site.url) == ["info@firm.example"]
+    assert "/contact/" not in site.seen
+
+
+def test_a_redirect_to_a_closed_page_is_not_followed(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website(
+        {
+            "/robots.txt": "User-agent: *\nDisallow: /private\n",
+            "/": (302, {"Location": "/private"}, ""),
+            "/private": "info@firm.example",
+        }
+    )
+    assert find(site.url) == []
+    assert "/private" not in site.seen
+
+
+def test_rules_for_our_own_name_count(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website(
+        {
+            "/robots.txt": "User-agent: leads_pandas\nDisallow: /\n\nUser-agent: *\nAllow: /\n",
+            "/": "info@firm.example",
+        }
+    )
+    assert find(site.url, agent="leads_pandas/0.1 (x)") == []
+    assert find(site.url, agent="other/1") == ["info@firm.example"]
+
+
+@pytest.mark.parametrize(("status", "found"), [(404, 1), (403, 1), (410, 1), (500, 0), (503, 0)])
+def test_a_missing_robots_txt_allows_all_and_a_failing_one_nothing(
+    website: Callable[..., Website], find: Callable[..., list[str]], status: int, found: int
+) -> None:
+    site = website({"/robots.txt": (status, {}, "x"), "/": "info@firm.example"})
+    assert len(find(site.url)) == found
+
+
+def test_a_robots_txt_that_cannot_be_read_allows_nothing_and_is_asked_for_once(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website({"/robots.txt": (302, {"Location": "/robots.txt"}, "")})
+    assert find(site.url) == []
+    assert set(site.seen) == {"/robots.txt"}
+
+
+def test_the_robots_txt_of_the_site_redirected_to_counts(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    there = website({"/robots.txt": "User-agent: *\nDisallow: /", "/": "info@firm.example"})
+    here = website({"/": (302, {"Location": f"{there.url}/"}, "")})
+    assert find(here.url) == []
+    assert there.seen == ["/robots.txt"]
+
+
+def test_the_pace_that_robots_txt_asks_for_is_kept(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    pages = {"/": "<a href=/contact>Contact</a>", "/contact": "info@firm.example"}
+    site = website(pages | {"/robots.txt": "User-agent: *\nCrawl-delay: 0.3\n"})
+    began = time.monotonic()
+    assert find(site.url) == ["info@firm.example"]
+    assert time.monotonic() - began >= 0.3
+
+
+def test_a_pace_too_slow_for_the_time_leaves_the_front_page_only(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    pages = {"/": "a@firm.example <a href=/contact>Contact</a>", "/contact": "b@firm.example"}
+    site = website(pages | {"/robots.txt": "User-agent: *\nCrawl-delay: 60\n"})
+    assert find(site.url, site_timeout=5.0) == ["a@firm.example"]
+    assert "/contact" not in site.seen
+
+
+# Bounds
+
+
+def test_a_site_that_hangs_is_given_up_and_what_was_read_is_kept(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website({"/": "a@firm.example" + "".join(f"<a href=/p{n}>x</a>" for n in range(7))})
+    site.pages |= {f"/p{n}": lambda _: site.released.wait(30) for n in range(7)}
+    began = time.monotonic()
+    assert find(site.url, timeout=0.3, site_timeout=0.7) == ["a@firm.example"]
+    assert time.monotonic() - began < 3
+
+
+def test_closing_the_fetcher_ends_the_reading(nameserver: NameServer) -> None:
+    fetcher = Fetcher(user_agent="tester", allow_private=True)
+    fetcher.close()
+    with pytest.raises(Stopped):
+        Finder(fetcher, MailDomains([nameserver.address])).find("http://127.0.0.1/")
+
+
+# Confidence
+
+
+def scores(
+    *seen: tuple[str, Any, bool], host: str = "www.firm.example", mail: Mail = Mail.TAKEN
+) -> dict[str, float | None]:
+    emails = rank([Sighting(*one) for one in seen], host, lambda _: mail)
+    return {one.email: one.confidence for one in emails}
+
+
+def test_the_confidence_follows_how_and_where_an_address_is_published() -> None:
+    assert scores(
+        ("a@firm.example", "link", True),
+        ("b@firm.example", "text", True),
+        ("c@firm.example", "text", False),
+        ("d@other.example", "link", True),
+        ("e@other.example", "data", True),
+        ("f@other.example", "text", False),
+    ) == {
+        "a@firm.example": 0.95,
+        "b@firm.example": 0.85,
+        "c@firm.example": 0.75,
+        "d@other.example": 0.70,
+        "e@other.example": 0.65,
+        "f@other.example": 0.50,
+    }
+
+
+def test_the_best_sighting_of_an_address_counts() -> None:
+    seen = [("a@firm.example", how, good) for how in ("text", "link") for good in (False, True)]
+    assert scores(*seen) == {"a@firm.example": 0.95}
+
+
+@pytest.mark.parametrize(
+    ("mail", "confidence"), [(Mail.TAKEN, 0.95), (Mail.UNKNOWN, 0.85), (Mail.REFUSED, 0.05)]
+)
+def test_the_dns_lowers_the_confidence(mail: Mail, confidence: float) -> None:
+    assert scores(("a@firm.example", "link", True), mail=mail) == {"a@firm.example": confidence}
+
+
+@pytest.mark.parametrize(
+    ("host", "domain", "confidence"),
+    [
+        ("firm.example", "firm.example", 0.75),
+        ("WWW.Firm.Example.", "firm.example", 0.75),
+        ("shop.firm.example", "firm.example", 0.75),
+        ("firm.example", "mail.firm.example", 0.75),
+        ("xn--mller-kva.de", "müller.de", 0.75),
+        ("firm.example", "affirm.example", 0.50),
+        ("firm.example", "firm.test", 0.50),
+        ("127.0.0.1", "firm.example", 0.60),
+        ("::1", "firm.example", 0.60),
+        ("localhost", "firm.example", 0.60),
+    ],
+)
+def test_the_websites_own_domain_is_known(host: str, domain: str, confidence: float) -> None:
+    assert list(scores((f"a@{domain}", "text", False), host=host).values()) == [confidence]
+
+
+def test_wrong_syntax_is_left_out() -> None:
+    assert scores(("a..b@firm.example", "link", True), ("a@firm.local", "link", True)) == {}
+
+
+def test_equal_confidence_keeps_the_pages_order_and_the_number_is_bounded() -> None:
+    seen = [(f"a{n}@firm.example", "text", True) for n in range(100)]
+    assert list(scores(*seen)) == [f"a{n}@firm.example" for n in range(25)]
+
+
+def test_found_addresses_are_verified_by_the_dns(
+    website: Callable[..., Website], nameserver: NameServer
+) -> None:
+    nameserver.answers["good.com", "MX"] = ["10 mail.good.com."]
+    nameserver.answers["null.com", "MX"] = ["0 ."]
+    site = website({"/": "a@gone.com b@null.com c@good.com d@shop.example"})
+    finder = Finder(
+        Fetcher(user_agent="tester", allow_private=True), MailDomains([nameserver.address])
+    )
+    assert finder.find(site.url) == (
+        Email("c@good.com", 0.7, "website"),
+        Email("d@shop.example", 0.6, "website"),
+        Email("a@gone.com", 0.05, "website"),
+        Email("b@null.com", 0.05, "website"),
+    )

@@ -1,0 +1,559 @@
+"""Never twice, never over the cap, never lost: whatever the service, the network and the kill do.
+
+A hypothesis state machine drives the public functions over the real store, run, transport and
+client; `service_model` stands in for the network and for time. A crash is a process that ends at
+that very instant: from then on it can neither write to its store nor send.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import hypothesis.strategies as st
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+import leads_pandas as lp
+from leads_pandas.store import database as stores
+from tests.support import service_model
+from tests.support.service_model import FAULTS, Fault, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+
+LEADS = [f"lead{n}" for n in range(12)]
+GHOSTS = ["ghost0", "ghost1"]  # the service does not know them
+EVERYONE = LEADS + GHOSTS
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+@dataclass(slots=True)
+class Fuse:
+    """Counts the steps of one process, and ends it at the one chosen."""
+
+    left: int | None = None
+    burnt: bool = False
+
+    def step(self) -> None:
+        self.check()
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                self.burnt = True
+                raise Crash
+
+    def check(self) -> None:
+        """The dead do nothing."""
+        if self.burnt:
+            raise Crash
+
+
+class Wire:
+    """A connection to the store that ends with its process, at a step of its choice."""
+
+    def __init__(self, db: sqlite3.Connection, fuse: Fuse) -> None:
+        self._db = db
+        self._fuse = fuse
+        # Only a power cut tells the difference, and the disk would take most of the test's time.
+        db.execute("PRAGMA synchronous = OFF")
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            self._fuse.step()
+            cursor = self._db.execute(sql)
+            self._fuse.step()
+            return cursor
+        self._fuse.check()
+        return self._db.execute(sql, *arguments)
+
+    def executemany(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        self._fuse.check()
+        return self._db.executemany(sql, *arguments)
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._db.in_transaction
+
+    def close(self) -> None:
+        self._db.close()
+
+
+@dataclass(slots=True)
+class Call:
+    """One call that is under way, and what it may do."""
+
+    cap: int | None = None
+    attached: int = 0
+    rereads: bool = False
+    held: set[str] = field(default_factory=set)
+    spent: int = 0
+    fuse: Fuse = field(default_factory=Fuse)
+
+
+class World:
+    """One user's machine: the store as it stands on disk, the calls, the service behind them."""
+
+    def __init__(self, service: Service, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.service = service
+        self.calls: list[Call] = []
+        self.wrong: list[str] = []
+        self.doubt: lp.StartOutcomeUnknown | None = None
+        self.answered: dict[str, Call] = {}
+        self._by: Call | None = None
+        self._before: set[str] = set()
+        self.settle: float | None = 20.0
+        self._folder = folder
+        self._db: sqlite3.Connection | None = None
+        opened = stores.Store._open
+
+        def open_wired(store: stores.Store) -> Any:
+            return Wire(opened(store), self.calls[-1].fuse if self.calls else Fuse())
+
+        patch.setenv("LEADS_PANDAS_HOME", str(folder))
+        patch.setattr(stores.Store, "_open", open_wired)
+        service.watchers.append(self._watch)
+        service.charging.append(self._charged)
+        receive = service.receive
+
+        def receive_alive(*request: Any) -> Any:
+            fuse = self.calls[-1].fuse
+            fuse.step()
+            answer = receive(*request)
+            fuse.step()
+            self._answered(request[1], answer)
+            return answer
+
+        self.receive = receive_alive
+
+    def client(self) -> lp.LeadsClient:
+        return lp.LeadsClient(
+            "ll_" + "1" * 64, "https://service.example", requests_per_minute=0, settle=self.settle
+        )
+
+    # -- what stands on the disk ---------------------------------------------------------------
+
+    def ask(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Look into the store from outside, as another process would."""
+        if self._db is None:
+            found = list(self._folder.rglob("store.sqlite3"))
+            if not found:
+                return []
+            self._db = sqlite3.connect(found[0], isolation_level=None)
+        return self._db.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+
+    def durable(self) -> set[str]:
+        """The leads whose result the store holds."""
+        rows = self.ask("SELECT lead_id FROM results WHERE status <> 'unknown_lead'")
+        return {row[0] for row in rows}
+
+    def attached(self, ids: Sequence[str]) -> int:
+        """Credits that unfinished starts of these leads have reserved."""
+        rows = self.ask(
+            "SELECT o.id, coalesce(o.credits_reserved, o.estimate), c.lead_id FROM ops AS o"
+            " JOIN claims AS c ON c.op_id = o.id WHERE o.state = 'started'"
+        )
+        return sum({row[0]: row[1] for row in rows if row[2] in ids}.values())
+
+    # -- what must hold at each request --------------------------------------------------------
+
+    def _watch(self, endpoint: str, argument: str, body: Any) -> None:
+        held = self.durable()
+        lost = [one for one in self.answered if one not in held]
+        self.answered.clear()
+        if lost:
+            self.wrong.append(f"answered, and not durable at the next request: {lost}")
+        call = self.calls[-1]
+        if endpoint == "lead" and argument in call.held and not call.rereads:
+            self.wrong.append(f"{argument} is read although the store held it")
+        # What another process reads meanwhile may be read twice: reads are free, and not claimed.
+        if self._by is call:
+            call.held |= held - self._before
+        self._by, self._before = call, held
+        if endpoint == "start":
+            self._watch_start(body["leadIds"])
+
+    def _watch_start(self, ids: list[str]) -> None:
+        doubtful = self.ask("SELECT id FROM ops WHERE state IN ('sending', 'unknown')")
+        if len(doubtful) != 1:
+            self.wrong.append(f"{len(doubtful)} starts are in doubt while one is sent")
+        claims = dict(self.ask("SELECT lead_id, op_id FROM claims"))
+        if {claims.get(one) for one in ids} != {row[0] for row in doubtful}:
+            self.wrong.append("leads are sent without their claim")
+        running = [one for one in ids if self.service.running(one)]
+        if running:
+            self.wrong.append(f"started while an earlier start of it runs: {running}")
+
+    def _charged(self, amount: int) -> None:
+        self.calls[-1].spent += amount
+
+    def _answered(self, path: str, answer: Any) -> None:
+        """Note a result that has come, which has to be durable before anything else is asked."""
+        if "/lead/" in path and answer.status == 200 and b'"enrichedAt": "' in answer.body:
+            self.answered[path.rpartition("/")[2]] = self.calls[-1]
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def call(
+        self,
+        what: Callable[[], pd.DataFrame | lp.EnrichmentRun],
+        ids: Sequence[str] = EVERYONE,
+        *,
+        cap: int | None = None,
+        rereads: bool = False,
+        crash: int | None = None,
+    ) -> pd.DataFrame | lp.EnrichmentRun | None:
+        """Make one call in a process of its own."""
+        call = Call(cap, self.attached(ids), rereads, self.durable(), fuse=Fuse(crash))
+        self.calls.append(call)
+        self.service.clock.limit()
+        try:
+            return what()
+        except Crash:
+            return None
+        except lp.StartOutcomeUnknown as doubt:
+            self.doubt = doubt
+            return None
+        except lp.LeadsError:
+            return None
+        finally:
+            self.calls.pop()
+            self.answered.clear()
+            if cap is not None and call.spent and call.spent + call.attached > cap:
+                self.wrong.append(f"spent {call.spent} beside {call.attached} with a cap of {cap}")
+
+    def reported(self, status: lp.RunStatus) -> None:
+        """A bar counts what is durable, and nothing else."""
+        held = len(self.ask("SELECT lead_id FROM results"))
+        if status.read > held:
+            self.wrong.append(f"{status.read} leads are counted and {held} are durable")
+
+    def resolve(self) -> None:
+        """Settle the doubt as a person would who can see the account."""
+        doubt, self.doubt = self.doubt, None
+        if doubt is None:
+            return
+        run = doubt.run
+        assert run is not None
+        rows = self.ask(
+            "SELECT id FROM ops WHERE run_id = ? AND state IN ('sending', 'unknown')", run.id
+        )
+        if not rows:
+            return
+        claimed = {
+            row[0] for row in self.ask("SELECT lead_id FROM claims WHERE op_id = ?", *rows[0])
+        }
+        own = {row[0] for row in self.ask("SELECT job_id FROM ops WHERE state <> 'unknown'")}
+        jobs = [
+            job.id
+            for job in self.service.jobs.values()
+            if job.ours and job.id not in own and job.leads and claimed >= set(job.leads)
+        ]
+        how: dict[str, Any] = {"job_id": jobs[-1]} if jobs else {"not_started": True}
+        self.call(lambda: run.resolve(**how) or run)  # type: ignore[func-returns-value] # None
+
+
+def frame(ids: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame({"lead_id": list(ids)})
+
+
+def statuses(out: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(out["lead_id"], out["enrichment_status"].astype(object), strict=True))
+
+
+WORDS = {
+    True: ["found"],
+    False: ["not_found"],
+    # Known as unknown only where a job of ours has included it.
+    None: ["unknown_lead", "not_enriched"],
+}
+
+
+def missing(service: Service, out: pd.DataFrame) -> dict[str, str]:
+    """The rows that are not what a whole frame's are."""
+    # A lead that somebody else has bought a moment ago may not show yet.
+    late = {
+        one
+        for one, seconds in service.lag.items()
+        if service.clock.now < service.enriched.get(one, 0.0) + seconds + 60.0
+    }
+    return {
+        one: word
+        for one, word in statuses(out).items()
+        if word not in WORDS[service.leads.get(one)]
+        and not (word == "not_enriched" and one in late)
+    }
+
+
+CRASHES = st.none() | st.integers(0, 40)
+PARTS = st.tuples(st.integers(0, 11), st.integers(1, 14)).map(
+    lambda part: (EVERYONE * 2)[part[0] : part[0] + part[1]]
+)
+CAPS = st.none() | st.integers(0, 14)
+
+
+class Machine(RuleBasedStateMachine):
+    """Everything that can happen to one user's leads."""
+
+    folder: Path
+    numbers = itertools.count()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+
+    @initialize(
+        unread=st.sampled_from(["404", "empty"]),
+        lead_count=st.sampled_from(["sent", "queued"]),
+        shortage=st.sampled_from(["smaller", "refuse"]),
+        order=st.sampled_from(["sent", "reversed"]),
+        max_leads=st.sampled_from([None, None, 5]),
+        balance=st.sampled_from([1000, 1000, 9]),
+        enriched=st.sets(st.sampled_from(LEADS), max_size=3),
+        settle=st.sampled_from([20.0, 20.0, None]),
+        lag=st.dictionaries(st.sampled_from(LEADS), st.sampled_from([0.4, 9.0]), max_size=2),
+        shuffle=st.none() | st.integers(0, 9),
+    )
+    def begin(
+        self, *, enriched: set[str], settle: float | None, shuffle: int | None, **options: Any
+    ) -> None:
+        leads = {one: n % 4 != 0 for n, one in enumerate(LEADS)}
+        self.service = Service(leads, **options)
+        self.service.enriched = dict.fromkeys(sorted(enriched), 0.0)
+        folder = self.folder / str(next(self.numbers))
+        self.world = World(self.service, folder, self.patch)
+        self.world.settle = settle
+        mixed = None if shuffle is None else random.Random(shuffle)
+        service_model.install(self.patch, self.service, shuffle=mixed)
+        self.patch.setattr(Service, "receive", lambda _, *request: self.world.receive(*request))
+        self.frames: list[list[str]] = []
+
+    def _enrich(self, ids: list[str], **options: Any) -> pd.DataFrame:
+        return lp.enrich(
+            frame(ids), client=self.world.client(), progress=self.world.reported, **options
+        )
+
+    # -- what the user does ----------------------------------------------------------------------
+
+    @rule(ids=PARTS, cap=CAPS, partial=st.booleans(), refresh=st.booleans(), crash=CRASHES)
+    def enrich(
+        self, ids: list[str], cap: int | None, partial: bool, refresh: bool, crash: int | None
+    ) -> None:
+        self.frames.append(ids)
+        out = self.world.call(
+            lambda: self._enrich(ids, max_credits=cap, partial=partial, refresh=refresh),
+            ids,
+            cap=cap,
+            rereads=refresh,
+            crash=crash,
+        )
+        if out is not None and not partial:
+            assert not isinstance(out, lp.EnrichmentRun)
+            assert not missing(self.service, out)
+
+    @rule(ids=PARTS, cap=CAPS, partial=st.booleans(), crash=CRASHES)
+    def start(self, ids: list[str], cap: int | None, partial: bool, crash: int | None) -> None:
+        self.frames.append(ids)
+        self.world.call(
+            lambda: lp.start(
+                frame(ids),
+                max_credits=cap,
+                partial=partial,
+                progress=self.world.reported,
+                client=self.world.client(),
+            ),
+            ids,
+            cap=cap,
+            crash=crash,
+        )
+
+    @rule(number=st.integers(0, 5), crash=CRASHES, seconds=st.none() | st.integers(0, 5))
+    def resume(self, number: int, crash: int | None, seconds: int | None) -> None:
+        runs = [row[0] for row in self.world.ask("SELECT id FROM runs ORDER BY rowid")]
+        if not runs:
+            return
+        self.world.call(
+            lambda: lp.resume(
+                runs[number % len(runs)], timeout=seconds, client=self.world.client()
+            ),
+            cap=0,
+            crash=crash,
+        )
+
+    @rule(ids=PARTS)
+    def forget(self, ids: list[str]) -> None:
+        def erase() -> pd.DataFrame:
+            lp.forget(ids, client=self.world.client())
+            return frame(ids)
+
+        self.world.call(erase)
+
+    @rule(ids=PARTS, crash=CRASHES)
+    def refresh(self, ids: list[str], crash: int | None) -> None:
+        self.world.call(
+            lambda: lp.results(frame(ids), refresh=True, client=self.world.client()),
+            rereads=True,
+            crash=crash,
+        )
+
+    @rule()
+    def resolve(self) -> None:
+        self.world.resolve()
+
+    # -- what happens to the user ----------------------------------------------------------------
+
+    @rule(
+        kind=st.sampled_from(sorted(FAULTS)),
+        after=st.booleans(),
+        fate=st.sampled_from(["slow", "instant", "failed"]),
+        mate=st.sampled_from([0, 0, 0, 3, -1]),
+        spend=st.sampled_from([0, 0, 0, 5]),
+    )
+    def break_the_next_start(
+        self, kind: str, after: bool, fate: service_model.Fate, mate: int, spend: int
+    ) -> None:
+        self.service.faults.append(Fault("start", kind, after))
+        self.service.fates.append(fate)
+
+        def strike(endpoint: str, _: str, body: Any) -> None:
+            if endpoint == "start":
+                self.service.watchers.remove(strike)
+                size = len(body["leadIds"]) if mate < 0 else mate
+                if size:
+                    self.service.teammate([f"other{n}" for n in range(size)])
+                self.service.balance -= spend
+
+        if mate or spend:
+            self.service.watchers.append(strike)
+
+    @rule(
+        on=st.sampled_from(["preview", "status", "lead", "jobs"]),
+        kind=st.sampled_from(sorted(FAULTS)),
+        times=st.sampled_from([1, 2, 6, 30]),
+    )
+    def break_a_request(self, on: str, kind: str, times: int) -> None:
+        self.service.faults.append(Fault(on, kind, times=times))
+
+    @rule()
+    def heal(self) -> None:
+        self.service.faults.clear()
+        self.service.missing.clear()
+
+    @rule(gone=st.sets(st.sampled_from(["jobs", "preview", "status"])))
+    def take_endpoints_away(self, gone: set[str]) -> None:
+        self.service.missing = gone
+
+    @rule(fate=st.sampled_from(["instant", "failed"]))
+    def decide_the_next_job(self, fate: service_model.Fate) -> None:
+        self.service.fates.append(fate)
+
+    @rule(ids=PARTS, seconds=st.sampled_from([0.0, 2.0, 30.0]))
+    def teammate(self, ids: list[str], seconds: float) -> None:
+        self.service.teammate([one for one in ids if one in self.service.leads], seconds)
+
+    @rule(size=st.integers(1, 14), seconds=st.sampled_from([2.0, 100.0]))
+    def teammate_elsewhere(self, size: int, seconds: float) -> None:
+        self.service.teammate([f"other{n}" for n in range(size)], seconds)
+
+    @rule(credit=st.sampled_from([-7, 1000]))
+    def balance(self, credit: int) -> None:
+        self.service.balance = max(self.service.balance + credit, 0)
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 60.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.service.clock.now += seconds
+        self.service.advance()
+
+    @rule(ids=PARTS, cap=CAPS, on=st.sampled_from(["start", "preview", "status", "lead"]))
+    def another_process_in_the_middle(self, ids: list[str], cap: int | None, on: str) -> None:
+        """At the next such request, another process makes a whole call before it is answered."""
+
+        def strike(endpoint: str, _: str, __: Any) -> None:
+            if endpoint == on and len(self.world.calls) == 1:
+                self.service.watchers.remove(strike)
+                self.frames.append(ids)
+                self.world.call(
+                    lambda: self._enrich(ids, max_credits=cap, timeout=40.0), ids, cap=cap
+                )
+
+        self.service.watchers.append(strike)
+
+    # -- what must hold --------------------------------------------------------------------------
+
+    @invariant()
+    def never_twice(self) -> None:
+        if not hasattr(self, "service"):
+            return
+        assert not self.world.wrong, self.world.wrong
+        self.service.advance()
+        twice = {lead: n for lead, n in self.service.charges.items() if n > 1}
+        assert not twice, f"charged more than once: {twice}"
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "service"):
+                self._whole_in_the_end()
+                self.never_twice()
+        finally:
+            if hasattr(self, "service"):
+                self.world.close()
+            self.patch.undo()
+
+    def _whole_in_the_end(self) -> None:
+        service, world = self.service, self.world
+        service.faults.clear()
+        service.fates.clear()
+        service.missing.clear()
+        service.watchers[1:] = []
+        service.balance = 1000
+        service.clock.now += 100.0
+        world.settle = 20.0
+        for ids in [*self.frames[:3], EVERYONE]:
+            for _ in range(12):
+                out = world.call(lambda ids=ids: self._enrich(ids), ids)  # type: ignore[misc] # bound now
+                if out is not None:
+                    break
+                world.resolve()
+            else:
+                pytest.fail("calling the same line again and again never comes to an end")
+            assert isinstance(out, pd.DataFrame)
+            assert list(out["lead_id"]) == ids
+            assert not missing(service, out)
+
+
+def test_never_twice_never_over_the_cap_never_lost(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    Machine.folder = tmp_path
+    long = request.config.getoption("--long")
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=3000 if long else 250,
+            stateful_step_count=14,
+            deadline=None,
+            print_blob=True,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

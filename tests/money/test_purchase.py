@@ -1,0 +1,699 @@
+"""Money: prices, what fits a budget, starts, and the weighing of evidence after a lost answer."""
+
+from __future__ import annotations
+
+import sqlite3
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from filelock import FileLock, Timeout
+
+from leads_pandas import LeadsClient
+from leads_pandas.errors import (
+    APIError,
+    AuthenticationError,
+    InsufficientCreditsError,
+    LeadsError,
+    NotFoundError,
+    RateLimitError,
+    ServerError,
+    StartOutcomeUnknown,
+    StoreError,
+    TransportError,
+)
+from leads_pandas.leadsapi.transport import Wait
+from leads_pandas.models import ActiveJob, CostPreview
+from leads_pandas.money.purchase import Batch, Evidence, Purchase, Stale, Verdict, combine, judge
+from leads_pandas.pace.pacer import Late
+from leads_pandas.run import Enrichment, Order
+from leads_pandas.store.database import DOUBTFUL, Op, Store
+from tests.support import service_model
+from tests.support.service_model import NEVER_LEFT, UNCLEAR, Fault, Service
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# -- judge: a table of evidence ------------------------------------------------------------------
+
+SENT, QUEUED = 5, 4  # leads of the op, and those of it that the service said were to be enriched
+
+
+def an_op(**fields: Any) -> Op:
+    """A start in doubt, of five leads of which one had been enriched before."""
+    usual: dict[str, Any] = {
+        "id": "op",
+        "number": 1,
+        "run_id": "run",
+        "state": "unknown",
+        "lead_ids": [f"lead{n}" for n in range(SENT)],
+        "query_id": None,
+        "to_enrich": QUEUED,
+        "estimate": QUEUED,
+        "limited": False,
+        "available_before": 100,
+        "enriched_before": 1,
+        "jobs_before": ["old"],
+        "excluded_jobs": ["excluded"],
+        "sent_at": 0,
+        "job_id": None,
+        "credits_reserved": None,
+        "leads_queued": None,
+        "job_status": None,
+        "processed": 0,
+        "found_emails": 0,
+        "beat": 0,
+        "note": "",
+    }
+    return Op(**(usual | fields))
+
+
+def a_job(job_id: str, leads: int | None = SENT, kind: str = "enrichment") -> ActiveJob:
+    return ActiveJob(job_id, kind, 10.0, leads, None)
+
+
+def a_look(
+    *jobs: ActiveJob, spent: int = 0, enriched: int = 0, blind: str = "", known: int = SENT
+) -> Evidence:
+    """What a look shows: jobs, credits spent and leads enriched since the start."""
+    preview = CostPreview(known, 1 + enriched, known - 1 - enriched, 0, 100 - spent)
+    return Evidence(
+        None if "jobs" in blind else list(jobs), None if "preview" in blind else preview
+    )
+
+
+MINE, MATE = a_job("mine"), a_job("mate", 17)
+
+# name -> the op's fields, what is seen, the verdict, the job.
+TABLE: dict[str, tuple[dict[str, Any], Evidence, str, str | None]] = {
+    "nothing at all": ({}, a_look(), "quiet", None),
+    "a job that was there before": ({}, a_look(a_job("old")), "quiet", None),
+    "a job found not to be ours": ({}, a_look(a_job("excluded")), "quiet", None),
+    "a job that another start of this store made": ({}, a_look(a_job("own")), "quiet", None),
+    "a search of the same size": ({}, a_look(a_job("s", SENT, "search")), "quiet", None),
+    "one job of the IDs sent": ({}, a_look(MINE, spent=4), "candidate", "mine"),
+    "one job of the leads queued": ({}, a_look(a_job("m", QUEUED), spent=4), "candidate", "m"),
+    "one job that tells no size": ({}, a_look(a_job("m", None)), "candidate", "m"),
+    "one job and a lead enriched": ({}, a_look(MINE, enriched=1), "job", "mine"),
+    "one job and all leads enriched": ({}, a_look(MINE, enriched=4), "job", "mine"),
+    "two jobs that fit": ({}, a_look(MINE, a_job("b", QUEUED), enriched=2), "muddled", None),
+    "one that fits beside a stranger": ({}, a_look(MINE, MATE, enriched=2), "muddled", None),
+    "a stranger alone": ({}, a_look(MATE, spent=17), "muddled", None),
+    "a stranger, some enriched": ({}, a_look(MATE, enriched=2), "muddled", None),
+    "a stranger, all enriched": ({}, a_look(MATE, enriched=4), "ran", None),
+    "all enriched, no job": ({}, a_look(spent=4, enriched=4), "ran", None),
+    "all enriched, by somebody else's money": ({}, a_look(enriched=4), "ran", None),
+    "all enriched, the guess gone": ({"job_id": "g"}, a_look(enriched=4), "job", "g"),
+    "some enriched, no job": ({}, a_look(spent=4, enriched=2), "partly", None),
+    "some enriched, the guess gone": ({"job_id": "g"}, a_look(enriched=2), "job", "g"),
+    "money gone, nothing enriched": ({}, a_look(spent=4), "muddled", None),
+    "money gone, the guess gone": ({"job_id": "g"}, a_look(spent=4), "muddled", None),
+    "money come in": ({}, a_look(spent=-50), "muddled", None),
+    "fewer enriched than before": ({}, a_look(enriched=-1), "muddled", None),
+    "jobs unreadable": ({}, a_look(blind="jobs"), "muddled", None),
+    "jobs unreadable, some enriched": ({}, a_look(enriched=2, blind="jobs"), "muddled", None),
+    "jobs unreadable, all enriched": ({}, a_look(enriched=4, blind="jobs"), "ran", None),
+    "preview unreadable": ({}, a_look(blind="preview"), "muddled", None),
+    "preview unreadable, a job fits": ({}, a_look(MINE, blind="preview"), "muddled", None),
+    "both unreadable": ({}, a_look(blind="jobs preview"), "muddled", None),
+    "no balance before": ({"available_before": None}, a_look(MINE), "muddled", None),
+    "no enriched count before": ({"enriched_before": None}, a_look(MINE), "muddled", None),
+    "jobs unknown before, none now": ({"jobs_before": None}, a_look(), "quiet", None),
+    "jobs unknown before, one now": (
+        {"jobs_before": None},
+        a_look(a_job("old")),
+        "candidate",
+        "old",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "look", "kind", "job"), TABLE.values(), ids=TABLE)
+def test_the_evidence_is_weighed(
+    fields: dict[str, Any], look: Evidence, kind: str, job: str | None
+) -> None:
+    verdict = judge(an_op(**fields), look, {"own"})
+    assert (verdict.kind, verdict.job_id) == (kind, job)
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        (a_look(blind="jobs"), "the running jobs could not be read"),
+        (a_look(blind="preview"), "the cost preview could not be read"),
+        (a_look(MINE, MATE, spent=21, enriched=1), "1 new job of its size and 1 of another run"),
+        (a_look(spent=21), "the balance went down by 21"),
+        (a_look(enriched=2), "2 leads of it became enriched"),
+    ],
+)
+def test_a_verdict_says_what_was_seen(look: Evidence, words: str) -> None:
+    verdict = judge(an_op(), look, set())
+    assert isinstance(verdict, Verdict)
+    assert words in verdict.words
+
+
+# -- against the model of the service ------------------------------------------------------------
+
+
+class Desk:
+    """A store, a client and a purchase over the model of the service."""
+
+    def __init__(self, service: Service, folder: Path, settle: float | None) -> None:
+        self.service = service
+        self.client = LeadsClient(
+            "ll_" + "2" * 64, "https://service.example", requests_per_minute=0, settle=settle
+        )
+        self.store = Store(folder, self.client.host, self.client.account)
+        weakref.finalize(self, self.store.close)  # open to the end, it warns from Python 3.13 on
+        self.phases: list[str] = []
+
+    def purchase(self, seconds: float | None = None) -> Purchase:
+        deadline = None if seconds is None else self.service.clock.now + seconds
+        return Purchase(
+            self.client.within(Wait(deadline=deadline)),
+            self.store,
+            settle=self.client.settle,
+            deadline=deadline,
+            tick=self.phases.append,
+        )
+
+    def start(self, ids: list[str], seconds: float | None = None) -> tuple[Op, FileLock]:
+        """Price leads and start them, as a run does."""
+        purchase = self.purchase(seconds)
+        batch = purchase.price(ids)[0]
+        self.store.add_run(f"run-{len(self.store.runs())}", ids, **NOTHING)
+        return purchase.start(self.store.runs()[0].id, batch)
+
+    def ops(self) -> list[tuple[str, str]]:
+        """State and note of every op, oldest first."""
+        with sqlite3.connect(self.store.path) as db:
+            found = db.execute("SELECT state, note FROM ops ORDER BY number").fetchall()
+        db.close()
+        return found
+
+    def state(self) -> str:
+        """The state of the last op."""
+        return self.ops()[-1][0]
+
+
+NOTHING: dict[str, Any] = {"query_id": None, "partial": False, "preview": None}
+IDS = [f"lead{n}" for n in range(6)]
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    model = Service(dict.fromkeys([*IDS, *(f"more{n}" for n in range(30))], True), balance=100)
+    service_model.install(monkeypatch, model)
+    return model
+
+
+@pytest.fixture
+def desk(service: Service, tmp_path: Path) -> Desk:
+    return Desk(service, tmp_path, settle=20.0)
+
+
+# -- prices --------------------------------------------------------------------------------------
+
+
+def test_several_prices_become_one_with_the_lowest_balance() -> None:
+    one, other = CostPreview(5, 1, 4, 4, 90), CostPreview(3, 0, 3, 6, 80)
+    assert combine([one, other]) == CostPreview(8, 1, 7, 10, 80)
+    assert combine([]) == CostPreview(0, 0, 0, 0, 0)
+
+
+def test_a_body_refused_as_too_large_is_split_until_it_fits(desk: Desk) -> None:
+    desk.service.max_leads = 2
+    batches = desk.purchase().price(IDS[:5])
+    assert [one.lead_ids for one in batches] == [
+        ["lead0", "lead1"],
+        ["lead2"],
+        ["lead3", "lead4"],
+    ]
+    assert combine([one.preview for one in batches]).to_enrich == 5
+
+
+def test_a_single_lead_refused_as_too_large_is_an_error(desk: Desk) -> None:
+    desk.service.max_leads = 0
+    with pytest.raises(APIError) as caught:
+        desk.purchase().price(IDS[:1])
+    assert caught.value.status_code == 413
+
+
+def test_another_refusal_of_a_price_is_not_split(desk: Desk) -> None:
+    desk.service.faults.append(Fault("preview", "422", times=9))
+    with pytest.raises(APIError):
+        desk.purchase().price(IDS)
+    assert desk.service.requests["preview"] == 1
+
+
+def fitted(desk: Desk, ids: list[str], credits_left: int) -> tuple[Batch | None, int]:
+    """The longest start within a budget, and the previews that finding it took."""
+    batch = desk.purchase().price(ids)[0]
+    before = desk.service.requests["preview"]
+    found = desk.purchase().fit(batch, credits_left)
+    return found, desk.service.requests["preview"] - before
+
+
+MORE = [f"more{n}" for n in range(30)]
+
+
+@pytest.mark.parametrize("enriched", [[], MORE[:10], MORE[20:], MORE[::3]])
+@pytest.mark.parametrize("budget", [1, 4, 13])
+def test_what_fits_a_budget_costs_no_more_and_is_found_in_a_few_previews(
+    desk: Desk, enriched: list[str], budget: int
+) -> None:
+    desk.service.enriched = dict.fromkeys(enriched, 0.0)
+    batch, previews = fitted(desk, MORE, budget)
+    assert batch is not None
+    assert 0 < batch.preview.estimated_credits <= budget
+    assert batch.lead_ids == MORE[: len(batch.lead_ids)]
+    assert batch.limited
+    assert previews <= 12
+
+
+def test_where_each_lead_costs_the_same_the_whole_budget_is_used(desk: Desk) -> None:
+    batch, previews = fitted(desk, MORE, 13)
+    assert batch is not None
+    assert batch.preview.estimated_credits == 13
+    assert previews <= 2
+
+
+def test_a_budget_that_covers_everything_leaves_nothing_out(desk: Desk) -> None:
+    batch, previews = fitted(desk, MORE, 30)
+    assert batch is not None
+    assert (batch.lead_ids, batch.limited, previews) == (MORE, False, 0)
+
+
+def test_nothing_fits_an_empty_budget(desk: Desk) -> None:
+    assert fitted(desk, MORE, 0) == (None, 0)
+
+
+# -- a start -------------------------------------------------------------------------------------
+
+
+def test_a_start_is_journalled_with_what_its_answer_said(desk: Desk) -> None:
+    op, lock = desk.start(IDS)
+    lock.release()
+    assert (op.state, op.job_id, op.credits_reserved, op.leads_queued) == ("started", "job-0", 6, 6)
+    assert op.limited is False
+    assert desk.store.claims_on(IDS) == {op.id: IDS}
+
+
+def test_that_it_is_sent_is_durable_before_the_first_byte_and_so_are_its_claims(desk: Desk) -> None:
+    seen: list[object] = []
+
+    def watch(endpoint: str, _: str, __: object) -> None:
+        if endpoint == "start":
+            db = sqlite3.connect(desk.store.path)
+            seen.extend(db.execute("SELECT state, sent_at IS NOT NULL FROM ops"))
+            seen.extend(db.execute("SELECT count(*) FROM claims"))
+            db.close()
+
+    desk.service.watchers.append(watch)
+    _, lock = desk.start(IDS)
+    lock.release()
+    assert seen == [("sending", 1), (6,)]
+
+
+def test_the_price_is_sent_along_as_the_cap(desk: Desk) -> None:
+    caps: list[object] = []
+    desk.service.enriched = {"lead0": 0.0}
+    desk.service.watchers.append(
+        lambda endpoint, _, body: caps.append(body["maxCredits"]) if endpoint == "start" else None
+    )
+    desk.start(IDS)[1].release()
+    assert caps == [5]
+
+
+def test_a_job_smaller_than_its_price_is_known_as_limited(desk: Desk) -> None:
+    desk.service.watchers.append(
+        lambda endpoint, _, __: setattr(desk.service, "balance", 4) if endpoint == "start" else None
+    )
+    op, lock = desk.start(IDS)
+    lock.release()
+    assert (op.leads_queued, op.limited) == (4, True)
+
+
+CLEAR: dict[str, type[LeadsError]] = {
+    "401": AuthenticationError,
+    "402": InsufficientCreditsError,
+    "422": APIError,
+}
+
+
+@pytest.mark.parametrize(("kind", "error"), CLEAR.items())
+def test_a_clear_refusal_releases_the_claims_at_once(
+    desk: Desk, kind: str, error: type[LeadsError]
+) -> None:
+    desk.service.faults.append(Fault("start", kind))
+    with pytest.raises(error):
+        desk.start(IDS)
+    assert desk.state() == "rejected"
+    assert desk.store.claims_on(IDS) == {}
+    assert desk.service.requests["start"] == 1
+    desk.start(IDS)[1].release()
+    assert desk.service.charges == dict.fromkeys(IDS, 1)
+
+
+@pytest.mark.parametrize("kind", NEVER_LEFT)
+def test_a_start_that_never_left_is_tried_again_and_made_once(desk: Desk, kind: str) -> None:
+    desk.service.faults.append(Fault("start", kind, times=3))
+    op, lock = desk.start(IDS)
+    lock.release()
+    assert op.state == "started"
+    assert desk.service.charges == dict.fromkeys(IDS, 1)
+
+
+def test_a_start_that_never_leaves_is_given_up_and_its_claims_released(desk: Desk) -> None:
+    desk.service.faults.append(Fault("start", "connection refused", times=99))
+    with pytest.raises(TransportError) as caught:
+        desk.start(IDS)
+    assert caught.value.sent is False
+    assert desk.service.requests["start"] == 4
+    assert desk.state() == "rejected"
+    assert desk.store.claims_on(IDS) == {}
+
+
+@pytest.mark.parametrize("kind", UNCLEAR)
+def test_a_start_without_a_clear_answer_and_without_a_trace_is_sent_once_more(
+    desk: Desk, kind: str
+) -> None:
+    desk.service.faults.append(Fault("start", kind))
+    op, lock = desk.start(IDS)
+    lock.release()
+    assert (op.state, op.job_id) == ("started", "job-0")
+    assert desk.service.charges == dict.fromkeys(IDS, 1)
+    assert "unknown" in desk.phases
+
+
+@pytest.mark.parametrize("lead_count", ["sent", "queued"])
+@pytest.mark.parametrize("fate", ["slow", "instant"])
+@pytest.mark.parametrize("kind", UNCLEAR)
+def test_a_start_without_a_clear_answer_that_left_a_trace_is_not_sent_again(
+    desk: Desk, kind: str, fate: Any, lead_count: Any
+) -> None:
+    desk.service.lead_count = lead_count
+    desk.service.enriched = {"lead0": 0.0}
+    desk.service.fates.append(fate)
+    desk.service.faults.append(Fault("start", kind, after=True))
+    op, lock = desk.start(IDS)
+    lock.release()
+    assert op.state == "started"
+    assert op.job_id in ("job-0", None)
+    assert desk.service.requests["start"] == 1
+
+
+def test_two_unclear_answers_in_a_row_without_a_trace_end_it_and_nothing_is_spent(
+    desk: Desk,
+) -> None:
+    desk.service.faults.append(Fault("start", "502 html", times=2))
+    with pytest.raises(ServerError) as caught:
+        desk.start(IDS)
+    assert "nothing was spent" in str(caught.value)
+    assert desk.state() == "absent"
+    assert desk.store.claims_on(IDS) == {}
+    assert desk.service.requests["start"] == 2
+
+
+def test_a_start_refused_for_its_rate_looks_at_the_evidence_each_time_and_ends(desk: Desk) -> None:
+    desk.service.faults.append(Fault("start", "429", times=99))
+    with pytest.raises(RateLimitError):
+        desk.start(IDS)
+    assert desk.service.requests["start"] == 4
+    assert desk.state() == "absent"
+    assert desk.service.charges == {}
+
+
+def test_a_job_that_was_adopted_short_of_its_price_is_known_as_limited(desk: Desk) -> None:
+    def spend(endpoint: str, _: str, __: object) -> None:
+        if endpoint == "start":
+            desk.service.balance = 4
+
+    desk.service.watchers.append(spend)
+    desk.service.faults.append(Fault("start", "cut", after=True))
+    op, lock = desk.start(IDS)
+    lock.release()
+    assert (op.job_id, op.leads_queued, op.limited) == ("job-0", 4, True)
+
+
+# -- doubts that stay ----------------------------------------------------------------------------
+
+
+def test_with_settle_none_the_absence_of_a_trace_is_never_enough(
+    service: Service, tmp_path: Path
+) -> None:
+    desk = Desk(service, tmp_path, settle=None)
+    service.faults.append(Fault("start", "cut"))
+    with pytest.raises(StartOutcomeUnknown):
+        desk.start(IDS)
+    assert desk.state() == "unknown"
+    with pytest.raises(StartOutcomeUnknown):
+        desk.start(["more0"])
+    assert service.requests["start"] == 1
+    assert service.charges == {}
+
+
+@pytest.mark.parametrize("fate", ["slow", "instant"])
+def test_with_settle_none_a_trace_is_enough(service: Service, tmp_path: Path, fate: Any) -> None:
+    desk = Desk(service, tmp_path, settle=None)
+    service.fates.append(fate)
+    service.faults.append(Fault("start", "cut", after=True))
+    op, lock = desk.start(IDS)
+    lock.release()
+    assert op.state == "started"
+    assert service.charges == dict.fromkeys(IDS, 1)
+
+
+def leave_in_doubt(desk: Desk, *, after: bool) -> StartOutcomeUnknown:
+    """A start that loses its answer while too little can be seen of the account."""
+    desk.service.faults.append(Fault("start", "cut", after=after))
+
+    def hide(endpoint: str, _: str, __: object) -> None:
+        if endpoint == "start":
+            desk.service.missing = {"jobs", "preview"} if after else {"jobs"}
+
+    desk.service.watchers.append(hide)
+    with pytest.raises(StartOutcomeUnknown) as caught:
+        desk.start(IDS)
+    desk.service.watchers.remove(hide)
+    desk.service.missing = set()
+    assert desk.state() == "unknown"
+    return caught.value
+
+
+def test_one_endpoint_out_of_reach_is_enough_to_leave_the_doubt(desk: Desk) -> None:
+    doubt = leave_in_doubt(desk, after=False)
+    text = str(doubt)
+    assert "6 leads" in text
+    assert "6 credits" in text
+    assert "the running jobs could not be read" in text
+    assert "resolve(job_id=" in text
+    assert doubt.run_id == "run-0"
+    assert desk.service.requests["start"] == 1
+
+
+def test_one_blind_look_among_quiet_ones_leaves_the_doubt(desk: Desk) -> None:
+    desk.service.faults.append(Fault("start", "cut"))
+    blinded: list[int] = []
+
+    def blind(endpoint: str, _: str, __: object) -> None:
+        desk.service.missing = set()
+        if endpoint == "jobs" and desk.service.requests["start"] and not blinded:
+            blinded.append(1)
+            desk.service.missing = {"jobs"}
+
+    desk.service.watchers.append(blind)
+    with pytest.raises(StartOutcomeUnknown):
+        desk.start(IDS)
+    assert desk.service.requests["start"] == 1
+
+
+@pytest.mark.parametrize("size", [6, 9])
+def test_a_strangers_job_is_waited_for_and_never_taken_for_ours(desk: Desk, size: int) -> None:
+    desk.service.faults.append(Fault("start", "cut"))
+
+    def mate(endpoint: str, _: str, __: object) -> None:
+        if endpoint == "start":
+            desk.service.teammate([f"other{n}" for n in range(size)], seconds=50.0)
+
+    desk.service.watchers.append(mate)
+    with pytest.raises(StartOutcomeUnknown):
+        desk.start(IDS)
+    assert desk.state() == "unknown"
+    assert desk.service.requests["start"] == 1
+    assert desk.service.charges == {}
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_an_older_doubt_is_settled_before_anything_is_started(desk: Desk, after: bool) -> None:
+    leave_in_doubt(desk, after=after)
+    desk.start(["more0"])[1].release()
+    assert [state for state, _ in desk.ops()] == ["started" if after else "absent", "started"]
+    assert desk.service.requests["start"] == 2
+
+
+def test_a_person_who_says_that_it_never_started_frees_the_leads(desk: Desk) -> None:
+    leave_in_doubt(desk, after=False)
+    desk.purchase().resolve(desk.store.open_ops()[0], job_id=None)
+    assert desk.state() == "absent"
+    assert desk.store.claims_on(IDS) == {}
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_a_person_who_names_the_job_gives_the_start_its_answer(desk: Desk, seconds: float) -> None:
+    leave_in_doubt(desk, after=True)
+    desk.service.clock.now += seconds
+    desk.purchase().resolve(desk.store.open_ops()[0], job_id="job-0")
+    op = desk.store.open_ops()[0]
+    assert (op.state, op.job_id, op.leads_queued) == ("started", "job-0", 6)
+
+
+def test_a_person_who_names_a_job_that_does_not_exist_changes_nothing(desk: Desk) -> None:
+    leave_in_doubt(desk, after=True)
+    with pytest.raises(NotFoundError):
+        desk.purchase().resolve(desk.store.open_ops()[0], job_id="no-such-job")
+    assert desk.state() == "unknown"
+
+
+def test_the_lock_of_a_start_in_doubt_is_never_held_while_waiting_for_the_start_lock(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever starts takes the start lock first and then settles doubts: two that take the locks
+    # in different orders would wait for each other for ever.
+    leave_in_doubt(desk, after=True)
+    free: list[bool] = []
+    start_lock = Store.start_lock
+
+    def watched(store: Store) -> FileLock:
+        for op in store.open_ops():
+            if op.state in DOUBTFUL:
+                probe = store.op_lock(op.id)
+                try:
+                    probe.acquire(timeout=0)
+                    probe.release()
+                    free.append(True)
+                except Timeout:
+                    free.append(False)
+        return start_lock(store)
+
+    monkeypatch.setattr(Store, "start_lock", watched)
+    with Enrichment(desk.client, desk.store, Order(IDS)) as engine:
+        engine.buy()
+        engine.finish()
+    assert free
+    assert all(free)
+    assert desk.service.charges == dict.fromkeys(IDS, 1)
+
+
+# -- others --------------------------------------------------------------------------------------
+
+
+def test_leads_that_another_start_has_claimed_are_not_started(desk: Desk) -> None:
+    purchase = desk.purchase()
+    batch = purchase.price(IDS)[0]
+    _, lock = desk.start(IDS[:1])
+    with pytest.raises(Stale):
+        purchase.start("run-0", batch)
+    lock.release()
+    assert desk.service.requests["start"] == 1
+
+
+@pytest.mark.parametrize("moment", ["jobs", "start"])
+def test_from_its_snapshot_to_its_answer_a_start_is_the_only_one(desk: Desk, moment: str) -> None:
+    ended: list[BaseException] = []
+
+    def another(endpoint: str, _: str, __: object) -> None:
+        if endpoint == moment and not ended:
+            ended.append(RuntimeError("it was started"))
+            try:
+                desk.start(["more0"], seconds=30.0)[1].release()
+            except Late as late:
+                ended[0] = late
+
+    desk.service.watchers.append(another)
+    desk.start(IDS)[1].release()
+    assert isinstance(ended[0], Late)
+    assert desk.service.requests["start"] == 1
+    assert desk.store.claims_on(["more0"]) == {}
+
+
+def test_a_price_that_has_aged_is_asked_again(desk: Desk) -> None:
+    purchase = desk.purchase()
+    batch = purchase.price(IDS)[0]
+    desk.store.add_run("run", IDS, **NOTHING)
+    desk.service.clock.now += 11.0
+    desk.service.balance = 90
+    op, lock = purchase.start("run", batch)
+    lock.release()
+    assert op.available_before == 90
+    assert desk.service.requests["preview"] == 2
+
+
+def test_a_fresh_price_is_not_asked_again(desk: Desk) -> None:
+    desk.start(IDS)[1].release()
+    assert desk.service.requests["preview"] == 1
+
+
+def test_a_price_from_before_another_start_is_asked_again(desk: Desk) -> None:
+    purchase = desk.purchase()
+    batch = purchase.price(IDS)[0]
+    desk.start(["more0"])[1].release()
+    op, lock = purchase.start("run-0", batch)
+    lock.release()
+    assert op.available_before == 99
+
+
+@pytest.mark.parametrize("change", ["dearer", "bought"])
+def test_a_price_that_no_longer_holds_starts_nothing(desk: Desk, change: str) -> None:
+    purchase = desk.purchase()
+    if change == "dearer":
+        desk.service.enriched = {"lead0": 0.0}
+    batch = purchase.price(IDS)[0]
+    desk.store.add_run("run", IDS, **NOTHING)
+    desk.service.clock.now += 11.0
+    desk.service.enriched = {} if change == "dearer" else dict.fromkeys(IDS, 0.0)
+    with pytest.raises(Stale):
+        purchase.start("run", batch)
+    assert desk.state() == "rejected"
+    assert desk.store.claims_on(IDS) == {}
+    assert desk.service.requests["start"] == 0
+
+
+def test_a_call_whose_time_is_up_gives_its_claims_back(desk: Desk) -> None:
+    lock = desk.store.start_lock()
+    lock.acquire()
+    try:
+        with pytest.raises(Late):
+            desk.start(IDS, seconds=5.0)
+    finally:
+        lock.release()
+    assert desk.store.claims_on(IDS) == {}
+    assert desk.service.requests["start"] == 0
+
+
+def test_a_journal_that_cannot_be_written_sends_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = Store.update_op
+
+    def full(store: Store, op_id: str, **fields: Any) -> None:
+        if fields.get("state") == "sending":
+            raise StoreError("the disk is full")
+        update(store, op_id, **fields)
+
+    monkeypatch.setattr(Store, "update_op", full)
+    with pytest.raises(StoreError):
+        desk.start(IDS)
+    assert desk.service.requests["start"] == 0
+
+
+def test_waiting_shows_signs_of_life(desk: Desk) -> None:
+    desk.purchase().pause(2.0, "starting")
+    assert len(desk.phases) >= 8
+
+
+def test_a_wait_that_would_pass_the_deadline_ends_there(desk: Desk) -> None:
+    began = desk.service.clock.now
+    with pytest.raises(Late):
+        desk.purchase(seconds=3.0).pause(60.0, "unknown")
+    assert desk.service.clock.now == pytest.approx(began + 3.0)

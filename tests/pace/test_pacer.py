@@ -1,0 +1,1051 @@
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import pickle
+import random
+import signal
+import socketserver
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from leads_pandas.errors import StoreError
+from leads_pandas.pace import pacer as pacing
+from leads_pandas.pace.pacer import FRESH, Interrupted, Late, Pacer, Slot, hold, spacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WINDOW = 60.0
+LEASE = 30.0
+WHOLE = hold(WINDOW)  # a window and its guard
+
+
+# Children need the budget alone: without the package around it, and pandas, they start at once.
+ALONE = f"""
+import sys, types
+package = types.ModuleType("leads_pandas")
+package.__path__ = [{str(Path(pacing.__file__).parents[1])!r}]
+sys.modules["leads_pandas"] = package
+"""
+
+
+class SimulatedClock:
+    """Time that moves only when somebody waits, or told to."""
+
+    def __init__(self, moment: float = 1000.0, boot: str = "one") -> None:
+        self.moment = moment
+        self.boot = boot
+
+    def now(self) -> float:
+        return self.moment
+
+    def wait(self, bell: threading.Lock, seconds: float) -> bool:
+        self.moment += max(seconds, 0.0)
+        return bell.acquire(blocking=False)
+
+
+@pytest.fixture
+def clock() -> SimulatedClock:
+    return SimulatedClock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "pace.sqlite"
+
+
+@pytest.fixture
+def make(path: Path, clock: SimulatedClock) -> Iterator[Callable[..., Pacer]]:
+    """Makes pacers of one file and one simulated clock, each as good as a process of its own."""
+    made: list[Pacer] = []
+
+    def new(limit: int = 5, **options: Any) -> Pacer:
+        made.append(Pacer(path, limit, **{"window": WINDOW, "clock": clock, **options}))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.close()
+
+
+def send(pacer: Pacer, times: int = 1) -> list[float]:
+    """Make requests that are answered at once; return when they were granted."""
+    granted = []
+    for _ in range(times):
+        slot = pacer.acquire(lease=LEASE)
+        granted.append(slot.granted)
+        pacer.release(slot)
+    return granted
+
+
+def sees(path: Path, statement: str) -> Any:
+    """What the file says."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return db.execute(statement).fetchall()
+
+
+def in_thread(work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Give other threads and processes the time they need."""
+    ends = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < ends, "it never came about"
+        time.sleep(0.002)
+
+
+# -- the rule --------------------------------------------------------------------------------
+
+
+def test_a_whole_limit_goes_at_once_and_the_next_one_a_window_later(
+    make: Callable[..., Pacer],
+) -> None:
+    granted = send(make(5), 11)
+    assert granted[:5] == [1000.0] * 5
+    assert granted[5:10] == pytest.approx([1000.0 + WHOLE] * 5)
+    assert granted[10] == pytest.approx(1000.0 + 2 * WHOLE)
+
+
+def test_a_slot_counts_until_a_window_after_its_answer(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    pacer = make(1)
+    slot = pacer.acquire(lease=LEASE)
+    clock.moment += 7.0
+    pacer.release(slot)
+    assert send(pacer) == pytest.approx([1007.0 + WHOLE])
+
+
+def test_a_request_under_way_counts_for_as_long_as_it_may_be_under_way(
+    make: Callable[..., Pacer],
+) -> None:
+    pacer = make(1)
+    pacer.acquire(lease=LEASE)
+    assert send(pacer) == pytest.approx([1000.0 + FRESH + LEASE + WHOLE])
+
+
+def test_an_answer_later_than_its_lease_counts_from_then_all_the_same(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    pacer = make(2)
+    slot = pacer.acquire(lease=LEASE)
+    clock.moment += 200.0
+    send(pacer)
+    pacer.release(slot)
+    assert send(pacer) == pytest.approx([1200.0 + WHOLE])
+
+
+def test_a_request_that_was_never_sent_gives_its_slot_back_at_once(
+    make: Callable[..., Pacer],
+) -> None:
+    pacer = make(1)
+    pacer.cancel(pacer.acquire(lease=LEASE))
+    assert send(pacer) == [1000.0]
+
+
+def test_all_pacers_of_a_file_share_one_budget(make: Callable[..., Pacer]) -> None:
+    one, other = make(5), make(5)
+    granted = send(one, 3) + send(other, 3)
+    assert granted[:5] == [1000.0] * 5
+    assert granted[5] == pytest.approx(1000.0 + WHOLE)
+
+
+def test_each_process_keeps_to_its_own_limit_against_the_common_count(
+    make: Callable[..., Pacer],
+) -> None:
+    low, high = make(2), make(5)
+    assert send(high, 3) == [1000.0] * 3
+    assert low.estimate(1) == pytest.approx(WHOLE)
+    assert send(high, 2) == [1000.0] * 2
+
+
+def test_without_a_limit_nothing_waits_and_no_file_is_made(tmp_path: Path) -> None:
+    for path in (None, tmp_path / "pace.sqlite"):
+        pacer = Pacer(path, 0)
+        slots = [pacer.acquire(lease=LEASE) for _ in range(1000)]
+        for slot in slots:
+            assert slot.fresh()
+            pacer.release(slot)
+            pacer.cancel(slot)
+        assert pacer.throttled(9.0) == pacer.estimate(10**6) == pacer.paused() == 0.0
+        pacer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("limit", "window"), [(-1, 60.0), (5, 0.0), (5, math.inf), (5, math.nan)])
+def test_a_budget_that_makes_no_sense_is_refused(path: Path, limit: int, window: float) -> None:
+    with pytest.raises(ValueError):
+        Pacer(path, limit, window=window)
+
+
+def test_a_limit_without_a_file_is_refused() -> None:
+    with pytest.raises(ValueError):
+        Pacer(None, 100)
+
+
+def test_its_repr_says_the_pace(path: Path) -> None:
+    assert repr(Pacer(path, 100)) == "<Pacer 100 per 60 s>"
+    assert repr(Pacer(None, 0)) == "<Pacer no limit>"
+
+
+def test_a_slot_stops_being_fresh_after_a_second(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    slot = make(1).acquire(lease=LEASE)
+    clock.moment += FRESH
+    assert slot.fresh()
+    clock.moment += 0.01
+    assert not slot.fresh()
+
+
+def test_a_process_suspended_while_it_is_granted_a_slot_acquires_another(
+    make: Callable[..., Pacer], clock: SimulatedClock, path: Path
+) -> None:
+    pacer = make(1)
+    assert pacer.ledger is not None
+    ask, sleeps = pacer.ledger.ask, [100.0]
+
+    def asleep(lease: float, waiting: int = 1) -> Slot | float:
+        answer = ask(lease, waiting)
+        clock.moment += sleeps.pop() if sleeps else 0.0
+        return answer
+
+    pacer.ledger.ask = asleep  # type: ignore[method-assign]
+    slot = pacer.acquire(lease=LEASE)
+    assert slot.granted == 1100.0
+    assert [row[1] for row in sees(path, "SELECT * FROM slots")] == [slot.id]
+
+
+# -- estimates and deadlines -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("requests", "windows"), [(0, 0), (1, 0), (5, 0), (6, 1), (10, 1), (11, 2), (5000, 999)]
+)
+def test_an_unused_budget_is_estimated_in_whole_windows(
+    make: Callable[..., Pacer], requests: int, windows: int
+) -> None:
+    assert make(5).estimate(requests) == pytest.approx(windows * WHOLE)
+
+
+def test_an_estimate_counts_the_slots_in_use_as_answered_now(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    pacer = make(3)
+    send(pacer)
+    clock.moment += 20.0
+    pacer.acquire(lease=LEASE)
+    times = [pacer.estimate(n) for n in (1, 2, 3, 4, 5)]
+    assert times == pytest.approx([0.0, WHOLE - 20, WHOLE, WHOLE, 2 * WHOLE - 20])
+
+
+def test_an_estimate_knows_of_even_spacing_and_of_its_end(make: Callable[..., Pacer]) -> None:
+    pacer = make(60)
+    for _ in range(2):
+        send(pacer)
+        pacer.throttled(0.0)
+    pacer.throttled(10.0)
+    assert pacer.estimate(1) == pytest.approx(10.0)
+    assert pacer.estimate(11) == pytest.approx(10.0 + 10 * 2.0)
+    # 151 requests in five windows of double spacing, 301 in five of single spacing, then a burst.
+    assert pacer.estimate(151 + 301) == pytest.approx(10.0 + 600.0)
+    assert pacer.estimate(151 + 301 + 60) == pytest.approx(10.0 + 600.0)
+    assert pacer.estimate(151 + 301 + 61) == pytest.approx(10.0 + 600.0 + WHOLE)
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_without_waiting(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    pacer = make(1)
+    send(pacer)
+    with pytest.raises(Late) as late:
+        pacer.acquire(lease=LEASE, deadline=1059.0)
+    assert late.value.wait == pytest.approx(WHOLE)
+    assert clock.moment == 1000.0
+
+
+def test_a_deadline_that_can_be_met_is_waited_for(make: Callable[..., Pacer]) -> None:
+    pacer = make(1)
+    send(pacer)
+    assert pacer.acquire(lease=LEASE, deadline=1061.0).granted == pytest.approx(1000.0 + WHOLE)
+
+
+def test_a_deadline_that_is_over_is_refused_even_with_a_slot_at_hand(
+    make: Callable[..., Pacer],
+) -> None:
+    with pytest.raises(Late):
+        make(1).acquire(lease=LEASE, deadline=999.0)
+
+
+def test_a_deadline_passes_while_an_answer_is_awaited(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    pacer = make(1)
+    pacer.acquire(lease=LEASE)  # answered at once it would be free at 1060; it never is
+    with pytest.raises(Late):
+        pacer.acquire(lease=LEASE, deadline=1070.0)
+    assert clock.moment < 1070.0
+
+
+def test_a_wait_that_is_refused_leaves_no_place_in_the_line(
+    make: Callable[..., Pacer], path: Path
+) -> None:
+    pacer = make(1)
+    send(pacer)
+    with pytest.raises(Late):
+        pacer.acquire(lease=LEASE, deadline=1010.0)
+    assert sees(path, "SELECT * FROM tickets") == []
+
+
+def test_late_and_interrupted_pickle() -> None:
+    late, interrupted = pickle.loads(pickle.dumps((Late(3.5), Interrupted())))  # noqa: S301 - our own
+    assert late.wait == 3.5
+    assert isinstance(interrupted, Interrupted)
+
+
+# -- refusals --------------------------------------------------------------------------------
+
+
+def test_a_retry_after_is_obeyed_exactly_by_all_processes(make: Callable[..., Pacer]) -> None:
+    one, other = make(5), make(5)
+    send(one)
+    assert one.throttled(33.0) == pytest.approx(33.0)
+    assert other.paused() == pytest.approx(33.0)
+    assert send(other) == pytest.approx([1033.0])
+
+
+def test_without_a_retry_after_the_wait_doubles_up_to_a_window(make: Callable[..., Pacer]) -> None:
+    pacer = make(100)
+    waits = []
+    for _ in range(8):
+        send(pacer)
+        waits.append(pacer.throttled(None))
+    assert waits == pytest.approx([2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0])
+
+
+def test_twenty_refusals_of_one_burst_are_one_strike(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    pacers = [make(20), make(20)]
+    slots = [(pacers[n % 2], pacers[n % 2].acquire(lease=LEASE)) for n in range(20)]
+    waits = []
+    for pacer, slot in slots:
+        clock.moment += 0.05
+        pacer.release(slot)
+        waits.append(pacer.throttled(None, slot=slot))
+    assert waits[0] == pytest.approx(2.0)
+    assert waits[-1] == pytest.approx(2.0 - 19 * 0.05)
+
+
+def test_the_calling_threads_last_slot_tells_which_burst_a_refusal_belongs_to(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    pacer = make(5)
+    pacer.release(pacer.acquire(lease=LEASE))
+    assert pacer.throttled(0.0) == 0.0
+    clock.moment += 1.0
+    # The same request's thread again: nothing has been sent since.
+    assert pacer.throttled(None) == 0.0
+
+
+def test_a_refusal_of_unknown_origin_during_a_block_is_the_same_strike(
+    make: Callable[..., Pacer],
+) -> None:
+    pacer = make(5)
+    assert pacer.throttled(None) == pytest.approx(2.0)
+    assert pacer.throttled(None) == pytest.approx(2.0)
+
+
+def test_a_longer_wait_of_the_same_burst_is_obeyed_and_a_shorter_one_changes_nothing(
+    make: Callable[..., Pacer],
+) -> None:
+    pacer = make(5)
+    send(pacer)
+    assert pacer.throttled(5.0) == pytest.approx(5.0)
+    assert pacer.throttled(50.0) == pytest.approx(50.0)
+    assert pacer.throttled(1.0) == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize(("said", "wait"), [(-5.0, 0.0), (math.nan, 2.0), (math.inf, 1e9)])
+def test_a_retry_after_beyond_reason_is_read_as_near_as_can_be(
+    make: Callable[..., Pacer], said: float, wait: float
+) -> None:
+    pacer = make(5)
+    send(pacer)
+    assert pacer.throttled(said) == pytest.approx(wait)
+
+
+def test_after_a_refusal_requests_are_evenly_spaced_and_later_come_in_bursts_again(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    pacer = make(5)
+    send(pacer)
+    pacer.throttled(20.0)
+    granted = send(pacer, 4)
+    assert granted == pytest.approx([1020.0, 1032.0, 1044.0, 1056.0])
+    clock.moment = 1020.0 + 5 * WINDOW
+    assert send(pacer, 5) == pytest.approx([clock.moment] * 5)
+
+
+def test_spacing_doubles_when_refusals_go_on_and_recovers_step_by_step(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    pacer = make(60)
+    for _ in range(3):
+        send(pacer)
+        pacer.throttled(0.0)
+    struck = clock.moment
+
+    def gap() -> float:
+        first, second = send(pacer, 2)
+        return second - first
+
+    assert gap() == pytest.approx(4.0)
+    clock.moment = struck + 5 * WINDOW
+    assert gap() == pytest.approx(2.0)
+    clock.moment = struck + 10 * WINDOW
+    assert gap() == pytest.approx(1.0)
+    clock.moment = struck + 15 * WINDOW
+    assert gap() == 0.0
+
+
+def test_no_spacing_is_longer_than_a_window() -> None:
+    assert [spacing(level, 100, 60.0) for level in (0, 1, 2, 9, 30)] == [0.0, 0.6, 1.2, 60.0, 60.0]
+
+
+# -- the file --------------------------------------------------------------------------------
+
+
+def test_the_file_is_for_its_owner_only(make: Callable[..., Pacer], path: Path) -> None:
+    send(make())
+    made = sorted(path.parent.iterdir())
+    assert path in made
+    for one in made:
+        if one.is_file():
+            assert stat.S_IMODE(one.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("folder", ["missing", "a-file"])
+def test_a_folder_that_cannot_be_written_is_found_before_anything_is_requested(
+    tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "a-file").touch()
+    pacer = Pacer(tmp_path / folder / "pace.sqlite", 5)
+    with pytest.raises(StoreError, match="nothing was sent"):
+        pacer.acquire(lease=LEASE)
+    with pytest.raises(StoreError):
+        pacer.estimate(1)
+    pacer.close()
+
+
+def test_a_folder_in_the_files_place_is_an_error_and_no_endless_loop(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StoreError):
+        Pacer(path, 5).acquire(lease=LEASE)
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(random.Random(7).randbytes(20_000))
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _halved(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+
+
+def _another_schema(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DROP TABLE slots")
+
+
+def _no_pace(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DELETE FROM pace")
+
+
+DAMAGES = [_garbage, _empty, _halved, _overwritten, _another_schema, _no_pace]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_made_anew_and_nobody_sends_for_a_window(
+    make: Callable[..., Pacer], path: Path, damage: Callable[[Path], None]
+) -> None:
+    first = make(5)
+    send(first, 5)
+    first.close()
+    damage(path)
+    pacer = make(5)
+    assert pacer.estimate(1) == pytest.approx(WHOLE)
+    assert send(pacer, 2) == pytest.approx([1000.0 + WHOLE] * 2)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_damaged_in_use_is_made_anew_for_all_who_use_it(
+    make: Callable[..., Pacer], path: Path, damage: Callable[[Path], None]
+) -> None:
+    pacers = [make(5), make(5)]
+    for pacer in pacers:
+        send(pacer)
+    damage(path)
+    granted = [send(pacer)[0] for pacer in pacers]
+    assert len(granted) == 2
+    assert len(sees(path, "SELECT * FROM slots")) in (1, 2)
+
+
+def test_a_file_deleted_in_use_is_made_anew_and_nobody_sends_for_a_window(
+    make: Callable[..., Pacer], path: Path
+) -> None:
+    pacers = [make(5), make(5)]
+    for pacer in pacers:
+        send(pacer)
+    path.unlink()
+    assert send(pacers[0]) == pytest.approx([1000.0 + WHOLE])
+    assert send(pacers[1]) == pytest.approx([1000.0 + WHOLE])
+    assert len(sees(path, "SELECT * FROM slots")) == 2
+
+
+def test_requests_under_way_are_counted_in_the_file_that_replaces_a_lost_one(
+    make: Callable[..., Pacer], clock: SimulatedClock, path: Path
+) -> None:
+    pacer = make(2)
+    slots = [pacer.acquire(lease=200.0) for _ in range(2)]
+    path.unlink()
+    clock.moment += 100.0
+    pacer.estimate(1)
+    assert sorted(row[1] for row in sees(path, "SELECT * FROM slots")) == sorted(
+        slot.id for slot in slots
+    )
+    for slot in slots:
+        pacer.release(slot)
+    assert send(pacer) == pytest.approx([1100.0 + WHOLE])
+
+
+def test_a_journal_left_by_a_killed_process_is_not_rolled_back_into_a_new_file(
+    make: Callable[..., Pacer], path: Path
+) -> None:
+    first = make(5)
+    send(first, 3)
+    first.close()
+    journal = Path(f"{path}-journal")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as killed:
+        killed.execute("PRAGMA synchronous = OFF")
+        killed.execute("BEGIN IMMEDIATE")
+        killed.execute("DELETE FROM slots")
+        killed.execute("UPDATE pace SET granted = 999.0")
+        left_behind = journal.read_bytes()
+    path.unlink()
+    journal.write_bytes(left_behind)
+    send(make(5))
+    assert len(sees(path, "SELECT * FROM slots")) == 1
+
+
+def test_a_grant_in_a_file_that_was_replaced_meanwhile_is_none(
+    make: Callable[..., Pacer], path: Path
+) -> None:
+    pacer = make(5)
+    send(pacer)
+    assert pacer.ledger is not None
+    assert pacer.ledger._connection is not None
+
+    def replace(statement: str) -> None:
+        if statement == "COMMIT":
+            path.unlink(missing_ok=True)
+
+    pacer.ledger._connection.set_trace_callback(replace)
+    slot = pacer.acquire(lease=LEASE)
+    assert slot.granted == pytest.approx(1000.0 + WHOLE)
+    assert [row[1] for row in sees(path, "SELECT * FROM slots")] == [slot.id]
+
+
+def test_whoever_is_suspended_in_a_transaction_holds_the_others_up_for_a_while_only(
+    make: Callable[..., Pacer],
+    clock: SimulatedClock,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pacing, "_STUCK", 0.2)
+    pacer = make(5)
+    send(pacer)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as suspended:
+        suspended.execute("BEGIN IMMEDIATE")
+        suspended.execute("DELETE FROM slots")
+        assert send(pacer)[0] >= 1000.0 + WHOLE
+        with contextlib.suppress(sqlite3.Error):
+            suspended.execute("COMMIT")
+    assert len(sees(path, "SELECT * FROM slots")) == 1
+
+
+def test_while_another_process_is_in_a_transaction_an_answer_is_not_held_up(
+    make: Callable[..., Pacer], clock: SimulatedClock, path: Path
+) -> None:
+    pacer = make(1)
+    slot = pacer.acquire(lease=LEASE)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        pacer.release(slot)
+        other.execute("ROLLBACK")
+    # It is made up for with the next transaction, and counts from the answer on.
+    clock.moment += 5.0
+    assert pacer.estimate(1) == pytest.approx(WHOLE - 5.0)
+
+
+def test_an_answer_is_not_lost_over_a_folder_that_has_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    pacer = Pacer(folder / "pace.sqlite", 1)
+    slot = pacer.acquire(lease=LEASE)
+    for one in folder.iterdir():
+        one.unlink()
+    folder.rmdir()
+    pacer.release(slot)
+    with pytest.raises(StoreError):
+        pacer.acquire(lease=LEASE)
+    pacer.close()
+
+
+def test_a_closed_pacer_opens_again_when_used(make: Callable[..., Pacer]) -> None:
+    pacer = make(1)
+    slot = pacer.acquire(lease=LEASE)
+    pacer.close()
+    pacer.close()
+    pacer.release(slot)
+    assert send(pacer) == pytest.approx([1000.0 + WHOLE])
+
+
+def test_a_pacer_that_is_forgotten_closes_its_file(path: Path) -> None:
+    pacer = Pacer(path, 5)
+    send(pacer)
+    assert pacer.ledger is not None
+    connection = pacer.ledger._connection
+    assert connection is not None
+    del pacer
+    with pytest.raises(sqlite3.ProgrammingError):
+        connection.execute("SELECT 1")
+
+
+def test_many_first_uses_at_once_make_one_file(path: Path) -> None:
+    pacers = [Pacer(path, 8) for _ in range(8)]
+    ready = threading.Barrier(8)
+    granted: list[Slot] = []
+
+    def work(pacer: Pacer) -> None:
+        ready.wait()
+        granted.append(pacer.acquire(lease=LEASE))
+
+    threads = [in_thread(lambda pacer=pacer: work(pacer)) for pacer in pacers]  # type: ignore[misc] # a lambda's default
+    for thread in threads:
+        thread.join(30)
+    assert len({slot.id for slot in granted}) == 8
+    assert len(sees(path, "SELECT * FROM slots")) == 8
+    assert pacers[0].estimate(1) > 0.0
+    for pacer in pacers:
+        pacer.close()
+
+
+# -- the clock -------------------------------------------------------------------------------
+
+
+def test_after_a_boot_the_budget_is_free_once_the_machine_has_been_up_for_a_window(
+    make: Callable[..., Pacer],
+) -> None:
+    send(make(5), 5)
+    early = make(5, clock=SimulatedClock(20.0, boot="two"))
+    assert early.estimate(1) == pytest.approx(WHOLE - 20.0)
+    assert send(early) == pytest.approx([WHOLE])
+
+
+def test_long_after_a_boot_nothing_of_the_time_before_counts(make: Callable[..., Pacer]) -> None:
+    send(make(5), 5)
+    assert send(make(5, clock=SimulatedClock(500.0, boot="two"))) == [500.0]
+
+
+def test_a_wait_that_the_service_asked_for_outlives_a_boot(make: Callable[..., Pacer]) -> None:
+    pacer = make(5)
+    send(pacer)
+    pacer.throttled(3600.0)
+    assert make(5, clock=SimulatedClock(20.0, boot="two")).paused() == pytest.approx(3580.0)
+
+
+def test_a_clock_that_went_back_without_a_boot_costs_a_window(make: Callable[..., Pacer]) -> None:
+    send(make(5), 5)
+    assert send(make(5, clock=SimulatedClock(500.0))) == pytest.approx([500.0 + WHOLE])
+
+
+def test_the_systems_clock_is_shared_by_processes_and_knows_its_boot() -> None:
+    script = ALONE + "from leads_pandas.pace.pacer import SYSTEM_CLOCK as c; print(c.boot, c.now())"
+    before = pacing.SYSTEM_CLOCK.now()
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    *boot, now = answer.stdout.split()
+    assert " ".join(boot) == pacing.SYSTEM_CLOCK.boot
+    assert before < float(now) < pacing.SYSTEM_CLOCK.now()
+
+
+# -- threads ---------------------------------------------------------------------------------
+
+
+def waiting(pacer: Pacer) -> int:
+    return len(pacer._line._turns)
+
+
+def test_threads_are_served_in_the_order_of_their_coming_but_urgent_ones_first(
+    path: Path,
+) -> None:
+    pacer = Pacer(path, 1, window=0.05)
+    blocker = pacer.acquire(lease=LEASE)
+    served: list[str] = []
+
+    def work(name: str, urgent: bool) -> None:
+        pacer.release(pacer.acquire(lease=LEASE, urgent=urgent))
+        served.append(name)
+
+    names = ["a", "b", "c", "urgent 1", "urgent 2"]
+    threads = []
+    for count, name in enumerate(names):
+        threads.append(in_thread(lambda name=name: work(name, name.startswith("u"))))  # type: ignore[misc] # a lambda's default
+        until(lambda count=count: waiting(pacer) == count + 1)  # type: ignore[misc] # likewise
+    pacer.release(blocker)
+    for thread in threads:
+        thread.join(30)
+    pacer.close()
+    assert served == ["urgent 1", "urgent 2", "a", "b", "c"]
+
+
+def test_threads_of_other_processes_are_served_in_the_order_of_their_coming(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    one, other = make(2), make(2)
+    assert one.ledger is not None
+    assert other.ledger is not None
+    send(one, 2)
+    for ledger, threads in ((one.ledger, 3), (other.ledger, 1)):
+        assert isinstance(ledger.ask(LEASE, threads), float)
+    clock.moment += WHOLE - 1.0
+    for ledger, threads in ((one.ledger, 3), (other.ledger, 1)):
+        assert isinstance(ledger.ask(LEASE, threads), float)
+    clock.moment += 1.0
+    # Both free slots are for the three that came before.
+    assert isinstance(other.ledger.ask(LEASE), float)
+    assert isinstance(one.ledger.ask(LEASE, 3), Slot)
+    assert isinstance(one.ledger.ask(LEASE, 2), Slot)
+    assert isinstance(other.ledger.ask(LEASE), float)
+
+
+def test_a_waiting_process_that_dies_holds_its_place_for_two_seconds_at_most(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    dying, living = make(1), make(1)
+    assert dying.ledger is not None
+    send(living)
+    clock.moment += WHOLE - 0.5
+    assert isinstance(dying.ledger.ask(LEASE, 32), float)
+    granted = send(living)[0]
+    assert 1000.0 + WHOLE <= granted <= 1000.0 + WHOLE + 2.0
+
+
+def test_a_place_in_the_line_outlives_a_suspension(
+    make: Callable[..., Pacer], clock: SimulatedClock
+) -> None:
+    suspended, other = make(1), make(1)
+    assert suspended.ledger is not None
+    assert other.ledger is not None
+    send(other)
+    suspended.ledger.ask(LEASE)
+    other.ledger.ask(LEASE)
+    clock.moment += 30.0
+    other.ledger.ask(LEASE)
+    suspended.ledger.ask(LEASE)
+    clock.moment += WHOLE - 31.0
+    suspended.ledger.ask(LEASE)
+    clock.moment += 1.0
+    assert isinstance(other.ledger.ask(LEASE), float)
+    assert isinstance(suspended.ledger.ask(LEASE), Slot)
+
+
+def test_a_slot_given_back_serves_a_waiting_thread_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "_TICK", 100.0)  # it is not by chance that it looks again
+    monkeypatch.setattr(pacing, "_SLICE", 100.0)
+    pacer = Pacer(path, 1, window=1000.0)
+    slot = pacer.acquire(lease=LEASE)
+    thread = in_thread(lambda: pacer.acquire(lease=LEASE))
+    until(lambda: waiting(pacer))
+    pacer.cancel(slot)
+    thread.join(30)
+    assert not thread.is_alive()
+    pacer.close()
+
+
+@pytest.mark.parametrize("threads", [1, 5])
+def test_a_wait_ends_within_a_tenth_of_a_second_of_being_told_to_stop(
+    path: Path, threads: int
+) -> None:
+    pacer = Pacer(path, 1, window=1000.0)
+    pacer.acquire(lease=LEASE)
+    stop, ended = threading.Event(), []
+
+    def work() -> None:
+        try:
+            pacer.acquire(lease=LEASE, stop=stop)
+        except Interrupted:
+            ended.append(time.monotonic())
+
+    # The first of the line does not listen itself.
+    in_thread(lambda: pacer.acquire(lease=LEASE))
+    until(lambda: waiting(pacer) == 1)
+    others = [in_thread(work) for _ in range(threads)]
+    until(lambda: waiting(pacer) == 1 + threads)
+    told = time.monotonic()
+    stop.set()
+    for thread in others:
+        thread.join(30)
+    assert len(ended) == threads
+    assert waiting(pacer) == 1
+    # A generous multiple, for a machine that does other things as well.
+    assert max(ended) - told < 0.4
+
+
+def test_an_event_that_is_set_already_stops_before_a_slot_is_taken(
+    make: Callable[..., Pacer], path: Path
+) -> None:
+    stop = threading.Event()
+    stop.set()
+    pacer = make(5)
+    with pytest.raises(Interrupted):
+        pacer.acquire(lease=LEASE, stop=stop)
+    assert not path.exists()
+
+
+def test_ctrl_c_ends_a_wait_of_the_main_thread_and_leaves_the_line_to_the_others(
+    path: Path,
+) -> None:
+    pacer = Pacer(path, 1, window=1000.0)
+    slot = pacer.acquire(lease=LEASE)
+
+    def interrupt() -> None:
+        until(lambda: waiting(pacer))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    in_thread(interrupt)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        pacer.acquire(lease=LEASE)
+    assert time.monotonic() - began < 5.0
+    assert waiting(pacer) == 0
+    pacer.cancel(slot)
+    assert pacer.acquire(lease=LEASE).fresh()
+    pacer.close()
+
+
+def test_a_turn_that_an_interrupt_left_behind_holds_nobody_up(make: Callable[..., Pacer]) -> None:
+    pacer = make(5)
+    ghost = pacing._Turn(None, urgent=False)
+    pacer._line.join(ghost)
+    ghost.left = True  # what the `finally` of its wait does first
+    assert send(pacer) == [1000.0]
+
+
+# -- forks -----------------------------------------------------------------------------------
+
+# In an interpreter of its own: the test run's has threads, and those are no company for a fork.
+FORKS = f"""{ALONE}
+import os, sqlite3, sys, threading, warnings
+from pathlib import Path
+from leads_pandas.pace.pacer import Pacer
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: that is the point
+pacer = Pacer(Path(sys.argv[1]), 4, window=1000.0)
+held = pacer.acquire(lease=100.0)
+pacer.release(pacer.acquire(lease=100.0))
+full = Pacer(Path(sys.argv[1]), 1, window=1000.0)
+waits = threading.Thread(target=lambda: full.acquire(lease=1.0), daemon=True)
+waits.start()
+while not full._line._turns:
+    pass
+mine = pacer.ledger._connection
+for _ in range(8):
+    child = os.fork()
+    if not child:
+        assert pacer.ledger._connection is None
+        assert not full._line._turns
+        slot = pacer.acquire(lease=100.0)
+        assert pacer.ledger._connection is not mine
+        assert full.estimate(1) > 900.0
+        pacer.cancel(slot)
+        sys.exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+child = os.fork()
+if not child:
+    pacer.release(pacer.acquire(lease=100.0))
+    sys.exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert pacer.ledger._connection is mine
+pacer.release(held)
+assert pacer.estimate(1) == 0.0 and pacer.estimate(2) > 900.0, pacer.estimate(2)
+assert waits.is_alive()
+print("shared")
+"""
+
+
+def test_a_forked_child_shares_the_budget_but_neither_connection_nor_line(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "shared\n", done.stderr
+
+
+# -- real processes, a real server -----------------------------------------------------------
+
+
+class ExactServer(socketserver.ThreadingTCPServer):
+    """Counts requests in an exact sliding window: one byte in (whose), one byte out.
+
+    ``y`` served, ``n`` too many (429), ``.`` served and enough.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, limit: int, window: float) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.limit, self.window = limit, window
+        self.changed = threading.Condition()
+        self.recent: deque[float] = deque()
+        self.served: Counter[int] = Counter()
+        self.refused = 0
+        self.enough = sys.maxsize
+        self.random = random.Random(4)
+
+    def count(self, whose: int) -> bytes:
+        with self.changed:
+            now = time.monotonic()
+            while self.recent and self.recent[0] <= now - self.window:
+                self.recent.popleft()
+            if len(self.recent) >= self.limit:
+                self.refused += 1
+                return b"n"
+            self.recent.append(now)
+            self.served[whose] += 1
+            self.changed.notify_all()
+            return b"." if self.served.total() >= self.enough else b"y"
+
+    def wait_for(self, served: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.served.total() >= served, timeout=60)
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    server: ExactServer
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while whose := self.request.recv(1):
+                # Latency, unevenly split: half a window at the very most, mostly nothing.
+                time.sleep(self.server.random.choice((0.0, 0.0, 0.001, 0.01, 0.03)))
+                answer = self.server.count(whose[0])
+                time.sleep(self.server.random.choice((0.0, 0.0, 0.001, 0.01, 0.03)))
+                self.request.sendall(answer)
+
+
+WORKER = f"""{ALONE}
+import socket, sys, threading
+from pathlib import Path
+from leads_pandas.pace.pacer import Pacer
+path, port, limit, window, number = sys.argv[1], *map(float, sys.argv[2:])
+pacer = Pacer(Path(path), int(limit), window=window)
+def work(whose):
+    with socket.create_connection(("127.0.0.1", int(port))) as line:
+        answer = b"y"
+        while answer not in (b".", b""):
+            slot = pacer.acquire(lease=1.0)
+            line.sendall(bytes([whose]))
+            answer = line.recv(1)
+            pacer.release(slot)
+threads = [threading.Thread(target=work, args=(int(number) * 4 + n,)) for n in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[ExactServer]:
+    with ExactServer(20, 0.5) as exact:
+        in_thread(lambda: exact.serve_forever(poll_interval=0.02))
+        yield exact
+        exact.shutdown()
+
+
+@pytest.fixture
+def workers(path: Path, server: ExactServer) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Four processes of four threads, which send until the server says that it is enough."""
+    port = str(server.server_address[1])
+    limit, window = str(server.limit), str(server.window)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WORKER, str(path), port, limit, window, str(n)])
+        for n in range(4)
+    ]
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_four_processes_share_a_budget_without_one_refusal(
+    server: ExactServer, workers: list[subprocess.Popen[bytes]]
+) -> None:
+    until(lambda: len(server.served) == 16)
+    server.enough = server.served.total() + 60
+    assert [worker.wait(60) for worker in workers] == [0] * 4
+    assert server.refused == 0
+    assert min(server.served.values()) >= 3
+
+
+def test_a_suspended_and_a_killed_process_neither_overdraw_the_budget_nor_hold_the_others_up(
+    server: ExactServer, workers: list[subprocess.Popen[bytes]]
+) -> None:
+    until(lambda: len(server.served) == 16)
+    for _ in range(3):
+        workers[1].send_signal(signal.SIGSTOP)
+        server.wait_for(server.served.total() + 15)
+        workers[1].send_signal(signal.SIGCONT)
+        server.wait_for(server.served.total() + 5)
+    workers[2].kill()
+    before = Counter(server.served)
+    server.wait_for(server.served.total() + 40)
+    server.enough = server.served.total()
+    assert [workers[n].wait(60) for n in (0, 1, 3)] == [0] * 3
+    assert server.refused == 0
+    since = server.served - before
+    assert min(since[whose] for whose in range(16) if whose // 4 != 2) >= 1

@@ -1,0 +1,437 @@
+"""No server that counts as the service may count ever sees more than the limit.
+
+Whole worlds are simulated over a clock that the test holds: processes with several requests under
+way, answers fast and slow, deaths, suspensions at the worst moments, requests called off. The
+decisions are the real ones, made in a real ledger; only time and the network are simulated.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import tempfile
+from bisect import bisect_left, bisect_right
+from collections import deque
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from leads_pandas.pace.pacer import FRESH, GUARD, Ledger, Pace, Slot, hold, relax, send_time, strike
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator
+
+LEASE = 5.0
+TICK = 0.5
+
+
+class SimulatedClock:
+    """Time that moves only when told to."""
+
+    def __init__(self, moment: float = 0.0) -> None:
+        self.moment = moment
+        self.boot = "one"
+
+    def now(self) -> float:
+        return self.moment
+
+    def wait(self, bell: threading.Lock, seconds: float) -> bool:
+        self.moment += max(seconds, 0.0)
+        return bell.acquire(blocking=False)
+
+
+@dataclass(frozen=True)
+class Request:
+    """How one request goes; all in seconds.
+
+    Attributes:
+        pause: before the thread asks for a slot.
+        slept: suspended between the grant and the check whether it is fresh.
+        hesitated: between that check and the first byte.
+        up: from the first byte until the service counts it.
+        down: from there until the answer is there.
+        held: suspended between the answer's arrival and its release.
+        fate: ``answered``, ``cancelled`` (never sent) or ``killed`` (its whole process, once sent).
+    """
+
+    pause: float = 0.0
+    slept: float = 0.0
+    hesitated: float = 0.0
+    up: float = 0.0
+    down: float = 0.0
+    held: float = 0.0
+    fate: str = "answered"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A clock with another zero, a little faster or slower than ours, and where its windows begin.
+
+    Its windows begin at ``phase`` windows after its zero.
+    """
+
+    rate: float
+    offset: float
+    phase: float
+
+
+@dataclass(eq=False)
+class _Thread:
+    requests: Iterator[Request]
+    request: Request
+    began: float
+
+
+@dataclass
+class World:
+    """Processes that share one ledger, and what a service counts of them.
+
+    Args:
+        folder: for the ledger.
+        plans: per process the limit it keeps to and, per thread, its requests in order.
+        window: seconds.
+        stricter: a limit of the service's own; above it, it answers 429.
+    """
+
+    folder: Path
+    plans: list[tuple[int, list[list[Request]]]]
+    window: float
+    stricter: int | None = None
+    retry_after: float | None = None
+    clock: SimulatedClock = field(default_factory=SimulatedClock)
+    counted: list[float] = field(default_factory=list)
+    granted: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    longest_wait: float = 0.0
+    served: int = 0
+
+    def __post_init__(self) -> None:
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self.ledgers = [
+            Ledger(self.folder / "pace.sqlite", limit, self.window, self.clock)
+            for limit, _ in self.plans
+        ]
+        self._lines: list[deque[_Thread]] = [deque() for _ in self.plans]
+        self._dead: set[int] = set()
+
+    def run(self) -> World:
+        """Let everything happen; it ends only if every thread of the living is served."""
+        for process, (_, threads) in enumerate(self.plans):
+            for requests in threads:
+                self._next(process, iter(requests))
+        while self._events:
+            moment, _, happen = heapq.heappop(self._events)
+            self.clock.moment = max(self.clock.moment, moment)
+            happen()
+        for ledger in self.ledgers:
+            ledger.close()
+        return self
+
+    def _at(self, moment: float, happen: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (moment, next(self._order), happen))
+
+    def _next(self, process: int, requests: Iterator[Request]) -> None:
+        request = next(requests, None)
+        if request is not None:
+            began = self.clock.moment + request.pause
+            self._at(began, lambda: self._join(process, _Thread(requests, request, began)))
+
+    def _join(self, process: int, thread: _Thread) -> None:
+        self._lines[process].append(thread)
+        if len(self._lines[process]) == 1:
+            self._ask(process)
+
+    def _ask(self, process: int) -> None:
+        line = self._lines[process]
+        if process in self._dead or not line:
+            return
+        answer = self.ledgers[process].ask(LEASE, len(line))
+        if isinstance(answer, Slot):
+            thread, slot = line.popleft(), answer
+            self.longest_wait = max(self.longest_wait, slot.granted - thread.began)
+            awake = slot.granted + thread.request.slept
+            self._at(awake, lambda: self._send(process, thread, slot))
+            self._at(self.clock.moment, lambda: self._ask(process))
+        else:
+            self._at(min(answer, self.clock.moment + TICK), lambda: self._ask(process))
+
+    def _send(self, process: int, thread: _Thread, slot: Slot) -> None:
+        if process in self._dead:
+            return
+        request, ledger = thread.request, self.ledgers[process]
+        if not slot.fresh():
+            ledger.give_back(slot)
+            thread.request = replace(request, slept=0.0)
+            self._join(process, thread)
+        elif request.fate == "cancelled":
+            ledger.give_back(slot)
+            self._next(process, thread.requests)
+        else:
+            if request.fate == "killed":
+                self._dead.add(process)
+            self.granted.append(slot.granted)
+            counts = self.clock.moment + request.hesitated + request.up
+            self._at(counts, lambda: self._count(process, thread, slot))
+
+    def _count(self, process: int, thread: _Thread, slot: Slot) -> None:
+        now, request = self.clock.moment, thread.request
+        recent = len(self.counted) - bisect_right(self.counted, now - self.window)
+        refused = self.stricter is not None and recent >= self.stricter
+        if not refused:
+            self.counted.append(now)
+        if request.fate != "killed":
+            answered = now + request.down + request.held
+            self._at(answered, lambda: self._answer(process, thread, slot, refused=refused))
+
+    def _answer(self, process: int, thread: _Thread, slot: Slot, *, refused: bool) -> None:
+        ledger = self.ledgers[process]
+        if process in self._dead:
+            return
+        ledger.settle(slot)
+        if refused:
+            self.refused.append(self.clock.moment)
+            ledger.strike(self.retry_after, slot.granted)
+            thread.began = self.clock.moment
+            self._join(process, thread)
+        else:
+            self.served += 1
+            self._next(process, thread.requests)
+
+
+def most_in_sliding_window(moments: list[float], window: float) -> int:
+    """The most that any closed window of that length holds."""
+    return max(
+        (bisect_right(moments, one + window) - place for place, one in enumerate(moments)),
+        default=0,
+    )
+
+
+def most_in_fixed_window(moments: list[float], window: float, phase: float) -> int:
+    """The most that any window from a grid of that length and phase holds."""
+    windows = [math.floor((one - phase) / window) for one in moments]
+    return max((len(list(same)) for _, same in itertools.groupby(windows)), default=0)
+
+
+def least_in_token_bucket(moments: list[float], window: float, size: int) -> float:
+    """The fewest tokens that a bucket, refilled once per window, ever holds."""
+    tokens, before, least = float(size), -math.inf, float(size)
+    for one in moments:
+        tokens = min(tokens + (one - before) * size / window, float(size)) - 1.0
+        before, least = one, min(least, tokens)
+    return least
+
+
+short = st.one_of(st.just(0.0), st.floats(0.0, 0.3), st.floats(0.0, LEASE / 2))
+suspended = st.one_of(st.just(0.0), st.just(0.0), st.just(0.0), st.floats(0.0, 20.0))
+request = st.builds(
+    Request,
+    pause=short,
+    slept=suspended,
+    hesitated=st.floats(0.0, LEASE / 4),
+    up=short,
+    down=short,
+    held=suspended,
+    fate=st.sampled_from(["answered"] * 12 + ["cancelled", "killed"]),
+)
+threads = st.lists(st.lists(request, min_size=1, max_size=8), min_size=1, max_size=4)
+quick = settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+
+
+@given(
+    data=st.data(),
+    limits=st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    window=st.sampled_from([2.0, 10.0, 60.0]),
+    service=st.builds(
+        Service,
+        rate=st.floats(1.0 - GUARD / 2, 1.0 + GUARD / 2),
+        offset=st.floats(-1e4, 1e4),
+        phase=st.floats(0.0, 1.0),
+    ),
+)
+@quick
+def test_no_window_of_any_kind_of_server_holds_more_than_the_limit(
+    data: st.DataObject, limits: list[int], window: float, service: Service
+) -> None:
+    plans = [(limit, data.draw(threads)) for limit in limits]
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder), plans, window).run()
+    seen = sorted(service.offset + service.rate * one for one in world.counted)
+    limit = max(limits)
+    assert most_in_sliding_window(seen, window) <= limit
+    assert most_in_fixed_window(seen, window, service.phase * window) <= limit
+    assert least_in_token_bucket(seen, window, limit) >= -1e-6
+
+
+@given(
+    latencies=st.lists(st.floats(0.0, 0.6), min_size=8, max_size=40),
+    limit=st.integers(4, 8),
+    processes=st.integers(1, 4),
+)
+@settings(quick, max_examples=20)
+def test_with_work_at_hand_the_whole_budget_is_used(
+    latencies: list[float], limit: int, processes: int
+) -> None:
+    window = 20.0
+    spread = [[Request(up=one / 2, down=one / 2) for one in latencies[n::8]] for n in range(8)]
+    plans = [(limit, spread[n::processes]) for n in range(processes)]
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder), plans, window).run()
+    windows = (len(latencies) - 1) // limit
+    assert world.served == len(latencies)
+    # Each window begins one answer, at most, after the one before; a burst takes a few of them.
+    assert max(world.granted) <= windows * (hold(window) + 0.6) + 0.6 * math.ceil(limit / 4)
+
+
+@given(
+    threads=st.integers(2, 8),
+    limit=st.integers(8, 12),
+    processes=st.integers(2, 4),
+    latency=st.floats(0.0, 0.6),
+)
+@settings(quick, max_examples=20)
+def test_no_thread_waits_longer_than_two_windows(
+    threads: int, limit: int, processes: int, latency: float
+) -> None:
+    window = 6.0
+    plans = [
+        (limit, [[Request(up=latency)] * 6 for _ in range(threads if n == 0 else 1)])
+        for n in range(processes)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder), plans, window).run()
+    assert world.served == 6 * (threads + processes - 1)
+    assert world.longest_wait <= 2 * (hold(window) + latency) + 1e-6
+
+
+@given(
+    stricter=st.integers(2, 7),
+    retry_after=st.one_of(st.none(), st.floats(0.0, 9.0)),
+    latency=st.floats(0.0, 0.06),
+)
+@settings(quick, max_examples=15)
+def test_against_a_stricter_server_all_is_served_with_few_refusals(
+    stricter: int, retry_after: float | None, latency: float
+) -> None:
+    plans = [(8, [[Request(up=latency)] * 5 for _ in range(4)]) for _ in range(2)]
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(
+            Path(folder), plans, window=6.0, stricter=stricter, retry_after=retry_after
+        ).run()
+    assert world.served == 40
+    # Once per thread in the first burst, then single ones as the spacing finds the service's pace.
+    assert len(world.refused) <= 2 * 8
+
+
+@given(
+    number=st.integers(1, 2000),
+    used=st.lists(st.floats(0.0, 130.0), max_size=40),
+    limit=st.integers(1, 40),
+    blocked=st.one_of(st.just(-math.inf), st.floats(-10.0, 200.0)),
+)
+def test_the_next_request_never_goes_before_this_one(
+    number: int, used: list[float], limit: int, blocked: float
+) -> None:
+    freed = sorted(used)
+
+    def moment(which: int) -> float:
+        return send_time(
+            which,
+            0.0,
+            limit=limit,
+            window=60.0,
+            used=len(freed),
+            freed=freed.__getitem__,
+            pace=Pace(blocked=blocked),
+        )
+
+    rounding = 1e-6
+    assert max(blocked, 0.0) <= moment(number) <= moment(number + 1) + rounding
+    assert moment(number + limit) >= moment(number) + 60.0 - rounding
+
+
+@given(
+    number=st.integers(1, 200),
+    limit=st.integers(1, 12),
+    used=st.lists(st.floats(0.001, 60.0), max_size=12),
+    strikes=st.integers(0, 3),
+)
+@quick
+def test_an_estimate_is_what_instant_answers_would_take(
+    number: int, limit: int, used: list[float], strikes: int
+) -> None:
+    freed = sorted(used)
+    pace = Pace()
+    for n in range(strikes):
+        pace = strike(pace, n - 10.0, None, sent=math.inf, limit=limit, window=60.0)
+
+    def decide(which: int, now: float, slots: list[float], at: Pace) -> float:
+        return send_time(
+            which,
+            now,
+            limit=limit,
+            window=60.0,
+            used=len(slots),
+            freed=slots.__getitem__,
+            pace=at,
+        )
+
+    estimate = decide(number, 0.0, freed, pace)
+    now, slots, live = 0.0, list(freed), pace
+    for _ in range(number):
+        while (moment := decide(1, now, slots, live)) > now:
+            now = moment
+            slots = slots[bisect_right(slots, now) :]
+        slots.append(now + hold(60.0))
+        live = live._replace(granted=now)
+    assert estimate <= now + 1e-6 * max(now, 1.0)
+    if not strikes:
+        assert math.isclose(estimate, now, rel_tol=1e-9, abs_tol=1e-9)
+
+
+@given(
+    retries=st.lists(st.one_of(st.none(), st.floats(0.0, 600.0)), min_size=1, max_size=30),
+    late=st.lists(st.floats(0.0, 3.0), min_size=30, max_size=30),
+    limit=st.integers(1, 100),
+)
+def test_a_burst_of_refusals_is_one_strike_and_every_wait_is_obeyed(
+    retries: list[float | None], late: list[float], limit: int
+) -> None:
+    pace, now = Pace(), 100.0
+    for asked, later in zip(retries, late, strict=False):
+        now += later
+        pace = strike(pace, now, asked, sent=99.0, limit=limit, window=60.0)
+        assert asked is None or pace.blocked >= now + asked
+    assert pace.level == 1
+
+
+@given(levels=st.integers(1, 9), quiet=st.floats(0.0, 60.0 * 60.0))
+def test_the_pace_recovers_by_one_level_in_five_quiet_windows(levels: int, quiet: float) -> None:
+    pace = Pace(level=levels, calm=300.0)
+    assert relax(pace, quiet, 60.0).level == max(levels - int(quiet // 300.0), 0)
+
+
+def test_the_windows_of_this_module_find_what_a_log_of_send_times_overlooks(tmp_path: Path) -> None:
+    # The check of the checks: sent 60 s apart, but counted 0.4 s late and 0.1 s late.
+    counted = [0.4] * 5 + [60.1] * 5
+    assert most_in_sliding_window(counted, 60.0) == 10
+    assert most_in_fixed_window(counted, 60.0, 0.3) == 10
+    assert least_in_token_bucket(counted, 60.0, 5) < 0
+    assert bisect_left(counted, 60.0) == 5
+
+
+def test_a_slot_outlives_the_latest_moment_at_which_a_dead_process_was_counted(
+    tmp_path: Path,
+) -> None:
+    options: dict[str, Any] = {"hesitated": 0.0, "up": LEASE, "fate": "killed"}
+    dying = [Request(slept=FRESH, **options)]
+    world = World(tmp_path, [(1, [dying]), (1, [[Request(pause=0.1)]])], 10.0).run()
+    assert most_in_sliding_window(sorted(world.counted), 10.0) == 1
+    assert world.served == 1

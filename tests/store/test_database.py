@@ -1,0 +1,307 @@
+"""The journal and the results: private, durable, shared by processes, and never trusted blindly."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from leads_pandas.errors import StoreError
+from leads_pandas.models import Email, LeadResult
+from leads_pandas.store import database as stores
+from leads_pandas.store.database import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOUND = LeadResult("found", (Email("a@b.example", 0.5, "website"), Email("c@d", None, None)), 17)
+FIXTURES = Path(__file__).parent / "stores"
+
+
+@pytest.fixture(autouse=True)
+def _closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close every store that a test opens: from Python 3.13 on, an open one is a warning."""
+    made: list[Store] = []
+    prepare = Store._open
+
+    def remembered(store: Store) -> sqlite3.Connection:
+        db = prepare(store)
+        made.append(store)
+        return db
+
+    monkeypatch.setattr(Store, "_open", remembered)
+    yield
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path, "leads.example", "account")
+
+
+def plan(store: Store, op_id: str, ids: list[str], run_id: str = "run") -> bool:
+    if store.run(run_id) is None:
+        store.add_run(run_id, ids, query_id=None, partial=False, preview=None)
+    return store.claim(run_id, op_id, ids, query_id=None, to_enrich=len(ids), estimate=len(ids))
+
+
+def test_what_is_saved_comes_back_in_the_order_asked(store: Store) -> None:
+    store.save([("b", FOUND), ("a", LeadResult("not_found", (), 5))])
+    results = list(store.results(["a", "x", "b", "y"], {"y": "failed"}))
+    assert results == [
+        LeadResult("not_found", (), 5),
+        LeadResult("not_enriched"),
+        FOUND,
+        LeadResult("failed"),
+    ]
+    assert store.known(["a", "b", "x"]) == {"a": "not_found", "b": "found"}
+
+
+def test_a_lead_has_one_claim(store: Store) -> None:
+    assert plan(store, "one", ["a", "b"])
+    assert not plan(store, "two", ["b", "c"])
+    assert store.claims_on(["a", "b", "c"]) == {"one": ["a", "b"]}
+    assert store.op("two") is None
+
+
+@pytest.mark.parametrize("state", ["rejected", "absent", "done"])
+def test_closing_an_op_releases_its_claims(store: Store, state: str) -> None:
+    plan(store, "one", ["a", "b"])
+    store.update_op("one", state=state)
+    assert store.claims_on(["a", "b"]) == {}
+    assert plan(store, "two", ["a", "b"])
+
+
+def test_a_lead_that_has_been_read_is_not_claimed(store: Store) -> None:
+    store.save([("a", FOUND), ("u", LeadResult("unknown_lead"))])
+    assert not plan(store, "one", ["a", "b"])
+    assert plan(store, "two", ["b", "u"])
+
+
+def test_an_op_keeps_what_it_is_told(store: Store) -> None:
+    plan(store, "one", ["a", "b"])
+    store.update_op(
+        "one", state="sending", jobs_before=["j1"], excluded_jobs=["j2"], sent_at=9, limited=True
+    )
+    op = store.op("one")
+    assert op is not None
+    assert (op.state, op.jobs_before, op.excluded_jobs) == ("sending", ["j1"], ["j2"])
+    assert (op.sent_at, op.limited, op.lead_ids, op.stake) == (9, True, ["a", "b"], 2)
+
+
+def test_hundreds_of_thousands_of_ids_are_no_special_case(store: Store) -> None:
+    ids = [f"lead{n}" for n in range(60_000)]
+    store.save([(one, LeadResult("not_found", (), 1)) for one in ids[::2]])
+    assert len(store.known(ids)) == 30_000
+    assert sum(one.status == "not_found" for one in store.results(ids)) == 30_000
+
+
+def test_only_its_user_can_read_it(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        with Store(tmp_path / "home", "leads.example", "account") as store:
+            store.save([("a", FOUND)])
+            files = [one for one in (tmp_path / "home").rglob("*") if one.is_file()]
+            modes = {stat.S_IMODE(one.stat().st_mode) for one in files}
+            assert len(files) >= 2
+            assert modes == {0o600}
+            assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700
+    finally:
+        os.umask(old)
+
+
+def test_accounts_and_hosts_share_nothing(tmp_path: Path) -> None:
+    Store(tmp_path, "one.example", "a").save([("x", FOUND)])
+    assert Store(tmp_path, "one.example", "b").known(["x"]) == {}
+    assert Store(tmp_path, "two.example", "a").known(["x"]) == {}
+    assert Store(tmp_path, "one.example", "a").known(["x"]) == {"x": "found"}
+
+
+def test_what_is_forgotten_stands_nowhere_in_the_files(store: Store) -> None:
+    secret = "someone@private.example"
+    store.save([("a", LeadResult("found", (Email(secret, 1.0, "website"),), 1)), ("b", FOUND)])
+    assert store.forget(["a", "zzz"]) == 1
+    assert store.known(["a", "b"]) == {"b": "found"}
+    everything = b"".join(one.read_bytes() for one in store.folder.rglob("*") if one.is_file())
+    assert secret.encode() not in everything
+    assert store.forget(None) == 1
+
+
+def test_forgetting_keeps_the_journal_of_money(store: Store) -> None:
+    plan(store, "one", ["a"])
+    store.update_op("one", state="done", credits_reserved=1)
+    store.forget(None)
+    assert [op.credits_reserved for op in store.run_ops("run")] == [1]
+
+
+def test_a_garbage_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = Store(tmp_path, "h", "a").path
+    for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        name.unlink(missing_ok=True)
+    path.write_bytes(b"this is no database " * 500)
+    with pytest.raises(StoreError, match="move it away"):
+        Store(tmp_path, "h", "a")
+    assert path.read_bytes().startswith(b"this is no database")
+
+
+def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    path = Store(tmp_path, "h", "a").path
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE other (x)")
+    db.close()
+    with pytest.raises(StoreError, match="not a store"):
+        Store(tmp_path, "h", "a")
+
+
+def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path, "h", "a")
+    store.close()
+    with sqlite3.connect(store.path) as db:
+        db.execute(f"PRAGMA user_version = {stores.VERSION + 1}")
+    db.close()
+    with pytest.raises(StoreError, match="newer"):
+        Store(tmp_path, "h", "a")
+
+
+@pytest.mark.parametrize("version", range(1, stores.VERSION + 1))
+def test_a_store_of_every_version_opens_with_all_it_holds(tmp_path: Path, version: int) -> None:
+    with Store(tmp_path, "h", "a") as fresh:
+        path = fresh.path
+    for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        name.unlink(missing_ok=True)
+    with sqlite3.connect(path) as db:
+        db.executescript((FIXTURES / f"version{version}.sql").read_text(encoding="utf-8"))
+    db.close()
+    with Store(tmp_path, "h", "a") as store:
+        assert store.known(["lead1", "lead2", "lead3"]) == {"lead1": "found", "lead2": "not_found"}
+        assert [op.state for op in store.open_ops()] == ["started"]
+        assert store.claims_on(["lead3"]) == {"op1": ["lead3"]}
+        assert [run.id for run in store.runs()] == ["run1"]
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("in the way")
+    with pytest.raises(StoreError, match="LEADS_PANDAS_HOME"):
+        Store(tmp_path / "home", "h", "a")
+
+
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    folder.chmod(0o555)
+    # In a process of its own, which gives up root's right to write anywhere.
+    code = f"""
+import os, pathlib
+from leads_pandas.errors import StoreError
+from leads_pandas.store.database import Store
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    Store(pathlib.Path({str(folder)!r}), "h", "a")
+except StoreError as error:
+    print("refused:", error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "refused: the store's folder" in done.stdout, done.stderr
+    assert "nothing was requested" in done.stdout
+
+
+def test_a_network_filesystem_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_filesystem", lambda path: "nfs4")
+    with pytest.raises(StoreError, match="network"):
+        Store(tmp_path, "h", "a")
+
+
+def test_a_full_disk_is_said_and_nothing_is_half_written(
+    store: Store,
+) -> None:
+    store.save([("a", FOUND)])
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    many = [(f"lead{n}", FOUND) for n in range(5000)]
+    with pytest.raises(StoreError, match="free or fix the disk"):
+        store.save(many)
+    assert store.known(["a", "lead0", "lead4999"]) == {"a": "found"}
+    store._db.execute("PRAGMA max_page_count = 1000000")
+    store.save(many)
+    assert len(store.known([one for one, _ in many])) == 5000
+
+
+def test_sixteen_processes_may_open_it_first(tmp_path: Path) -> None:
+    code = f"""
+import pathlib, sys
+sys.stdin.readline()
+from leads_pandas.store.database import Store
+Store(pathlib.Path({str(tmp_path)!r}), "h", "a").add_run(
+    sys.argv[1], ["x"], query_id=None, partial=False, preview=None)
+"""
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, f"run{n}"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for n in range(16)
+    ]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write(b"go\n")
+        child.stdin.flush()
+    for child in children:
+        _, errors = child.communicate()
+        assert child.returncode == 0, errors.decode()
+    assert len(Store(tmp_path, "h", "a").runs()) == 16
+
+
+def test_a_lock_goes_with_its_process(store: Store) -> None:
+    code = f"""
+import pathlib
+from leads_pandas.store.database import Store
+lock = Store(pathlib.Path({str(store.folder.parent)!r}), "leads.example", "account").op_lock("x")
+lock.acquire(timeout=0)
+print("held", flush=True)
+input()
+"""
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    assert child.stdin is not None
+    assert child.stdout.readline() == b"held\n"
+    lock = store.op_lock("x")
+    with pytest.raises(TimeoutError):
+        lock.acquire(timeout=0)
+    child.kill()
+    child.wait()
+    child.stdin.close()
+    child.stdout.close()
+    lock.acquire(timeout=1)
+    lock.release()
+
+
+def test_two_threads_of_a_process_exclude_each_other(store: Store) -> None:
+    mine = store.op_lock("x")
+    mine.acquire(timeout=0)
+    seen: list[bool] = []
+
+    def other() -> None:
+        lock = store.op_lock("x")
+        try:
+            lock.acquire(timeout=0)
+            seen.append(True)
+        except TimeoutError:
+            seen.append(False)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    mine.release()
+    assert seen == [False]
