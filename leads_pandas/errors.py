@@ -1,4 +1,4 @@
-"""The errors that users see.
+"""The errors that users see, and the one table of how Python words the way on.
 
 Nothing here does any work. Every error pickles, and none holds a key or an object of ``requests``::
 
@@ -21,43 +21,145 @@ Nothing here does any work. Every error pickles, and none holds a key or an obje
     ├── StartOutcomeUnknown                     a start got no answer; nobody can tell
     ├── JobFailedError                          the job failed; what it found is kept
     └── JobTimeoutError (TimeoutError)          the wait ended; the job goes on
+
+A raise site gives a message by its parts, in words that name neither parameters nor options: what
+happened, what it means for money and data, and the ways on as data, which each door (Python, the
+command line) words in its own terms::
+
+    raise CreditCapError(
+        "2 leads would cost 2 credits, more than the cap of 1",
+        "nothing was spent",
+        Way("raise_cap"),
+        Way("partial"),
+        preview=preview,
+    )
+
+What is learnt of an error on its way is added to its parts: ``error.ways += (Way("again"),)``.
+Where there is nothing to say beyond one sentence, the sentence alone will do.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from leads_pandas.enrichment import EnrichmentRun
-    from leads_pandas.models import CostPreview
+    from collections.abc import Callable, Mapping
+
+Action = Literal[
+    "account",
+    "again",
+    "confirm",
+    "do",
+    "enrich",
+    "fill",
+    "jobs",
+    "key",
+    "later",
+    "name_ids",
+    "no_file",
+    "no_query",
+    "partial",
+    "raise_cap",
+    "rename",
+    "replace",
+    "resolve",
+    "resume",
+    "runs",
+    "top_up",
+]
+
+_PYTHON: Mapping[Action, str] = {
+    "account": "set that account's client with leads_pandas.set_default_client",
+    "again": "call the same line again",
+    "confirm": "leave confirm out, or pass a function that decides",
+    "do": "{what}",
+    "enrich": "call enrich on the frame",
+    "fill": "pass on_conflict='fill' to keep rows that are done",
+    "jobs": "see leads_pandas.jobs()",
+    "key": "set LOCALLEADS_API_KEY, or pass client=leads_pandas.LeadsClient(api_key=...)",
+    "later": "call the same line again later",
+    "name_ids": "name the one that holds the lead IDs with on=…",
+    "no_file": "call without a path",
+    "no_query": "leave query_id out to enrich the frame's own IDs",
+    "partial": "pass partial=True to enrich what fits",
+    "raise_cap": "raise max_credits",
+    "rename": "name it differently, rename={{'{column}': …}}",
+    "replace": "pass on_conflict='replace' to overwrite them",
+    "resolve": 'call error.run.resolve(job_id="…") or error.run.resolve(not_started=True)',
+    "resume": 'go on with leads_pandas.resume("{run}")',
+    "runs": "leads_pandas.runs() lists the runs",
+    "top_up": "top up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way on from an error.
+
+    Attributes:
+        action: what to do.
+        arguments: with what, under the names that the words of each door use.
+    """
+
+    action: Action
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+    def worded(self, words: Mapping[Action, str]) -> str:
+        """The way on in a door's words; empty where it has none for it."""
+        return words.get(self.action, "").format_map(self.arguments)
 
 
 class LeadsError(Exception):
     """Base of every error of this package.
 
     Attributes:
+        what: what happened.
+        meaning: what that means for money and data; empty where `what` says it all.
+        ways: the ways on, the best first.
         run: the `EnrichmentRun` that was under way, or None where nothing had been started.
         run_id: its id, or None.
     """
 
-    run: EnrichmentRun | None = None
+    run: Any = None
     run_id: str | None = None
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, what: str, meaning: str = "", *ways: Way) -> None:
+        super().__init__(what)
+        self.what = what
+        self.meaning = meaning
+        self.ways = ways
+
+    @property
+    def message(self) -> str:
+        """All of it in one line, in the words of Python."""
+        return self.worded(lambda way: way.worded(_PYTHON))
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self.what, self.meaning, self.ways = text, "", ()
+
+    def worded(self, word: Callable[[Way], str]) -> str:
+        """All of it in one line.
+
+        Args:
+            word: gives a way on in the words of a door; empty where it is none there.
+        """
+        text = f"{self.what}; {self.meaning}" if self.meaning else self.what
+        ways = ", or ".join(filter(None, map(word, self.ways)))
+        return f"{text}: {ways}" if ways else text
 
     def __str__(self) -> str:
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Subclasses take keyword arguments, which Exception's own pickling forgets.
-        return _rebuild, (type(self), self.message), self.__dict__
+        return _rebuild, (type(self), self.what), self.__dict__
 
 
-def _rebuild(kind: type[LeadsError], message: str) -> LeadsError:
-    error = kind.__new__(kind, message)
-    LeadsError.__init__(error, message)
+def _rebuild(kind: type[LeadsError], what: str) -> LeadsError:
+    error = kind.__new__(kind, what)
+    LeadsError.__init__(error, what)
     return error
 
 
@@ -74,19 +176,24 @@ class ColumnConflictError(LeadsError, ValueError):
 
 
 class APIError(LeadsError):
-    """The service refused a request.
+    """The service refused a request; `message` has the service's own words where it gave any.
 
     Attributes:
         status_code: the HTTP status; None where a preview, not an answer, was the reason.
         method: ``GET`` or ``POST``; empty where a preview was the reason.
         path: the path requested, without host and without key.
-        message: what went wrong, with the service's own words where it gave any.
     """
 
     def __init__(
-        self, message: str, *, status_code: int | None = None, method: str = "", path: str = ""
+        self,
+        what: str,
+        meaning: str = "",
+        *ways: Way,
+        status_code: int | None = None,
+        method: str = "",
+        path: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(what, meaning, *ways)
         self.status_code = status_code
         self.method = method
         self.path = path
@@ -109,14 +216,15 @@ class RateLimitError(APIError):
 
     def __init__(
         self,
-        message: str,
-        *,
+        what: str,
+        meaning: str = "",
+        *ways: Way,
         status_code: int | None = 429,
         method: str = "",
         path: str = "",
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, status_code=status_code, method=method, path=path)
+        super().__init__(what, meaning, *ways, status_code=status_code, method=method, path=path)
         self.retry_after = retry_after
 
 
@@ -133,14 +241,15 @@ class InsufficientCreditsError(APIError):
 
     def __init__(
         self,
-        message: str,
-        *,
+        what: str,
+        meaning: str = "",
+        *ways: Way,
         status_code: int | None = None,
         method: str = "",
         path: str = "",
-        preview: CostPreview | None = None,
+        preview: Any = None,
     ) -> None:
-        super().__init__(message, status_code=status_code, method=method, path=path)
+        super().__init__(what, meaning, *ways, status_code=status_code, method=method, path=path)
         self.preview = preview
 
 
@@ -155,8 +264,8 @@ class TransportError(LeadsError, ConnectionError):
         sent: False where the request surely never left this machine.
     """
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
-        super().__init__(message)
+    def __init__(self, what: str, meaning: str = "", *ways: Way, sent: bool = True) -> None:
+        super().__init__(what, meaning, *ways)
         self.sent = sent
 
 
@@ -175,8 +284,8 @@ class CreditCapError(LeadsError):
         preview: the `CostPreview` that showed it.
     """
 
-    def __init__(self, message: str, *, preview: CostPreview | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, what: str, meaning: str = "", *ways: Way, preview: Any = None) -> None:
+        super().__init__(what, meaning, *ways)
         self.preview = preview
 
 
@@ -187,8 +296,8 @@ class EnrichmentDeclined(LeadsError):  # noqa: N818 - a decision of the user's, 
         preview: the `CostPreview` that was shown.
     """
 
-    def __init__(self, message: str, *, preview: CostPreview | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, what: str, meaning: str = "", *ways: Way, preview: Any = None) -> None:
+        super().__init__(what, meaning, *ways)
         self.preview = preview
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from leads_pandas.errors import StoreError
+from leads_pandas.errors import StoreError, Way
 
 _NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "ncpfs"}
 )
+_ELSEWHERE = Way("do", {"what": "make it writable or set LEADS_PANDAS_HOME to a folder that is"})
 
 
 def home() -> Path:
@@ -34,18 +35,20 @@ def private_folder(path: Path) -> Path:
         writable = os.access(path, os.R_OK | os.W_OK | os.X_OK)
     except OSError as error:
         raise StoreError(
-            f"the store's folder {path} cannot be made ({error.strerror}); nothing was requested: "
-            "make it writable or set LEADS_PANDAS_HOME to a folder that is"
+            f"the store's folder {path} cannot be made ({error.strerror})",
+            "nothing was requested",
+            _ELSEWHERE,
         ) from None
     if kind in _NETWORK_FILESYSTEMS:
         raise StoreError(
             f"the store's folder {path} is on a network filesystem ({kind}), whose locks cannot "
-            "keep a lead from being bought twice; set LEADS_PANDAS_HOME to a local folder"
+            "keep a lead from being bought twice",
+            "nothing was requested",
+            Way("do", {"what": "set LEADS_PANDAS_HOME to a local folder"}),
         )
     if not writable:
         raise StoreError(
-            f"the store's folder {path} is not writable; nothing was requested: "
-            "make it writable or set LEADS_PANDAS_HOME to a folder that is"
+            f"the store's folder {path} is not writable", "nothing was requested", _ELSEWHERE
         )
     return path
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
+from pathlib import Path
+from string import Formatter
+from typing import get_args
 
 import pytest
 
 from leads_pandas import errors
+from leads_pandas.errors import Way
 from leads_pandas.models import CostPreview
 
 PREVIEW = CostPreview(3, 1, 2, 2, 1)
@@ -36,11 +41,52 @@ EVERY = [
 @pytest.mark.parametrize("error", EVERY, ids=lambda error: type(error).__name__)
 def test_it_pickles_whole(error: errors.LeadsError) -> None:
     error.run_id = "abc"
-    error.message += "; and how to go on"
+    error.meaning = "nothing is lost"
+    error.ways += (Way("resume", {"run": "abc"}),)
     twin = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert type(twin) is type(error)
-    assert str(twin) == "m; and how to go on"
+    assert str(twin) == 'm; nothing is lost: go on with leads_pandas.resume("abc")'
     assert vars(twin) == vars(error)
+
+
+@pytest.mark.parametrize("kind", [type(error) for error in EVERY])
+def test_its_parts_are_one_line_of_python(kind: type[errors.LeadsError]) -> None:
+    error = kind("2 leads cost 2 credits", "nothing was spent", Way("raise_cap"), Way("partial"))
+    assert error.message == str(error)
+    assert str(error) == (
+        "2 leads cost 2 credits; nothing was spent: raise max_credits, "
+        "or pass partial=True to enrich what fits"
+    )
+
+
+def test_a_sentence_alone_is_left_as_it_is() -> None:
+    assert str(errors.LeadsError("a {name}; and how to go on")) == "a {name}; and how to go on"
+
+
+def test_a_door_words_the_ways_itself_and_leaves_out_what_it_has_no_words_for() -> None:
+    error = errors.LeadsError("late", "", Way("resume", {"run": "4f3d"}), Way("again"))
+    assert error.worded(lambda way: way.worded({"resume": "resume {run}"})) == "late: resume 4f3d"
+
+
+def test_there_are_words_for_every_action() -> None:
+    assert set(errors._PYTHON) == set(get_args(errors.Action))
+
+
+def test_every_raise_site_gives_the_arguments_that_the_words_take() -> None:
+    calls = [
+        node
+        for path in Path(errors.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Way"
+    ]
+    assert calls
+    for call in calls:
+        action = ast.literal_eval(call.args[0])
+        given = call.args[1] if len(call.args) > 1 else ast.Dict([], [])
+        assert isinstance(given, ast.Dict)
+        names = {ast.literal_eval(key) for key in given.keys if key is not None}
+        fields = Formatter().parse(errors._PYTHON[action])
+        assert names == {name for _, name, _, _ in fields if name is not None}, ast.unparse(call)
 
 
 @pytest.mark.parametrize(

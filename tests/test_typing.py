@@ -18,7 +18,7 @@ SCRIPT = """\
 import pandas as pd
 
 import leads_pandas
-from leads_pandas import EnrichmentRun, LeadsClient, RunStatus
+from leads_pandas import CostPreview, EnrichmentRun, LeadsClient, RunStatus
 
 
 def watch(status: RunStatus) -> None:
@@ -56,7 +56,7 @@ try:
 except leads_pandas.JobTimeoutError as error:
     run: EnrichmentRun | None = error.run
 except leads_pandas.CreditCapError as error:
-    reveal_type(error.preview)  # CostPreview | None
+    preview: CostPreview | None = error.preview
 """
 
 EXPECTED = {

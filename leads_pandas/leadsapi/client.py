@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
-from leads_pandas.errors import ConfigurationError, LeadIdError
+from leads_pandas.errors import ConfigurationError, LeadIdError, Way
 from leads_pandas.home import home, private_folder
 from leads_pandas.leadsapi.transport import FOREVER, Transport, Wait, check_base_url
 from leads_pandas.models import (
@@ -287,13 +287,12 @@ class LeadsClient:
 def _key(given: str | None) -> str:
     key = (given if given is not None else os.environ.get("LOCALLEADS_API_KEY", "")).strip()
     if not key:
-        raise ConfigurationError(
-            "there is no API key; nothing was requested: set LOCALLEADS_API_KEY, or pass "
-            "client=leads_pandas.LeadsClient(api_key=...)"
-        )
+        raise ConfigurationError("there is no API key", "nothing was requested", Way("key"))
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(
-            "the API key holds characters that no key has (it was not sent): copy it again"
+            "the API key holds characters that no key has",
+            "it was not sent",
+            Way("do", {"what": "copy it again"}),
         )
     return key
 
