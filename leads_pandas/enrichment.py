@@ -7,9 +7,6 @@ interrupt, and opens and closes the store around each call.
 from __future__ import annotations
 
 import contextlib
-import signal
-import sys
-import threading
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,18 +15,15 @@ import pandas as pd
 
 from leads_pandas import progress
 from leads_pandas.display import card_html, card_text
-from leads_pandas.errors import (
-    EnrichmentDeclined,
-    LeadsError,
-    UnknownRunError,
-)
+from leads_pandas.errors import LeadsError, UnknownRunError
 from leads_pandas.frames import join as frames
 from leads_pandas.frames import parquet
 from leads_pandas.frames.ids import LeadIds, lead_ids
 from leads_pandas.home import home
+from leads_pandas.interrupts import Terminated, terminable
 from leads_pandas.leadsapi.client import LeadsClient, using
 from leads_pandas.models import STATUSES, CostPreview, LeadResult, RunStatus
-from leads_pandas.progress import Display, ask_on_terminal, in_notebook
+from leads_pandas.progress import Display
 from leads_pandas.reading.collect import Collector
 from leads_pandas.run import Enrichment, Order, phase_of
 from leads_pandas.store.database import DOUBTFUL, Store
@@ -39,9 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from leads_pandas.store.database import Op
-
-
-_QUESTION = "Enrich? [y/N] "
 
 
 @dataclass(slots=True)
@@ -163,43 +154,6 @@ def _kept_on_failure(run: EnrichmentRun | None) -> Generator[None]:
 def empty(ready: Prepared) -> pd.DataFrame:
     """The result of a frame without IDs to ask for: no key, no store, no request."""
     return deliver(ready, [], {}, None)
-
-
-def consent(confirm: bool | Callable[[CostPreview], bool]) -> Callable[[CostPreview], None] | None:
-    """How the user is asked before credits are spent; None: not at all."""
-    if confirm is False:
-        return None
-
-    def ask(preview: CostPreview) -> None:
-        agreed = confirm(preview) if callable(confirm) else _ask(preview)
-        if agreed is None:
-            raise EnrichmentDeclined(
-                "the cost was to be confirmed, and nobody can be asked here; nothing was started "
-                "and nothing was spent: leave confirm out, or pass a function that decides",
-                preview=preview,
-            )
-        if agreed is not True:
-            raise EnrichmentDeclined(
-                "the cost was not confirmed; nothing was started and nothing was spent",
-                preview=preview,
-            )
-
-    return ask
-
-
-def _ask(preview: CostPreview) -> bool | None:
-    """What a person answers; None where there is nobody to be asked."""
-    if in_notebook():
-        print(preview)
-        try:
-            answer = input(_QUESTION)
-        except (EOFError, RuntimeError):  # a kernel whose front end cannot be asked
-            return None
-    elif sys.stdin is not None and sys.stdin.isatty():
-        answer = ask_on_terminal(f"{preview}\n{_QUESTION}")
-    else:
-        return None
-    return answer.strip().lower() in ("y", "yes")
 
 
 class EnrichmentRun:
@@ -555,16 +509,12 @@ def run_state(ops: Sequence[Op]) -> str:
     return phase_of(list(ops), unread=1)
 
 
-class _Terminated(BaseException):
-    """SIGTERM has come while a run was under way."""
-
-
 @contextlib.contextmanager
 def named(
     engine: Enrichment, run: EnrichmentRun, display: Display | None = None
 ) -> Generator[None]:
     """Put the run on every error, and say on an interrupt how to go on."""
-    with _terminable():
+    with terminable():
         try:
             yield
         except LeadsError as error:
@@ -572,7 +522,7 @@ def named(
             if error.run_id is not None and error.run is None:
                 error.run = run if error.run_id == run.id else _other(error.run_id, run)
             raise
-        except (KeyboardInterrupt, SystemExit, _Terminated):
+        except (KeyboardInterrupt, SystemExit, Terminated):
             refresh(run, engine)
             if display is not None:
                 display.close()  # or the line would stand on the bar's own
@@ -597,31 +547,6 @@ def _say_goodbye(engine: Enrichment, run: EnrichmentRun) -> None:
         jobs = f"job {', '.join(run.job_ids)} goes on" if run.job_ids else "no job was started"
         words = f'{jobs} and nothing is lost; go on with leads_pandas.resume("{run.id}")'
     progress.say(f"interrupted; {words}")
-
-
-@contextlib.contextmanager
-def _terminable() -> Generator[None]:
-    """Turn SIGTERM into an exception while a run is under way, then let it through."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
-        yield
-        return
-
-    def terminate(number: int, _: object) -> None:
-        raise _Terminated(number)
-
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    except _Terminated:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)
-        # The first process of a container is not ended by its own default.
-        raise SystemExit(128 + signal.SIGTERM) from None
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def check_timeout(timeout: float | None) -> None:

@@ -502,8 +502,8 @@ def _order(
     partial: bool = False,
     refresh: bool = False,
 ) -> Order:
-    from leads_pandas import enrichment
     from leads_pandas.leadsapi.client import check_credits
+    from leads_pandas.progress import consent
     from leads_pandas.run import Order
 
     if query_id is not None and (not isinstance(query_id, str) or not query_id.strip()):
@@ -516,7 +516,7 @@ def _order(
         max_credits=None if max_credits is None else check_credits(max_credits),
         partial=partial,
         refresh=refresh,
-        consent=enrichment.consent(confirm),
+        consent=consent(confirm),
     )
 
 

@@ -21,11 +21,12 @@ from leads_pandas.display import (
     terminal_width,
     wrapped,
 )
+from leads_pandas.errors import EnrichmentDeclined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from leads_pandas.models import RunStatus
+    from leads_pandas.models import CostPreview, RunStatus
 
 _logger = logging.getLogger("leads_pandas")
 _FORMAT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
@@ -34,6 +35,7 @@ _COLUMNS = 100  # of a bar in text, in a notebook
 _SHORTEST = 6  # columns below which a bar says nothing
 _AROUND = len(": 100%|| 00:00, ") + 1  # the other columns of its line, the last of which stays free
 _TITLE = "Enrichment run"
+_QUESTION = "Enrich? [y/N] "
 
 
 def say(message: str) -> None:
@@ -54,6 +56,43 @@ def ask_on_terminal(question: str) -> str:
             if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D
                 print(file=sys.stderr, flush=True)
     return answer
+
+
+def consent(confirm: bool | Callable[[CostPreview], bool]) -> Callable[[CostPreview], None] | None:
+    """How the user is asked before credits are spent; None: not at all."""
+    if confirm is False:
+        return None
+
+    def ask(preview: CostPreview) -> None:
+        agreed = confirm(preview) if callable(confirm) else _ask(preview)
+        if agreed is None:
+            raise EnrichmentDeclined(
+                "the cost was to be confirmed, and nobody can be asked here; nothing was started "
+                "and nothing was spent: leave confirm out, or pass a function that decides",
+                preview=preview,
+            )
+        if agreed is not True:
+            raise EnrichmentDeclined(
+                "the cost was not confirmed; nothing was started and nothing was spent",
+                preview=preview,
+            )
+
+    return ask
+
+
+def _ask(preview: CostPreview) -> bool | None:
+    """What a person answers; None where there is nobody to be asked."""
+    if in_notebook():
+        print(preview)
+        try:
+            answer = input(_QUESTION)
+        except (EOFError, RuntimeError):  # a kernel whose front end cannot be asked
+            return None
+    elif sys.stdin is not None and sys.stdin.isatty():
+        answer = ask_on_terminal(f"{preview}\n{_QUESTION}")
+    else:
+        return None
+    return answer.strip().lower() in ("y", "yes")
 
 
 class Reporter(Protocol):

@@ -21,6 +21,7 @@ PACKAGE = Path(leads_pandas.__file__).parent
 FLOORS = {
     "errors": 1,
     "display": 1,
+    "interrupts": 1,
     "hosts": 1,
     "models": 2,
     "home": 2,
