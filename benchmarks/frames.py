@@ -94,7 +94,7 @@ def measured(work: Callable[[], object]) -> dict[str, float]:
 def store_steps(leads: int, folder: str) -> dict[str, float]:
     """Seconds of each of the store's steps for so many leads, and bytes of its file."""
     from leads_pandas.models import Email, LeadResult
-    from leads_pandas.store.database import Store
+    from leads_pandas.store import Store
 
     ids = lead_ids(leads)
     seconds: dict[str, float] = {}
@@ -106,7 +106,7 @@ def store_steps(leads: int, folder: str) -> dict[str, float]:
 
     def save() -> None:
         for first in range(0, leads, COMMIT):
-            store.save(
+            store.results.save(
                 [
                     (one, LeadResult("found", (Email(f"info@{one}.example", 0.94, "web"),), 1))
                     for one in ids[first : first + COMMIT]
@@ -114,16 +114,23 @@ def store_steps(leads: int, folder: str) -> dict[str, float]:
             )
 
     with Store(Path(folder), "benchmark", "benchmark") as store:
-        timed("run", lambda: store.add_run("run", ids, query_id=None, partial=False, preview=None))
+        timed(
+            "run",
+            lambda: store.journal.add_run("run", ids, query_id=None, partial=False, preview=None),
+        )
         timed(
             "claim",
-            lambda: store.claim("run", "op", ids, query_id=None, to_enrich=leads, estimate=leads),
+            lambda: store.journal.claim(
+                "run", "op", ids, query_id=None, to_enrich=leads, estimate=leads
+            ),
         )
-        seconds["claimed bytes"] = sum(one.stat().st_size for one in store.folder.glob("store.*"))
+        seconds["claimed bytes"] = sum(
+            one.stat().st_size for one in store.path.parent.glob("store.*")
+        )
         timed("save", save)
-        timed("done", lambda: store.update_op("op", state="done"))
-        timed("known", lambda: store.known(ids))
-        timed("results", lambda: sum(1 for _ in store.results(ids)))
+        timed("done", lambda: store.journal.update_op("op", state="done"))
+        timed("known", lambda: store.results.known(ids))
+        timed("results", lambda: sum(1 for _ in store.results.of(ids)))
         path = store.path
     return seconds | {"bytes": path.stat().st_size, "peak": resident("VmHWM")}
 

@@ -26,13 +26,14 @@ from leads_pandas.models import STATUSES, CostPreview, LeadResult, RunStatus
 from leads_pandas.progress import Display
 from leads_pandas.reading.collect import Collector
 from leads_pandas.run import Enrichment, Order, phase_of
-from leads_pandas.store.database import DOUBTFUL, Store
+from leads_pandas.store import Store
+from leads_pandas.store.journal import DOUBTFUL
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
-    from leads_pandas.store.database import Op
+    from leads_pandas.store.journal import Op
 
 
 @dataclass(slots=True)
@@ -280,7 +281,7 @@ class EnrichmentRun:
             if not ready.ids.unique:
                 return empty(ready)
         with self._opened() as (api, store):
-            ids = work.lead_ids if work is not None else store.run_lead_ids(str(self.id))
+            ids = work.lead_ids if work is not None else store.journal.run_lead_ids(str(self.id))
             if ready is None:
                 ready = prepare(pd.DataFrame({"lead_id": ids}), "lead_id", output)
             outcomes: dict[str, Any] = {}
@@ -294,7 +295,9 @@ class EnrichmentRun:
                         self._update(engine)
                         outcomes = dict(engine.outcomes)
                 asked = ready.plan.asked(ready.ids)
-                out = deliver(ready, store.results(asked.unique, outcomes), self._facts(api), self)
+                out = deliver(
+                    ready, store.results.of(asked.unique, outcomes), self._facts(api), self
+                )
                 _finish(display, out, ready)
                 return out
 
@@ -327,12 +330,14 @@ class EnrichmentRun:
         display: Display | None = None,
         timeout: float | None = None,
     ) -> Enrichment:
-        run = store.run(str(self.id))
+        run = store.journal.run(str(self.id))
         if run is None:
             raise UnknownRunError(
                 f"this store knows no run {self.id!r}; leads_pandas.runs() lists them"
             )
-        order = Order(store.run_lead_ids(run.id), query_id=run.query_id, partial=run.partial)
+        order = Order(
+            store.journal.run_lead_ids(run.id), query_id=run.query_id, partial=run.partial
+        )
         return Enrichment(api, store, order, progress=display, timeout=timeout, run_id=run.id)
 
     def _update(self, engine: Enrichment) -> None:
@@ -438,7 +443,7 @@ def enrich_frame(
                 if engine.run_id is not None:
                     engine.finish()
             refresh(run, engine)
-            results = store.results(order.lead_ids, engine.outcomes)
+            results = store.results.of(order.lead_ids, engine.outcomes)
             out = deliver(ready, results, run._facts(api), run)  # noqa: SLF001 - its own receipt
             _finish(display, out, ready)
             return out
@@ -461,7 +466,7 @@ def stored_frame(
             if collector.errors:
                 raise collector.errors[0]
             outcomes = dict(collector.outcomes)
-        return deliver(ready, store.results(asked, outcomes), {"host": api.host}, None)
+        return deliver(ready, store.results.of(asked, outcomes), {"host": api.host}, None)
 
 
 def handle(engine: Enrichment, api: LeadsClient, work: _Work | None) -> EnrichmentRun:
@@ -485,7 +490,9 @@ def find(run_or_job_id: str, client: LeadsClient | None) -> EnrichmentRun:
         UnknownRunError: this store knows neither.
     """
     with opened(client) as (api, store):
-        run = store.run(run_or_job_id) or store.run(store.run_of_job(run_or_job_id) or "")
+        run = store.journal.run(run_or_job_id) or store.journal.run(
+            store.journal.run_of_job(run_or_job_id) or ""
+        )
         if run is None:
             raise UnknownRunError(
                 f"this store knows no run or job {run_or_job_id!r}; leads_pandas.runs() lists the "
@@ -493,7 +500,7 @@ def find(run_or_job_id: str, client: LeadsClient | None) -> EnrichmentRun:
                 "enriched cost nothing again"
             )
         preview = None if run.preview is None else CostPreview(**run.preview)
-        ops = store.run_ops(run.id)
+        ops = store.journal.run_ops(run.id)
         return EnrichmentRun(
             run.id,
             job_ids=[op.job_id for op in ops if op.job_id],

@@ -372,7 +372,7 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
 
     _check_client(client)
     with enrichment.opened(client) as (_, store):
-        rows = [(run, store.run_ops(run.id)) for run in store.runs()]
+        rows = [(run, store.journal.run_ops(run.id)) for run in store.journal.runs()]
     return pd.DataFrame(
         {
             "run_id": pd.Series([run.id for run, _ in rows], dtype=_text_dtype()),
@@ -443,7 +443,7 @@ def forget(
         listed = [lead_ids] if isinstance(lead_ids, str) else list(lead_ids)
         ids = read_ids(pd.DataFrame({"lead_id": pd.Series(listed, dtype=object)})).unique
     with enrichment.opened(client) as (_, store):
-        return store.forget(ids)
+        return store.results.forget(ids)
 
 
 def summary(df: pd.DataFrame) -> pd.Series[Any]:

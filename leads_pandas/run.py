@@ -30,14 +30,15 @@ from leads_pandas.models import CostPreview, LeadResult, LeadStatus, Phase, RunS
 from leads_pandas.money.purchase import Batch, Purchase, Stale, combine
 from leads_pandas.pace.pacer import Late
 from leads_pandas.reading.collect import Collector
-from leads_pandas.store.database import DOUBTFUL
+from leads_pandas.store.journal import DOUBTFUL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.reading.collect import Source
-    from leads_pandas.store.database import Op, Store
+    from leads_pandas.store import Store
+    from leads_pandas.store.journal import Op
 
 _logger = logging.getLogger("leads_pandas")
 
@@ -161,7 +162,7 @@ class Enrichment:
     def journal_states(self, run_id: str | None = None) -> list[str]:
         """What the journal says at this moment of the starts of a run, this one by default."""
         name = run_id or self.run_id
-        return [op.state for op in self._store.run_ops(name)] if name else []
+        return [op.state for op in self._store.journal.run_ops(name)] if name else []
 
     def status(self) -> RunStatus:
         """How far the run is."""
@@ -221,7 +222,7 @@ class Enrichment:
             raise self._naming(error)  # noqa: B904 - the same error
 
     def _buy(self) -> None:
-        known = self._store.known(self._order.lead_ids)
+        known = self._store.results.known(self._order.lead_ids)
         settled = {one for one, status in known.items() if status != "unknown_lead"}
         if self._order.refresh:
             missing = [one for one in self._order.lead_ids if one not in settled]
@@ -238,7 +239,7 @@ class Enrichment:
         for _ in range(_ROUNDS):
             if self._order.query_id:
                 self._wait_for_others()
-                known = self._store.known(missing)
+                known = self._store.results.known(missing)
                 missing = [one for one in missing if one not in known]
             claimed = self._claimed(missing)
             free = [one for one in missing if one not in claimed]
@@ -260,7 +261,7 @@ class Enrichment:
 
     def _claimed(self, lead_ids: list[str]) -> set[str]:
         """The leads that open ops hold; those of the dead that were never sent go free."""
-        claims = self._store.claims_on(lead_ids)
+        claims = self._store.journal.claims_on(lead_ids)
         taken: set[str] = set()
         for op_id, ids in claims.items():
             if op_id not in self._locks and self._discard_if_dead(op_id):
@@ -270,18 +271,18 @@ class Enrichment:
 
     def _discard_if_dead(self, op_id: str) -> bool:
         """Close an op that was planned by a process that ended before it sent anything."""
-        op = self._store.op(op_id)
+        op = self._store.journal.op(op_id)
         if op is None or op.state in ("rejected", "absent", "done"):
             return True
         if op.state != "planned":
             return False
-        lock = self._store.op_lock(op_id)
+        lock = self._store.journal.op_lock(op_id)
         if not _took(lock):
             return False
         try:
-            op = self._store.op(op_id)
+            op = self._store.journal.op(op_id)
             if op is not None and op.state == "planned":
-                self._store.update_op(op_id, state="rejected", note="its process ended")
+                self._store.journal.update_op(op_id, state="rejected", note="its process ended")
                 return True
             return False
         finally:
@@ -290,8 +291,8 @@ class Enrichment:
     def _reserved(self) -> int:
         """Credits of this call's starts and of the unfinished runs that it attaches to."""
         ops = {op.id: op for op in self._ops.values() if op.state in ("started", "done")}
-        for op_id in self._store.claims_on(self._order.lead_ids):
-            op = self._store.op(op_id)
+        for op_id in self._store.journal.claims_on(self._order.lead_ids):
+            op = self._store.journal.op(op_id)
             if op is not None:
                 ops[op_id] = op
         return sum(op.stake for op in ops.values())
@@ -380,7 +381,7 @@ class Enrichment:
         while True:
             others = [
                 op.id
-                for op in self._store.open_ops()
+                for op in self._store.journal.open_ops()
                 if op.id not in self._locks
                 and not op.job_finished
                 and not self._discard_if_dead(op.id)
@@ -391,7 +392,7 @@ class Enrichment:
 
     def _whole(self, preview: CostPreview) -> CostPreview:
         """A preview of the missing leads, as one of the whole frame."""
-        known = self._store.known(self._order.lead_ids)
+        known = self._store.results.known(self._order.lead_ids)
         needed = set(self._need)
         held = sum(status != "unknown_lead" for one, status in known.items() if one not in needed)
         requests = len(self._need) + (2 if preview.to_enrich else 0)
@@ -409,7 +410,7 @@ class Enrichment:
             LeadsError: the service or the store cannot be used.
         """
         order = self._order
-        known = self._store.known(order.lead_ids)
+        known = self._store.results.known(order.lead_ids)
         missing = [
             one
             for one in order.lead_ids
@@ -444,7 +445,7 @@ class Enrichment:
         """Write the run down, and the open ops that it depends on."""
         if self.run_id is None:
             run_id = uuid.uuid4().hex[:12]
-            self._store.add_run(
+            self._store.journal.add_run(
                 run_id,
                 self._order.lead_ids,
                 query_id=self._order.query_id,
@@ -452,10 +453,10 @@ class Enrichment:
                 preview=None if self.preview is None else asdict(self.preview),
             )
             self.run_id = run_id
-        attached = list(self._store.claims_on(self._need))
-        self._store.attach(self.run_id, attached)
+        attached = list(self._store.journal.claims_on(self._need))
+        self._store.journal.attach(self.run_id, attached)
         for op_id in attached:
-            op = self._store.op(op_id)
+            op = self._store.journal.op(op_id)
             if op is not None:
                 self._ops[op_id] = op
 
@@ -528,7 +529,7 @@ class Enrichment:
     def _go_on(self) -> None:
         """Find out what an earlier run still waits for."""
         self._remember(self._order.lead_ids)
-        self._ops = {op.id: op for op in self._store.run_ops(str(self.run_id))}
+        self._ops = {op.id: op for op in self._store.journal.run_ops(str(self.run_id))}
         claimed = self._claimed(self._need)
         rest = [one for one in self._need if one not in claimed]
         if rest:
@@ -536,7 +537,7 @@ class Enrichment:
             self._reads.append((rest, preview.already_enriched))
 
     def _remember(self, lead_ids: list[str]) -> None:
-        known = self._store.known(lead_ids)
+        known = self._store.results.known(lead_ids)
         self._need = [one for one in lead_ids if one not in known]
         self._needed = set(self._need)
 
@@ -547,7 +548,7 @@ class Enrichment:
     def _waiting_for(self) -> dict[str, list[str] | None]:
         """The open ops that hold leads this run still needs; None where all of an op's are ours."""
         waiting: dict[str, list[str] | None] = {}
-        for op_id, ids in self._store.claims_on(self._left()).items():
+        for op_id, ids in self._store.journal.claims_on(self._left()).items():
             if op_id in self._locks:
                 waiting[op_id] = None
             elif not self._discard_if_dead(op_id):
@@ -556,7 +557,7 @@ class Enrichment:
 
     def _buy_what_others_left(self) -> bool:
         """Start the leads that another process claimed and gave up; False where none is left."""
-        for one in self._store.known(self._left()):
+        for one in self._store.results.known(self._left()):
             self._read.add(one)
         left = self._left()
         if not left:
@@ -609,7 +610,7 @@ class Enrichment:
         """An op as something to drive, or None while somebody else does."""
         shared = False
         if op_id not in self._locks:
-            lock = self._store.op_lock(op_id)
+            lock = self._store.journal.op_lock(op_id)
             if not _took(lock):
                 if not self._seems_suspended(op_id):
                     return None
@@ -618,7 +619,7 @@ class Enrichment:
                 held.append(lock)
             else:
                 return None
-        op = self._store.op(op_id)
+        op = self._store.journal.op(op_id)
         if op is None or op.state != "started":
             return None
         self._ops[op_id] = op
@@ -626,7 +627,7 @@ class Enrichment:
 
     def _settled(self, op_id: str, lock: FileLock) -> bool:
         """Settle an op if its start is in doubt; whether its lock, held before, is held again."""
-        op = self._store.op(op_id)
+        op = self._store.journal.op(op_id)
         if op is None or op.state not in DOUBTFUL:
             return True
         # Let go first: whoever settles doubts takes the start lock before the op's.
@@ -638,7 +639,7 @@ class Enrichment:
 
     def _seems_suspended(self, op_id: str) -> bool:
         """Whether a started op's driver has shown no sign of life for a while."""
-        mark = self._store.op_mark(op_id)
+        mark = self._store.journal.op_mark(op_id)
         now = time.monotonic()
         if op_id not in self._marks or self._marks[op_id][0] != mark:
             self._marks[op_id] = (mark, now)
@@ -650,10 +651,10 @@ class Enrichment:
 
     def _watch_others(self, waiting: Iterable[str]) -> None:
         for op_id in waiting:
-            op = self._store.op(op_id)
+            op = self._store.journal.op(op_id)
             if op is not None:
                 self._ops[op_id] = op
-        for one, status in self._store.known(self._left()).items():
+        for one, status in self._store.results.known(self._left()).items():
             self._read.add(one)
             self._found += status == "found"
         self._report(None)
@@ -717,16 +718,16 @@ class Enrichment:
             LeadsError: the service or the store cannot be used.
         """
         ids = self._order.lead_ids
-        known = self._store.known(ids)
+        known = self._store.results.known(ids)
         self._need, self._read = ids, set(known)
         self._found = sum(status == "found" for status in known.values())
-        self._ops = {op.id: op for op in self._store.run_ops(str(self.run_id))}
+        self._ops = {op.id: op for op in self._store.journal.run_ops(str(self.run_id))}
         for op in self._ops.values():
             if op.state == "started" and op.job_id and not op.job_finished:
                 job = self._api.status(op.job_id)
                 op.job_status, op.processed = job.status, job.processed_leads
                 op.found_emails = job.found_emails
-                self._store.update_op(
+                self._store.journal.update_op(
                     op.id,
                     job_status=job.status,
                     processed=job.processed_leads,
@@ -742,13 +743,15 @@ class Enrichment:
             UnknownRunError: none of its starts is in doubt.
             NotFoundError: the service does not know the job.
         """
-        doubtful = [op for op in self._store.run_ops(str(self.run_id)) if op.state in DOUBTFUL]
+        doubtful = [
+            op for op in self._store.journal.run_ops(str(self.run_id)) if op.state in DOUBTFUL
+        ]
         if not doubtful:
             raise UnknownRunError(
                 f"no start of run {self.run_id} is in doubt; there is nothing to resolve"
             )
         for op in doubtful:
-            lock = self._store.op_lock(op.id)
+            lock = self._store.journal.op_lock(op.id)
             lock.acquire(timeout=_LOCK_TIMEOUT)
             try:
                 self._purchase.resolve(op, job_id=job_id)

@@ -214,7 +214,7 @@ def test_spawned_workers_find_the_account_in_the_environment(
 ) -> None:
     # A spawned worker imports what it runs by name.
     (tmp_path / "work_of_a_worker.py").write_text(
-        "import leads_pandas\nfrom harness import frame, rows\n\n\n"
+        "import leads_pandas\nfrom tests.support.harness import frame, rows\n\n\n"
         "def work(ids):\n    return rows(leads_pandas.enrich(frame(ids), progress=False))\n"
     )
     ids = lead_ids(N)

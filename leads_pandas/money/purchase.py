@@ -34,13 +34,14 @@ from leads_pandas.errors import (
 from leads_pandas.leadsapi.transport import PATIENCE
 from leads_pandas.models import ActiveJob, CostPreview
 from leads_pandas.pace.pacer import Late
-from leads_pandas.store.database import DOUBTFUL
+from leads_pandas.store.journal import DOUBTFUL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from leads_pandas.leadsapi.client import LeadsClient
-    from leads_pandas.store.database import Op, Store
+    from leads_pandas.store import Store
+    from leads_pandas.store.journal import Op
 
 _TOO_LARGE = 413
 _NOT_CLEAR = (408, 409, 429)  # refusals that may hide a start that went through
@@ -198,7 +199,7 @@ class Purchase:
             TransportError: no answer came.
         """
         ids = list(lead_ids)
-        mark = self._store.last_sent()
+        mark = self._store.journal.last_sent()
         try:
             return [Batch(ids, None, self._api.preview(ids), mark)]
         except APIError as error:
@@ -209,7 +210,7 @@ class Purchase:
 
     def price_query(self, lead_ids: Sequence[str], query_id: str) -> Batch:
         """Preview a whole search."""
-        mark = self._store.last_sent()
+        mark = self._store.journal.last_sent()
         return Batch(list(lead_ids), query_id, self._api.preview(query_id=query_id), mark)
 
     def fit(self, batch: Batch, credits_left: int) -> Batch | None:
@@ -245,10 +246,10 @@ class Purchase:
             TransportError: it never left this machine; its claims are released.
         """
         op_id = uuid.uuid4().hex
-        lock = self._store.op_lock(op_id)
+        lock = self._store.journal.op_lock(op_id)
         lock.acquire(timeout=0)
         try:
-            claimed = self._store.claim(
+            claimed = self._store.journal.claim(
                 run_id,
                 op_id,
                 batch.lead_ids,
@@ -274,12 +275,12 @@ class Purchase:
         """Release the claims of an op that was never sent; the rest stays in the journal."""
         if isinstance(error, StoreError):
             return  # the journal itself is broken: what it says last is what holds
-        op = self._store.op(op_id)
+        op = self._store.journal.op(op_id)
         if op is not None and op.state == "planned":
-            self._store.update_op(op_id, state="rejected", note="never sent")
+            self._store.journal.update_op(op_id, state="rejected", note="never sent")
 
     def _start_lock(self) -> contextlib.AbstractContextManager[None]:
-        return self._held(self._store.start_lock())
+        return self._held(self._store.journal.start_lock())
 
     @contextlib.contextmanager
     def _held(self, lock: FileLock) -> Generator[None]:
@@ -301,9 +302,9 @@ class Purchase:
         resend = False
         while True:
             aged = time.monotonic() > batch.at + _SNAPSHOT_AGE
-            if resend or aged or mark != self._store.last_sent():
+            if resend or aged or mark != self._store.journal.last_sent():
                 preview = self._preview(batch.lead_ids, batch.query_id)
-                mark = self._store.last_sent()
+                mark = self._store.journal.last_sent()
                 if not preview.to_enrich or (
                     preview.estimated_credits > batch.preview.estimated_credits
                 ):
@@ -313,21 +314,21 @@ class Purchase:
                 return self._send(op_id, preview, batch.query_id)
             except LeadsError as error:
                 failure = error
-            op = self._store.op(op_id)
+            op = self._store.journal.op(op_id)
             if op is None or op.state == "planned":
                 raise failure  # it never came to the send
             if isinstance(failure, TransportError) and not failure.sent:
                 unsent += 1
-                self._store.update_op(op_id, state="planned", note=failure.message)
+                self._store.journal.update_op(op_id, state="planned", note=failure.message)
                 if unsent == _UNSENT_TRIES:
                     raise failure
                 self.pause(0.25 * 2**unsent, "starting")
                 resend = True
                 continue
             if _is_clear_refusal(failure):
-                self._store.update_op(op_id, state="rejected", note=failure.message)
+                self._store.journal.update_op(op_id, state="rejected", note=failure.message)
                 raise failure
-            self._store.update_op(op_id, state="unknown", note=failure.message)
+            self._store.journal.update_op(op_id, state="unknown", note=failure.message)
             if isinstance(failure, RateLimitError):
                 limited += 1
                 if (failure.retry_after or 0.0) > PATIENCE:
@@ -337,12 +338,12 @@ class Purchase:
                 return op
             tries = limited if isinstance(failure, RateLimitError) else _RATE_LIMITED_TRIES
             if resend and tries >= _RATE_LIMITED_TRIES:
-                self._store.update_op(op_id, state="absent")
+                self._store.journal.update_op(op_id, state="absent")
                 failure.message += (
                     "; the service shows no job, no charge and no lead of it: nothing was spent"
                 )
                 raise failure
-            self._store.update_op(op_id, state="planned")
+            self._store.journal.update_op(op_id, state="planned")
             resend = True
 
     def _preview(self, lead_ids: Sequence[str], query_id: str | None) -> CostPreview:
@@ -352,7 +353,7 @@ class Purchase:
 
     def _snapshot(self, op_id: str, preview: CostPreview, *, limited: bool) -> None:
         """Keep what the service shows before the start, to be held against what it shows after."""
-        self._store.update_op(
+        self._store.journal.update_op(
             op_id,
             to_enrich=preview.to_enrich,
             estimate=preview.estimated_credits,
@@ -371,13 +372,13 @@ class Purchase:
             return None  # without it, only a job count of zero will count as evidence
 
     def _send(self, op_id: str, preview: CostPreview, query_id: str | None) -> Op:
-        op = self._store.op(op_id)
+        op = self._store.journal.op(op_id)
         if op is None:
             raise Stale
 
         def sending() -> None:
             # Durable before the first byte: no journal, no request.
-            self._store.update_op(op_id, state="sending", sent_at=time.time_ns() // 1000)
+            self._store.journal.update_op(op_id, state="sending", sent_at=time.time_ns() // 1000)
 
         self._tick("starting")
         job = self._api.send_start(
@@ -386,7 +387,7 @@ class Purchase:
             max_credits=preview.estimated_credits,
             before=sending,
         )
-        self._store.update_op(
+        self._store.journal.update_op(
             op_id,
             state="started",
             job_id=job.job_id,
@@ -397,7 +398,7 @@ class Purchase:
         return self._reload(op)
 
     def _reload(self, op: Op) -> Op:
-        return self._store.op(op.id) or op
+        return self._store.journal.op(op.id) or op
 
     # Doubt
 
@@ -407,7 +408,7 @@ class Purchase:
         Raises:
             StartOutcomeUnknown: the evidence does not settle one of them.
         """
-        for op in self._store.open_ops():
+        for op in self._store.journal.open_ops():
             if op.state in DOUBTFUL and op.id != but:
                 self._settle_one(op)
 
@@ -424,10 +425,10 @@ class Purchase:
             self._settle_one(op)
 
     def _settle_one(self, op: Op) -> None:
-        with self._held(self._store.op_lock(op.id)):
+        with self._held(self._store.journal.op_lock(op.id)):
             current = self._reload(op)
             if current.state in DOUBTFUL and not self.reconcile(current):
-                self._store.update_op(op.id, state="absent")
+                self._store.journal.update_op(op.id, state="absent")
 
     def reconcile(self, op: Op) -> bool:
         """Watch the evidence: True where the start went through, False where it never happened.
@@ -436,9 +437,9 @@ class Purchase:
             StartOutcomeUnknown: neither can be told.
         """
         if op.state != "unknown":
-            self._store.update_op(op.id, state="unknown")
+            self._store.journal.update_op(op.id, state="unknown")
             op.state = "unknown"
-        own = self._store.own_jobs() - {op.job_id or ""}
+        own = self._store.journal.own_jobs() - {op.job_id or ""}
         watch = _EVIDENCE_TIME if self._settle is None else self._settle
         began = time.monotonic()
         gone_at: float | None = None
@@ -460,7 +461,7 @@ class Purchase:
                 # A guess until a lead of ours is enriched by it; waiting for that costs nothing.
                 if op.job_id != verdict.job_id:
                     op.job_id = verdict.job_id
-                    self._store.update_op(op.id, job_id=op.job_id)
+                    self._store.journal.update_op(op.id, job_id=op.job_id)
                 gone_at = None
                 self.pause(pause if watch > pause else max(watch / 4, 0.05), "unknown")
                 pause = min(pause * 1.3, 10 * _LOOK_PAUSE)
@@ -473,7 +474,7 @@ class Purchase:
                 # It has ended without enriching a lead of ours: it was somebody else's.
                 op.excluded_jobs.append(op.job_id)
                 op.job_id = None
-                self._store.update_op(op.id, job_id=None, excluded_jobs=op.excluded_jobs)
+                self._store.journal.update_op(op.id, job_id=None, excluded_jobs=op.excluded_jobs)
                 always_quiet = verdict.kind == "quiet"
                 continue
             if looked < began + watch:
@@ -519,7 +520,7 @@ class Purchase:
         self._started(op, job_id=None, leads_queued=None, job_status=status)
 
     def _started(self, op: Op, **fields: object) -> None:
-        self._store.update_op(op.id, state="started", **fields)
+        self._store.journal.update_op(op.id, state="started", **fields)
         fresh = self._reload(op)
         for name in ("state", "job_id", "leads_queued", "job_status", "limited"):
             setattr(op, name, getattr(fresh, name))
@@ -540,7 +541,7 @@ class Purchase:
     def resolve(self, op: Op, *, job_id: str | None) -> None:
         """Settle a start in doubt by a person's word; the caller holds its lock."""
         if job_id is None:
-            self._store.update_op(op.id, state="absent", note="resolved: not started")
+            self._store.journal.update_op(op.id, state="absent", note="resolved: not started")
         else:
             self._adopt(op, self._api.status(job_id).job_id)
 

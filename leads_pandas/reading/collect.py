@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.models import LeadStatus
-    from leads_pandas.store.database import Op, Store
+    from leads_pandas.store import Store
+    from leads_pandas.store.journal import Op
 
 _TICK = 0.25  # seconds between looks at the clock while nothing arrives
 _BEAT = 2.0  # seconds between signs of life for other processes
@@ -212,7 +213,7 @@ class Collector:
         Where a suspended process may come back to the op (``shared``), it is read from its end,
         so that the two meet instead of asking for the same leads.
         """
-        known = self._store.known(op.lead_ids)
+        known = self._store.results.known(op.lead_ids)
         # A lead once unknown is in an op only if it was asked for again.
         left = [one for one in op.lead_ids if known.get(one, "unknown_lead") == "unknown_lead"]
         wanted = set(left) if needed is None else set(needed) & set(left)
@@ -328,7 +329,7 @@ class Collector:
                 stop = self._has_read(event, keep) or stop
         if keep:
             # Durable first: nobody is shown a lead that a crash could take back.
-            self._store.save(keep)
+            self._store.results.save(keep)
             for lead_id, result in keep:
                 self._seen(lead_id, result)
         if stop is not None:
@@ -359,7 +360,9 @@ class Collector:
 
     def _note(self, op: Op, status: str, processed: int, found: int) -> None:
         op.job_status, op.processed, op.found_emails = status, processed, found
-        self._store.update_op(op.id, job_status=status, processed=processed, found_emails=found)
+        self._store.journal.update_op(
+            op.id, job_status=status, processed=processed, found_emails=found
+        )
 
     def _has_read(self, event: _Event, keep: list[tuple[str, LeadResult]]) -> Exception | None:
         source, lead_id = event.task.source, event.task.key
@@ -484,13 +487,13 @@ class Collector:
 
     def _unknown(self, source: Source, lead_ids: list[str]) -> None:
         result = LeadResult("unknown_lead")
-        self._store.save([(one, result) for one in lead_ids])
+        self._store.results.save([(one, result) for one in lead_ids])
         for lead_id in lead_ids:
             source.pending.pop(lead_id, None)
             self._seen(lead_id, result)
 
     def _close(self, source: Source, op: Op) -> None:
-        self._store.update_op(op.id, state="done")
+        self._store.journal.update_op(op.id, state="done")
         op.state = "done"
         source.closed = True
 
@@ -506,14 +509,14 @@ class Collector:
                 self._show_life(source, source.op)
 
     def _show_life(self, source: Source, op: Op) -> None:
-        mark = self._store.op_mark(op.id)
+        mark = self._store.journal.op_mark(op.id)
         if mark is not None and source.beat is not None and mark[1] != source.beat:
             source.shared = True
         if source.shared:
             # What the other has read need not be read again.
-            known = self._store.known(list(source.unread))
+            known = self._store.results.known(list(source.unread))
             source.unread = deque(one for one in source.unread if one not in known)
-        source.beat = self._store.beat(op.id)
+        source.beat = self._store.journal.beat(op.id)
 
     def _seconds_left(self) -> float | None:
         """Seconds until everything is read: the job's time or the budget's, whichever is longer."""

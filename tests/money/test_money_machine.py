@@ -121,13 +121,13 @@ class World:
         self.settle: float | None = 20.0
         self._folder = folder
         self._db: sqlite3.Connection | None = None
-        opened = stores.Store._open
+        opened = stores.Database._open
 
-        def open_wired(store: stores.Store) -> Any:
+        def open_wired(store: stores.Database) -> Any:
             return Wire(opened(store), self.calls[-1].fuse if self.calls else Fuse())
 
         patch.setenv("LEADS_PANDAS_HOME", str(folder))
-        patch.setattr(stores.Store, "_open", open_wired)
+        patch.setattr(stores.Database, "_open", open_wired)
         service.watchers.append(self._watch)
         service.charging.append(self._charged)
         receive = service.receive

@@ -27,7 +27,8 @@ from leads_pandas.models import ActiveJob, CostPreview
 from leads_pandas.money.purchase import Batch, Evidence, Purchase, Stale, Verdict, combine, judge
 from leads_pandas.pace.pacer import Late
 from leads_pandas.run import Enrichment, Order
-from leads_pandas.store.database import DOUBTFUL, Op, Store
+from leads_pandas.store import Store
+from leads_pandas.store.journal import DOUBTFUL, Journal, Op
 from tests.support import service_model
 from tests.support.service_model import NEVER_LEFT, UNCLEAR, Fault, Service
 
@@ -181,8 +182,8 @@ class Desk:
         """Price leads and start them, as a run does."""
         purchase = self.purchase(seconds)
         batch = purchase.price(ids)[0]
-        self.store.add_run(f"run-{len(self.store.runs())}", ids, **NOTHING)
-        return purchase.start(self.store.runs()[0].id, batch)
+        self.store.journal.add_run(f"run-{len(self.store.journal.runs())}", ids, **NOTHING)
+        return purchase.start(self.store.journal.runs()[0].id, batch)
 
     def ops(self) -> list[tuple[str, str]]:
         """State and note of every op, oldest first."""
@@ -296,7 +297,7 @@ def test_a_start_is_journalled_with_what_its_answer_said(desk: Desk) -> None:
     lock.release()
     assert (op.state, op.job_id, op.credits_reserved, op.leads_queued) == ("started", "job-0", 6, 6)
     assert op.limited is False
-    assert desk.store.claims_on(IDS) == {op.id: IDS}
+    assert desk.store.journal.claims_on(IDS) == {op.id: IDS}
 
 
 def test_that_it_is_sent_is_durable_before_the_first_byte_and_so_are_its_claims(desk: Desk) -> None:
@@ -349,7 +350,7 @@ def test_a_clear_refusal_releases_the_claims_at_once(
     with pytest.raises(error):
         desk.start(IDS)
     assert desk.state() == "rejected"
-    assert desk.store.claims_on(IDS) == {}
+    assert desk.store.journal.claims_on(IDS) == {}
     assert desk.service.requests["start"] == 1
     desk.start(IDS)[1].release()
     assert desk.service.charges == dict.fromkeys(IDS, 1)
@@ -371,7 +372,7 @@ def test_a_start_that_never_leaves_is_given_up_and_its_claims_released(desk: Des
     assert caught.value.sent is False
     assert desk.service.requests["start"] == 4
     assert desk.state() == "rejected"
-    assert desk.store.claims_on(IDS) == {}
+    assert desk.store.journal.claims_on(IDS) == {}
 
 
 @pytest.mark.parametrize("kind", UNCLEAR)
@@ -411,7 +412,7 @@ def test_two_unclear_answers_in_a_row_without_a_trace_end_it_and_nothing_is_spen
         desk.start(IDS)
     assert "nothing was spent" in str(caught.value)
     assert desk.state() == "absent"
-    assert desk.store.claims_on(IDS) == {}
+    assert desk.store.journal.claims_on(IDS) == {}
     assert desk.service.requests["start"] == 2
 
 
@@ -534,24 +535,24 @@ def test_an_older_doubt_is_settled_before_anything_is_started(desk: Desk, after:
 
 def test_a_person_who_says_that_it_never_started_frees_the_leads(desk: Desk) -> None:
     leave_in_doubt(desk, after=False)
-    desk.purchase().resolve(desk.store.open_ops()[0], job_id=None)
+    desk.purchase().resolve(desk.store.journal.open_ops()[0], job_id=None)
     assert desk.state() == "absent"
-    assert desk.store.claims_on(IDS) == {}
+    assert desk.store.journal.claims_on(IDS) == {}
 
 
 @pytest.mark.parametrize("seconds", [0.0, 60.0])
 def test_a_person_who_names_the_job_gives_the_start_its_answer(desk: Desk, seconds: float) -> None:
     leave_in_doubt(desk, after=True)
     desk.service.clock.now += seconds
-    desk.purchase().resolve(desk.store.open_ops()[0], job_id="job-0")
-    op = desk.store.open_ops()[0]
+    desk.purchase().resolve(desk.store.journal.open_ops()[0], job_id="job-0")
+    op = desk.store.journal.open_ops()[0]
     assert (op.state, op.job_id, op.leads_queued) == ("started", "job-0", 6)
 
 
 def test_a_person_who_names_a_job_that_does_not_exist_changes_nothing(desk: Desk) -> None:
     leave_in_doubt(desk, after=True)
     with pytest.raises(NotFoundError):
-        desk.purchase().resolve(desk.store.open_ops()[0], job_id="no-such-job")
+        desk.purchase().resolve(desk.store.journal.open_ops()[0], job_id="no-such-job")
     assert desk.state() == "unknown"
 
 
@@ -562,9 +563,9 @@ def test_the_lock_of_a_start_in_doubt_is_never_held_while_waiting_for_the_start_
     # in different orders would wait for each other for ever.
     leave_in_doubt(desk, after=True)
     free: list[bool] = []
-    start_lock = Store.start_lock
+    start_lock = Journal.start_lock
 
-    def watched(store: Store) -> FileLock:
+    def watched(store: Journal) -> FileLock:
         for op in store.open_ops():
             if op.state in DOUBTFUL:
                 probe = store.op_lock(op.id)
@@ -576,7 +577,7 @@ def test_the_lock_of_a_start_in_doubt_is_never_held_while_waiting_for_the_start_
                     free.append(False)
         return start_lock(store)
 
-    monkeypatch.setattr(Store, "start_lock", watched)
+    monkeypatch.setattr(Journal, "start_lock", watched)
     with Enrichment(desk.client, desk.store, Order(IDS)) as engine:
         engine.buy()
         engine.finish()
@@ -614,13 +615,13 @@ def test_from_its_snapshot_to_its_answer_a_start_is_the_only_one(desk: Desk, mom
     desk.start(IDS)[1].release()
     assert isinstance(ended[0], Late)
     assert desk.service.requests["start"] == 1
-    assert desk.store.claims_on(["more0"]) == {}
+    assert desk.store.journal.claims_on(["more0"]) == {}
 
 
 def test_a_price_that_has_aged_is_asked_again(desk: Desk) -> None:
     purchase = desk.purchase()
     batch = purchase.price(IDS)[0]
-    desk.store.add_run("run", IDS, **NOTHING)
+    desk.store.journal.add_run("run", IDS, **NOTHING)
     desk.service.clock.now += 11.0
     desk.service.balance = 90
     op, lock = purchase.start("run", batch)
@@ -649,39 +650,39 @@ def test_a_price_that_no_longer_holds_starts_nothing(desk: Desk, change: str) ->
     if change == "dearer":
         desk.service.enriched = {"lead0": 0.0}
     batch = purchase.price(IDS)[0]
-    desk.store.add_run("run", IDS, **NOTHING)
+    desk.store.journal.add_run("run", IDS, **NOTHING)
     desk.service.clock.now += 11.0
     desk.service.enriched = {} if change == "dearer" else dict.fromkeys(IDS, 0.0)
     with pytest.raises(Stale):
         purchase.start("run", batch)
     assert desk.state() == "rejected"
-    assert desk.store.claims_on(IDS) == {}
+    assert desk.store.journal.claims_on(IDS) == {}
     assert desk.service.requests["start"] == 0
 
 
 def test_a_call_whose_time_is_up_gives_its_claims_back(desk: Desk) -> None:
-    lock = desk.store.start_lock()
+    lock = desk.store.journal.start_lock()
     lock.acquire()
     try:
         with pytest.raises(Late):
             desk.start(IDS, seconds=5.0)
     finally:
         lock.release()
-    assert desk.store.claims_on(IDS) == {}
+    assert desk.store.journal.claims_on(IDS) == {}
     assert desk.service.requests["start"] == 0
 
 
 def test_a_journal_that_cannot_be_written_sends_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update = Store.update_op
+    update = Journal.update_op
 
-    def full(store: Store, op_id: str, **fields: Any) -> None:
+    def full(store: Journal, op_id: str, **fields: Any) -> None:
         if fields.get("state") == "sending":
             raise StoreError("the disk is full")
         update(store, op_id, **fields)
 
-    monkeypatch.setattr(Store, "update_op", full)
+    monkeypatch.setattr(Journal, "update_op", full)
     with pytest.raises(StoreError):
         desk.start(IDS)
     assert desk.service.requests["start"] == 0

@@ -16,13 +16,16 @@ from leads_pandas.errors import AuthenticationError, NotFoundError, ServerError
 from leads_pandas.models import Email, LeadEnrichment, LeadResult
 from leads_pandas.pace.pacer import Late
 from leads_pandas.reading.collect import Collector, read_result
-from leads_pandas.store.database import Op, Store, _pack
+from leads_pandas.store import Store
+from leads_pandas.store.journal import _pack
 from tests.support import service_model
 from tests.support.service_model import Fault, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from leads_pandas.store.journal import Op
 
 IDS = [f"lead{n:02d}" for n in range(40)]
 FOUND = Email("a@b.example", 0.5, "website")
@@ -55,19 +58,19 @@ class Desk:
     def started(self, ids: list[str], **fields: Any) -> Op:
         """An op whose job the service has."""
         job = self.client.start(ids, max_credits=fields.pop("max_credits", None))
-        number = len(self.store.runs())
-        self.store.add_run(f"run{number}", ids, query_id=None, partial=False, preview=None)
+        number = len(self.store.journal.runs())
+        self.store.journal.add_run(f"run{number}", ids, query_id=None, partial=False, preview=None)
         op_id = f"op{number}"
         sizes = {"to_enrich": len(ids), "estimate": len(ids)}
-        assert self.store.claim(f"run{number}", op_id, ids, query_id=None, **sizes)
+        assert self.store.journal.claim(f"run{number}", op_id, ids, query_id=None, **sizes)
         usual = {
             "state": "started",
             "job_id": job.job_id,
             "leads_queued": job.leads_queued,
             "credits_reserved": job.credits_reserved,
         }
-        self.store.update_op(op_id, **(usual | fields))
-        op = self.store.op(op_id)
+        self.store.journal.update_op(op_id, **(usual | fields))
+        op = self.store.journal.op(op_id)
         assert op is not None
         return op
 
@@ -80,11 +83,11 @@ class Desk:
 
     def statuses(self, ids: list[str]) -> dict[str, str]:
         """What came of each lead, as a frame would tell it."""
-        results = self.store.results(ids, self.collector.outcomes)
+        results = self.store.results.of(ids, self.collector.outcomes)
         return {one: result.status for one, result in zip(ids, results, strict=True)}
 
     def state(self, op: Op) -> str:
-        found = self.store.op(op.id)
+        found = self.store.journal.op(op.id)
         assert found is not None
         return found.state
 
@@ -194,13 +197,13 @@ def test_an_op_ends_with_its_job_and_gives_its_claims_back(desk: Desk) -> None:
     op = desk.started(IDS)
     desk.collect(op)
     assert desk.state(op) == "done"
-    assert desk.store.claims_on(IDS) == {}
+    assert desk.store.journal.claims_on(IDS) == {}
 
 
 def test_what_the_store_holds_is_not_read_again(desk: Desk) -> None:
     op = desk.started(IDS)
-    desk.store.save([(one, LeadResult("not_found")) for one in IDS[:30]])
-    desk.store.save([(IDS[30], LeadResult("unknown_lead"))])
+    desk.store.results.save([(one, LeadResult("not_found")) for one in IDS[:30]])
+    desk.store.results.save([(IDS[30], LeadResult("unknown_lead"))])
     desk.collect(op)
     assert desk.service.reads == dict.fromkeys(IDS[30:], 1)
 
@@ -228,8 +231,8 @@ def test_what_the_other_driver_has_read_is_not_read_again(desk: Desk) -> None:
 
     def other(endpoint: str, _: str, __: object) -> None:
         # The suspended process wakes up, reads, and shows life.
-        desk.store.save([(one, LeadResult("found", (FOUND,), 1)) for one in IDS[:10]])
-        desk.store.beat(op.id)
+        desk.store.results.save([(one, LeadResult("found", (FOUND,), 1)) for one in IDS[:10]])
+        desk.store.journal.beat(op.id)
 
     desk.service.watchers.append(other)
     collector = desk.new()
@@ -268,7 +271,7 @@ def test_where_none_is_enriched_none_is_read(desk: Desk) -> None:
 def test_a_lead_read_for_free_that_does_not_show_is_not_enriched(desk: Desk) -> None:
     desk.collector.collect([desk.collector.free(IDS[:3])])
     assert set(desk.statuses(IDS[:3]).values()) == {"not_enriched"}
-    assert desk.store.known(IDS[:3]) == {}
+    assert desk.store.results.known(IDS[:3]) == {}
 
 
 # -- leads that do not show after their job --------------------------------------------------------
@@ -283,7 +286,7 @@ def test_leads_that_the_preview_leaves_out_are_unknown_soon(desk: Desk) -> None:
     assert desk.statuses(ids) == dict.fromkeys(IDS[:3], "found") | dict.fromkeys(
         ["ghost0", "ghost1"], "unknown_lead"
     )
-    assert desk.store.known(["ghost0"]) == {"ghost0": "unknown_lead"}
+    assert desk.store.results.known(["ghost0"]) == {"ghost0": "unknown_lead"}
     assert desk.service.clock.now - began < 2.0
     assert desk.collector.errors == []
 
@@ -307,7 +310,7 @@ def test_a_lead_counted_as_enriched_that_never_shows_failed_and_is_not_unknown(d
     began = desk.service.clock.now
     desk.collect(op)
     assert desk.statuses(IDS[:3]) == {IDS[0]: "found", IDS[1]: "failed", IDS[2]: "found"}
-    assert desk.store.known([IDS[1]]) == {}
+    assert desk.store.results.known([IDS[1]]) == {}
     assert 30.0 <= desk.service.clock.now - began < 45.0
     assert desk.service.reads[IDS[1]] <= 8
     assert desk.state(op) == "done"
@@ -320,7 +323,7 @@ def left_over(desk: Desk, **fields: Any) -> Op:
     db.execute("INSERT INTO claims VALUES (?, ?)", (IDS[9], op.id))
     db.execute("UPDATE ops SET lead_ids = ?", (_pack([*IDS[:2], IDS[9]]),))
     db.close()
-    fresh = desk.store.op(op.id)
+    fresh = desk.store.journal.op(op.id)
     assert fresh is not None
     return fresh
 
@@ -338,7 +341,7 @@ def test_a_lead_that_answers_without_a_date_for_thirty_seconds_failed(desk: Desk
     op = left_over(desk)
     desk.collect(op)
     assert desk.statuses([IDS[9]]) == {IDS[9]: "failed"}
-    assert desk.store.known([IDS[9]]) == {}
+    assert desk.store.results.known([IDS[9]]) == {}
 
 
 def test_a_lead_that_the_service_still_counts_is_not_unknown_after_a_job_that_was_adopted(
@@ -347,7 +350,7 @@ def test_a_lead_that_the_service_still_counts_is_not_unknown_after_a_job_that_wa
     op = left_over(desk, credits_reserved=None)
     desk.collect(op)
     assert desk.statuses([IDS[9]]) == {IDS[9]: "failed"}
-    assert desk.store.known([IDS[9]]) == {}
+    assert desk.store.results.known([IDS[9]]) == {}
 
 
 def test_where_cap_or_balance_stopped_the_job_the_rest_is_not_enriched_at_once(desk: Desk) -> None:
@@ -359,7 +362,7 @@ def test_where_cap_or_balance_stopped_the_job_the_rest_is_not_enriched_at_once(d
         IDS[4:6], "not_enriched"
     )
     assert desk.service.clock.now - began < 10.0
-    assert desk.store.known(IDS[4:6]) == {}
+    assert desk.store.results.known(IDS[4:6]) == {}
 
 
 # -- jobs that fail, or are gone -------------------------------------------------------------------
@@ -376,7 +379,7 @@ def test_what_a_failed_job_found_is_kept_and_the_rest_failed_without_a_read_each
     assert sum(desk.service.reads.values()) <= 20 + 4
     assert (op.state, op.job_status) == ("done", "FAILED")
     assert desk.state(op) == "done"
-    assert desk.store.claims_on(IDS) == {}
+    assert desk.store.journal.claims_on(IDS) == {}
 
 
 @pytest.mark.parametrize("seconds", [2.0, 4.0, 5.0, 6.0, 7.0])
@@ -473,7 +476,7 @@ def test_a_key_that_is_refused_ends_it_at_once_and_keeps_what_has_come(desk: Des
     desk.service.watchers.append(revoke)
     with pytest.raises(AuthenticationError):
         desk.collect(op)
-    assert len(desk.store.known(IDS)) == 7
+    assert len(desk.store.results.known(IDS)) == 7
     assert desk.service.requests["lead"] == 8
 
 
@@ -485,7 +488,7 @@ def test_a_deadline_ends_the_wait_and_keeps_what_has_come(desk: Desk) -> None:
     with pytest.raises(Late):
         collector.collect([collector.of(op)])
     assert desk.service.clock.now - began == pytest.approx(50.0, abs=1.0)
-    assert 0 < len(desk.store.known(IDS)) < len(IDS)
+    assert 0 < len(desk.store.results.known(IDS)) < len(IDS)
     assert desk.state(op) == "started"
 
 
@@ -503,6 +506,6 @@ def test_life_is_shown_to_others_while_an_op_is_driven(desk: Desk) -> None:
     desk.service.job_seconds = 20.0
     op = desk.started(IDS)
     marks: deque[object] = deque()
-    desk.service.watchers.append(lambda *_: marks.append(desk.store.op_mark(op.id)))
+    desk.service.watchers.append(lambda *_: marks.append(desk.store.journal.op_mark(op.id)))
     desk.collect(op)
     assert len(set(marks)) >= 3

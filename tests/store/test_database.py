@@ -15,8 +15,9 @@ import pytest
 
 from leads_pandas.errors import StoreError
 from leads_pandas.models import Email, LeadResult
+from leads_pandas.store import Store
 from leads_pandas.store import database as stores
-from leads_pandas.store.database import Store
+from leads_pandas.store.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,15 +29,15 @@ FIXTURES = Path(__file__).parent / "stores"
 @pytest.fixture(autouse=True)
 def _closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Close every store that a test opens: from Python 3.13 on, an open one is a warning."""
-    made: list[Store] = []
-    prepare = Store._open
+    made: list[Database] = []
+    prepare = Database._open
 
-    def remembered(store: Store) -> sqlite3.Connection:
+    def remembered(store: Database) -> sqlite3.Connection:
         db = prepare(store)
         made.append(store)
         return db
 
-    monkeypatch.setattr(Store, "_open", remembered)
+    monkeypatch.setattr(Database, "_open", remembered)
     yield
     for one in made:
         one.close()
@@ -48,50 +49,52 @@ def store(tmp_path: Path) -> Store:
 
 
 def plan(store: Store, op_id: str, ids: list[str], run_id: str = "run") -> bool:
-    if store.run(run_id) is None:
-        store.add_run(run_id, ids, query_id=None, partial=False, preview=None)
-    return store.claim(run_id, op_id, ids, query_id=None, to_enrich=len(ids), estimate=len(ids))
+    if store.journal.run(run_id) is None:
+        store.journal.add_run(run_id, ids, query_id=None, partial=False, preview=None)
+    return store.journal.claim(
+        run_id, op_id, ids, query_id=None, to_enrich=len(ids), estimate=len(ids)
+    )
 
 
 def test_what_is_saved_comes_back_in_the_order_asked(store: Store) -> None:
-    store.save([("b", FOUND), ("a", LeadResult("not_found", (), 5))])
-    results = list(store.results(["a", "x", "b", "y"], {"y": "failed"}))
+    store.results.save([("b", FOUND), ("a", LeadResult("not_found", (), 5))])
+    results = list(store.results.of(["a", "x", "b", "y"], {"y": "failed"}))
     assert results == [
         LeadResult("not_found", (), 5),
         LeadResult("not_enriched"),
         FOUND,
         LeadResult("failed"),
     ]
-    assert store.known(["a", "b", "x"]) == {"a": "not_found", "b": "found"}
+    assert store.results.known(["a", "b", "x"]) == {"a": "not_found", "b": "found"}
 
 
 def test_a_lead_has_one_claim(store: Store) -> None:
     assert plan(store, "one", ["a", "b"])
     assert not plan(store, "two", ["b", "c"])
-    assert store.claims_on(["a", "b", "c"]) == {"one": ["a", "b"]}
-    assert store.op("two") is None
+    assert store.journal.claims_on(["a", "b", "c"]) == {"one": ["a", "b"]}
+    assert store.journal.op("two") is None
 
 
 @pytest.mark.parametrize("state", ["rejected", "absent", "done"])
 def test_closing_an_op_releases_its_claims(store: Store, state: str) -> None:
     plan(store, "one", ["a", "b"])
-    store.update_op("one", state=state)
-    assert store.claims_on(["a", "b"]) == {}
+    store.journal.update_op("one", state=state)
+    assert store.journal.claims_on(["a", "b"]) == {}
     assert plan(store, "two", ["a", "b"])
 
 
 def test_a_lead_that_has_been_read_is_not_claimed(store: Store) -> None:
-    store.save([("a", FOUND), ("u", LeadResult("unknown_lead"))])
+    store.results.save([("a", FOUND), ("u", LeadResult("unknown_lead"))])
     assert not plan(store, "one", ["a", "b"])
     assert plan(store, "two", ["b", "u"])
 
 
 def test_an_op_keeps_what_it_is_told(store: Store) -> None:
     plan(store, "one", ["a", "b"])
-    store.update_op(
+    store.journal.update_op(
         "one", state="sending", jobs_before=["j1"], excluded_jobs=["j2"], sent_at=9, limited=True
     )
-    op = store.op("one")
+    op = store.journal.op("one")
     assert op is not None
     assert (op.state, op.jobs_before, op.excluded_jobs) == ("sending", ["j1"], ["j2"])
     assert (op.sent_at, op.limited, op.lead_ids, op.stake) == (9, True, ["a", "b"], 2)
@@ -99,16 +102,16 @@ def test_an_op_keeps_what_it_is_told(store: Store) -> None:
 
 def test_hundreds_of_thousands_of_ids_are_no_special_case(store: Store) -> None:
     ids = [f"lead{n}" for n in range(60_000)]
-    store.save([(one, LeadResult("not_found", (), 1)) for one in ids[::2]])
-    assert len(store.known(ids)) == 30_000
-    assert sum(one.status == "not_found" for one in store.results(ids)) == 30_000
+    store.results.save([(one, LeadResult("not_found", (), 1)) for one in ids[::2]])
+    assert len(store.results.known(ids)) == 30_000
+    assert sum(one.status == "not_found" for one in store.results.of(ids)) == 30_000
 
 
 def test_only_its_user_can_read_it(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         with Store(tmp_path / "home", "leads.example", "account") as store:
-            store.save([("a", FOUND)])
+            store.results.save([("a", FOUND)])
             files = [one for one in (tmp_path / "home").rglob("*") if one.is_file()]
             modes = {stat.S_IMODE(one.stat().st_mode) for one in files}
             assert len(files) >= 2
@@ -119,27 +122,29 @@ def test_only_its_user_can_read_it(tmp_path: Path) -> None:
 
 
 def test_accounts_and_hosts_share_nothing(tmp_path: Path) -> None:
-    Store(tmp_path, "one.example", "a").save([("x", FOUND)])
-    assert Store(tmp_path, "one.example", "b").known(["x"]) == {}
-    assert Store(tmp_path, "two.example", "a").known(["x"]) == {}
-    assert Store(tmp_path, "one.example", "a").known(["x"]) == {"x": "found"}
+    Store(tmp_path, "one.example", "a").results.save([("x", FOUND)])
+    assert Store(tmp_path, "one.example", "b").results.known(["x"]) == {}
+    assert Store(tmp_path, "two.example", "a").results.known(["x"]) == {}
+    assert Store(tmp_path, "one.example", "a").results.known(["x"]) == {"x": "found"}
 
 
 def test_what_is_forgotten_stands_nowhere_in_the_files(store: Store) -> None:
     secret = "someone@private.example"
-    store.save([("a", LeadResult("found", (Email(secret, 1.0, "website"),), 1)), ("b", FOUND)])
-    assert store.forget(["a", "zzz"]) == 1
-    assert store.known(["a", "b"]) == {"b": "found"}
-    everything = b"".join(one.read_bytes() for one in store.folder.rglob("*") if one.is_file())
+    store.results.save(
+        [("a", LeadResult("found", (Email(secret, 1.0, "website"),), 1)), ("b", FOUND)]
+    )
+    assert store.results.forget(["a", "zzz"]) == 1
+    assert store.results.known(["a", "b"]) == {"b": "found"}
+    everything = b"".join(one.read_bytes() for one in store.path.parent.rglob("*") if one.is_file())
     assert secret.encode() not in everything
-    assert store.forget(None) == 1
+    assert store.results.forget(None) == 1
 
 
 def test_forgetting_keeps_the_journal_of_money(store: Store) -> None:
     plan(store, "one", ["a"])
-    store.update_op("one", state="done", credits_reserved=1)
-    store.forget(None)
-    assert [op.credits_reserved for op in store.run_ops("run")] == [1]
+    store.journal.update_op("one", state="done", credits_reserved=1)
+    store.results.forget(None)
+    assert [op.credits_reserved for op in store.journal.run_ops("run")] == [1]
 
 
 def test_a_garbage_file_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -182,10 +187,13 @@ def test_a_store_of_every_version_opens_with_all_it_holds(tmp_path: Path, versio
         db.executescript((FIXTURES / f"version{version}.sql").read_text(encoding="utf-8"))
     db.close()
     with Store(tmp_path, "h", "a") as store:
-        assert store.known(["lead1", "lead2", "lead3"]) == {"lead1": "found", "lead2": "not_found"}
-        assert [op.state for op in store.open_ops()] == ["started"]
-        assert store.claims_on(["lead3"]) == {"op1": ["lead3"]}
-        assert [run.id for run in store.runs()] == ["run1"]
+        assert store.results.known(["lead1", "lead2", "lead3"]) == {
+            "lead1": "found",
+            "lead2": "not_found",
+        }
+        assert [op.state for op in store.journal.open_ops()] == ["started"]
+        assert store.journal.claims_on(["lead3"]) == {"op1": ["lead3"]}
+        assert [run.id for run in store.journal.runs()] == ["run1"]
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
@@ -202,7 +210,7 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib
 from leads_pandas.errors import StoreError
-from leads_pandas.store.database import Store
+from leads_pandas.store import Store
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
@@ -217,7 +225,7 @@ except StoreError as error:
 
 
 def test_a_network_filesystem_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "_filesystem", lambda path: "nfs4")
+    monkeypatch.setattr("leads_pandas.home._filesystem", lambda path: "nfs4")
     with pytest.raises(StoreError, match="network"):
         Store(tmp_path, "h", "a")
 
@@ -225,24 +233,24 @@ def test_a_network_filesystem_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_full_disk_is_said_and_nothing_is_half_written(
     store: Store,
 ) -> None:
-    store.save([("a", FOUND)])
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    store.results.save([("a", FOUND)])
+    pages = store._file._db.execute("PRAGMA page_count").fetchone()[0]
+    store._file._db.execute(f"PRAGMA max_page_count = {pages}")
     many = [(f"lead{n}", FOUND) for n in range(5000)]
     with pytest.raises(StoreError, match="free or fix the disk"):
-        store.save(many)
-    assert store.known(["a", "lead0", "lead4999"]) == {"a": "found"}
-    store._db.execute("PRAGMA max_page_count = 1000000")
-    store.save(many)
-    assert len(store.known([one for one, _ in many])) == 5000
+        store.results.save(many)
+    assert store.results.known(["a", "lead0", "lead4999"]) == {"a": "found"}
+    store._file._db.execute("PRAGMA max_page_count = 1000000")
+    store.results.save(many)
+    assert len(store.results.known([one for one, _ in many])) == 5000
 
 
 def test_sixteen_processes_may_open_it_first(tmp_path: Path) -> None:
     code = f"""
 import pathlib, sys
 sys.stdin.readline()
-from leads_pandas.store.database import Store
-Store(pathlib.Path({str(tmp_path)!r}), "h", "a").add_run(
+from leads_pandas.store import Store
+Store(pathlib.Path({str(tmp_path)!r}), "h", "a").journal.add_run(
     sys.argv[1], ["x"], query_id=None, partial=False, preview=None)
 """
     children = [
@@ -258,14 +266,15 @@ Store(pathlib.Path({str(tmp_path)!r}), "h", "a").add_run(
     for child in children:
         _, errors = child.communicate()
         assert child.returncode == 0, errors.decode()
-    assert len(Store(tmp_path, "h", "a").runs()) == 16
+    assert len(Store(tmp_path, "h", "a").journal.runs()) == 16
 
 
 def test_a_lock_goes_with_its_process(store: Store) -> None:
     code = f"""
 import pathlib
-from leads_pandas.store.database import Store
-lock = Store(pathlib.Path({str(store.folder.parent)!r}), "leads.example", "account").op_lock("x")
+from leads_pandas.store import Store
+home = pathlib.Path({str(store.path.parent.parent)!r})
+lock = Store(home, "leads.example", "account").journal.op_lock("x")
 lock.acquire(timeout=0)
 print("held", flush=True)
 input()
@@ -276,7 +285,7 @@ input()
     assert child.stdout is not None
     assert child.stdin is not None
     assert child.stdout.readline() == b"held\n"
-    lock = store.op_lock("x")
+    lock = store.journal.op_lock("x")
     with pytest.raises(TimeoutError):
         lock.acquire(timeout=0)
     child.kill()
@@ -288,12 +297,12 @@ input()
 
 
 def test_two_threads_of_a_process_exclude_each_other(store: Store) -> None:
-    mine = store.op_lock("x")
+    mine = store.journal.op_lock("x")
     mine.acquire(timeout=0)
     seen: list[bool] = []
 
     def other() -> None:
-        lock = store.op_lock("x")
+        lock = store.journal.op_lock("x")
         try:
             lock.acquire(timeout=0)
             seen.append(True)
