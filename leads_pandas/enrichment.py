@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
@@ -17,12 +16,11 @@ from leads_pandas import progress
 from leads_pandas.display import card_html, card_text
 from leads_pandas.errors import LeadsError, UnknownRunError
 from leads_pandas.frames import join as frames
-from leads_pandas.frames import parquet
-from leads_pandas.frames.ids import LeadIds, lead_ids
+from leads_pandas.frames.delivery import Output, Prepared, deliver, empty, prepare
 from leads_pandas.home import home
 from leads_pandas.interrupts import Terminated, terminable
 from leads_pandas.leadsapi.client import LeadsClient, using
-from leads_pandas.models import STATUSES, CostPreview, LeadResult, RunStatus
+from leads_pandas.models import CostPreview, RunStatus
 from leads_pandas.progress import Display
 from leads_pandas.reading.collect import Collector
 from leads_pandas.run import Enrichment, Order, phase_of
@@ -31,55 +29,9 @@ from leads_pandas.store.journal import DOUBTFUL
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from leads_pandas.store.journal import Op
-
-
-@dataclass(slots=True)
-class Output:
-    """What the caller wants of the results: see `leads_pandas.enrich` for each."""
-
-    path: str | os.PathLike[str] | None = None
-    emails: str = "best"
-    min_confidence: float = 0.0
-    rename: Mapping[str, str] | None = None
-    on_conflict: str = "raise"
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A frame whose IDs, columns and target have been found fit, before anything is requested."""
-
-    frame: pd.DataFrame
-    ids: LeadIds
-    plan: frames.ColumnPlan
-    target: parquet.Target | None
-
-
-def prepare(frame: pd.DataFrame, on: Any, output: Output) -> Prepared:
-    """Find everything that can be found wrong beforehand.
-
-    Raises:
-        LeadIdError: the IDs cannot be used.
-        ColumnConflictError: a new column's name is taken.
-        ValueError: an option is wrong, or Parquet cannot hold the frame.
-        OSError: the target cannot be written.
-    """
-    ids = lead_ids(frame, on)
-    plan = frames.plan_columns(
-        frame,
-        ids,
-        emails=output.emails,
-        min_confidence=output.min_confidence,
-        rename=output.rename,
-        on_conflict=output.on_conflict,
-    )
-    target = None
-    if output.path is not None:
-        target = parquet.check_target(output.path)
-        parquet.check_frame(frame, plan.columns, plan.stays)
-    return Prepared(frame, ids, plan, target)
 
 
 @contextlib.contextmanager
@@ -89,57 +41,13 @@ def opened(client: LeadsClient | None) -> Generator[tuple[LeadsClient, Store]]:
         yield api, store
 
 
-def deliver(
-    ready: Prepared,
-    results: Iterable[LeadResult],
-    facts: Mapping[str, Any],
-    run: EnrichmentRun | None,
-) -> pd.DataFrame:
-    """Join results to the frame, write the file, and put the receipt on both."""
-    counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
-
-    def counted() -> Iterator[LeadResult]:
-        for one in results:
-            counts[one.status] += 1
-            yield one
-
-    out = frames.join(ready.frame, ready.plan.asked(ready.ids), ready.plan, counted())
-    if ready.plan.keep_rows is not None:
-        counts = _count(out, ready)
-    receipt = {
-        "run_id": None,
-        "job_ids": [],
-        "preview": None,
-        "credits_reserved": 0,
-        "host": None,
-        **facts,
-        "counts": counts,
-        **frames.receipt_fields(ready.ids, ready.plan),
-        "version": version("leads_pandas"),
-    }
-    out = frames.with_receipt(out, receipt)
-    if ready.target is not None:
-        with _kept_on_failure(run):
-            parquet.write(out, ready.target, receipt, ready.plan.columns)
-    return out
-
-
-def _count(out: pd.DataFrame, ready: Prepared) -> dict[str, int]:
-    """Unique leads per status where some rows kept what they had."""
-    ids = lead_ids(out, ready.ids.name)
-    status = pd.Series(out[ready.plan.columns["enrichment_status"]].to_numpy(), name="status")
-    firsts = status.groupby(ids.codes).first()
-    found = firsts[firsts.index >= 0].value_counts()
-    return {one: int(found.get(one, 0)) for one in STATUSES}
-
-
 @contextlib.contextmanager
-def _kept_on_failure(run: EnrichmentRun | None) -> Generator[None]:
+def kept_on_failure(run: EnrichmentRun) -> Generator[None]:
     """Say on a failed write that the results are safe, and how to have them."""
     try:
         yield
     except OSError as error:
-        if run is None or run.id is None or error.errno is None:
+        if run.id is None or error.errno is None:
             raise
         failure = type(error)(
             error.errno,
@@ -150,11 +58,6 @@ def _kept_on_failure(run: EnrichmentRun | None) -> Generator[None]:
     else:
         return
     raise failure
-
-
-def empty(ready: Prepared) -> pd.DataFrame:
-    """The result of a frame without IDs to ask for: no key, no store, no request."""
-    return deliver(ready, [], {}, None)
 
 
 class EnrichmentRun:
@@ -294,10 +197,9 @@ class EnrichmentRun:
                             engine.finish()
                         self._update(engine)
                         outcomes = dict(engine.outcomes)
-                asked = ready.plan.asked(ready.ids)
-                out = deliver(
-                    ready, store.results.of(asked.unique, outcomes), self._facts(api), self
-                )
+                with kept_on_failure(self):
+                    answers = store.results.of(ready.asked, outcomes)
+                    out = deliver(ready, answers, self._facts(api))
                 _finish(display, out, ready)
                 return out
 
@@ -444,7 +346,8 @@ def enrich_frame(
                     engine.finish()
             refresh(run, engine)
             results = store.results.of(order.lead_ids, engine.outcomes)
-            out = deliver(ready, results, run._facts(api), run)  # noqa: SLF001 - its own receipt
+            with kept_on_failure(run):
+                out = deliver(ready, results, run._facts(api))  # noqa: SLF001 - its own receipt
             _finish(display, out, ready)
             return out
 
@@ -453,7 +356,7 @@ def stored_frame(
     ready: Prepared, *, refresh_leads: bool, client: LeadsClient | None
 ) -> pd.DataFrame:
     """Join what the store holds; see `leads_pandas.results`."""
-    asked = ready.plan.asked(ready.ids).unique
+    asked = ready.asked
     if not asked:
         return empty(ready)
     with opened(client) as (api, store):
@@ -466,7 +369,7 @@ def stored_frame(
             if collector.errors:
                 raise collector.errors[0]
             outcomes = dict(collector.outcomes)
-        return deliver(ready, store.results.of(asked, outcomes), {"host": api.host}, None)
+        return deliver(ready, store.results.of(asked, outcomes), {"host": api.host})
 
 
 def handle(engine: Enrichment, api: LeadsClient, work: _Work | None) -> EnrichmentRun:

@@ -149,13 +149,14 @@ def enrich(
         26
     """
     from leads_pandas import enrichment
+    from leads_pandas.frames import delivery
 
     _check_call(df, client, refresh=refresh, partial=partial, progress=progress)
     enrichment.check_timeout(timeout)
-    output = enrichment.Output(path, emails, min_confidence, rename, on_conflict)
-    ready = enrichment.prepare(df, on, output)
+    output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
+    ready = delivery.prepare(df, on, output)
     order = _order(
-        ready.plan.asked(ready.ids).unique,
+        ready.asked,
         query_id=query_id,
         max_credits=max_credits,
         confirm=confirm,
@@ -258,10 +259,11 @@ def results(
         >>> sure = df.pipe(leads_pandas.results, min_confidence=0.8)
     """
     from leads_pandas import enrichment
+    from leads_pandas.frames import delivery
 
     _check_call(df, client, refresh=refresh)
-    output = enrichment.Output(path, emails, min_confidence, rename, on_conflict)
-    ready = enrichment.prepare(df, on, output)
+    output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
+    ready = delivery.prepare(df, on, output)
     return enrichment.stored_frame(ready, refresh_leads=refresh, client=client)
 
 
