@@ -25,10 +25,9 @@ from leads_pandas.errors import (
     StoreError,
     UnknownRunError,
 )
-from leads_pandas.leadsapi.transport import Wait
 from leads_pandas.models import CostPreview, LeadResult, LeadStatus, Phase, RunStatus
 from leads_pandas.money.purchase import Batch, Purchase, Stale, combine
-from leads_pandas.pace.pacer import Late
+from leads_pandas.pace.wait import Late, Wait
 from leads_pandas.reading.collect import Collector
 from leads_pandas.store.journal import DOUBTFUL
 

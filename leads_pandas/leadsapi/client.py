@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from leads_pandas.errors import ConfigurationError, LeadIdError, Way
 from leads_pandas.home import home, private_folder
-from leads_pandas.leadsapi.transport import FOREVER, Transport, Wait, check_base_url
+from leads_pandas.leadsapi.transport import Transport, check_base_url
 from leads_pandas.models import (
     ActiveJob,
     Balance,
@@ -30,6 +30,7 @@ from leads_pandas.models import (
     selection,
 )
 from leads_pandas.pace.pacer import Pacer
+from leads_pandas.pace.wait import FOREVER, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -127,6 +128,11 @@ class LeadsClient:
         twin.__dict__.update(self.__dict__)
         twin._wait = wait
         return twin
+
+    @property
+    def wait(self) -> Wait:
+        """How long this client's requests wait, and by which clock: a call derives its own."""
+        return self._wait
 
     @property
     def pacer(self) -> Pacer:

@@ -14,7 +14,6 @@ import json
 import os
 import random
 import time
-from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -38,10 +37,9 @@ from leads_pandas.errors import (
     ServerError,
     TransportError,
 )
-from leads_pandas.pace.pacer import Interrupted, Late
+from leads_pandas.pace.wait import FOREVER, Wait
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
     from leads_pandas.pace.pacer import Pacer
@@ -55,17 +53,6 @@ _TRIES = 5  # of a request that may be repeated
 _BACKOFF = 0.25  # seconds, doubling
 _LARGEST_ANSWER = 64 << 20  # bytes
 _WORDS = 300  # characters of the service's own words in a message
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """How long a caller waits: until told to stop, or until a moment of `time.monotonic`."""
-
-    stop: threading.Event | None = None
-    deadline: float | None = None
-
-
-FOREVER = Wait()
 
 
 class _Answer(NamedTuple):
@@ -257,10 +244,9 @@ class Transport:
                     error: LeadsError = refusal
                     pause = refusal.retry_after if refusal.retry_after is not None else 1.0
                     patience -= pause
-                    late = wait.deadline is not None and time.monotonic() + pause > wait.deadline
-                    if patience < 0 or late:
+                    if patience < 0 or pause >= wait.left():
                         break
-                    self._pause(pause, wait)
+                    wait.sleep(pause)
                 except (ServerError, TransportError, ResponseError) as failure:
                     error = failure
                     break
@@ -271,7 +257,7 @@ class Transport:
                     break
             if final or isinstance(error, RateLimitError):
                 break
-            self._pause(_BACKOFF * 2 ** (attempt - 1) * random.uniform(0.8, 1.2), wait)  # noqa: S311 - spreads retries, guards nothing
+            wait.sleep(_BACKOFF * 2 ** (attempt - 1) * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, guards nothing
         raise error
 
     def call_once(
@@ -307,14 +293,6 @@ class Transport:
             )
         finally:
             session.close()
-
-    def _pause(self, seconds: float, wait: Wait) -> None:
-        if wait.deadline is not None and time.monotonic() + seconds > wait.deadline:
-            raise Late(seconds)
-        if wait.stop is None:
-            time.sleep(seconds)
-        elif wait.stop.wait(seconds):
-            raise Interrupted
 
     def _once(
         self,

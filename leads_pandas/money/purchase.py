@@ -33,7 +33,7 @@ from leads_pandas.errors import (
 )
 from leads_pandas.leadsapi.transport import PATIENCE
 from leads_pandas.models import ActiveJob, CostPreview
-from leads_pandas.pace.pacer import Late
+from leads_pandas.pace.wait import Late
 from leads_pandas.store.journal import DOUBTFUL
 
 if TYPE_CHECKING:

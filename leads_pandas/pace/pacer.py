@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from filelock import FileLock, Timeout
 
 from leads_pandas.errors import StoreError
+from leads_pandas.pace.wait import Interrupted, Late
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,22 +56,6 @@ _RELEASE_PATIENCE = 0.2  # seconds that an answer waits for the ledger before it
 _LOCK_TIMEOUT = 10.0  # seconds to wait for another process that makes the file
 
 _log = logging.getLogger("leads_pandas")
-
-
-class Interrupted(Exception):  # noqa: N818 - a decision of the caller's, not a fault
-    """The wait for a slot was told to stop. Nothing was sent."""
-
-
-class Late(Exception):  # noqa: N818 - a fact about time, not a fault
-    """The deadline passes before a slot can be had. Nothing was sent.
-
-    Attributes:
-        wait: seconds that the slot would still have taken, as far as can be told.
-    """
-
-    def __init__(self, wait: float) -> None:
-        super().__init__(wait)
-        self.wait = wait
 
 
 class Clock(Protocol):

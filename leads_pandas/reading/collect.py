@@ -22,9 +22,9 @@ from leads_pandas.errors import (
     RateLimitError,
     TransportError,
 )
-from leads_pandas.leadsapi.transport import WORKERS, Wait
+from leads_pandas.leadsapi.transport import WORKERS
 from leads_pandas.models import JobStatus, LeadEnrichment, LeadResult
-from leads_pandas.pace.pacer import Late
+from leads_pandas.pace.wait import Late, Wait
 from leads_pandas.reading.schedule import Guesser, Poller
 
 if TYPE_CHECKING:

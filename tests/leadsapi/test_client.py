@@ -20,7 +20,6 @@ from leads_pandas.errors import (
     ResponseError,
 )
 from leads_pandas.leadsapi.client import check_credits, using
-from leads_pandas.leadsapi.transport import Wait
 from leads_pandas.models import (
     ActiveJob,
     Balance,
@@ -30,7 +29,7 @@ from leads_pandas.models import (
     LeadEnrichment,
     StartedJob,
 )
-from leads_pandas.pace.pacer import Late
+from leads_pandas.pace.wait import Late, Wait
 from tests.support.raw_server import RawServer, http, ok
 
 if TYPE_CHECKING:

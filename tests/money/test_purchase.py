@@ -22,10 +22,9 @@ from leads_pandas.errors import (
     StoreError,
     TransportError,
 )
-from leads_pandas.leadsapi.transport import Wait
 from leads_pandas.models import ActiveJob, CostPreview
 from leads_pandas.money.purchase import Batch, Evidence, Purchase, Stale, Verdict, combine, judge
-from leads_pandas.pace.pacer import Late
+from leads_pandas.pace.wait import Late, Wait
 from leads_pandas.run import Enrichment, Order
 from leads_pandas.store import Store
 from leads_pandas.store.journal import DOUBTFUL, Journal, Op

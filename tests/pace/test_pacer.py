@@ -21,7 +21,8 @@ import pytest
 
 from leads_pandas.errors import StoreError
 from leads_pandas.pace import pacer as pacing
-from leads_pandas.pace.pacer import FRESH, Interrupted, Late, Pacer, Slot, hold, spacing
+from leads_pandas.pace.pacer import FRESH, Pacer, Slot, hold, spacing
+from leads_pandas.pace.wait import Interrupted, Late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ import pytest
 from leads_pandas import LeadsClient
 from leads_pandas.errors import AuthenticationError, NotFoundError, ServerError
 from leads_pandas.models import Email, LeadEnrichment, LeadResult
-from leads_pandas.pace.pacer import Late
+from leads_pandas.pace.wait import Late
 from leads_pandas.reading.collect import Collector, read_result
 from leads_pandas.store import Store
 from leads_pandas.store.journal import _pack

@@ -26,6 +26,7 @@ from leads_pandas import progress, run
 from leads_pandas.leadsapi import transport
 from leads_pandas.leadsapi.transport import _Answer
 from leads_pandas.money import purchase
+from leads_pandas.pace import wait
 from leads_pandas.reading import collect
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def install(
 ) -> None:
     """Put the model under the package: the lowest send, the time and the threads are replaced."""
     clock = service.clock
-    for module in (transport, purchase, collect, run, progress):
+    for module in (wait, transport, purchase, collect, run, progress):
         patch.setattr(module, "time", clock)
     # The class has taken hold of the real clock when it was made.
     batch = purchase.Batch

@@ -1,0 +1,162 @@
+"""One deadline, one clock, one way to sleep.
+
+Whoever waits takes a `Wait` and holds no deadline and no clock of its own. Nothing here knows what
+is waited for.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+_SLICE = 0.2  # seconds; where a lock's wait cannot be interrupted (Windows), Ctrl-C waits for this
+_SIGN = 0.25  # seconds between two signs of life
+
+
+class Interrupted(Exception):  # noqa: N818 - a decision of the caller's, not a fault
+    """The wait was told to stop. Nothing was sent."""
+
+
+class Late(Exception):  # noqa: N818 - a fact about time, not a fault
+    """The deadline passes first. Nothing was sent.
+
+    Attributes:
+        wait: seconds that it would still have taken, as far as can be told.
+    """
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(wait)
+        self.wait = wait
+
+
+class Clock(Protocol):
+    """The time that a process lives by; a test's moves only when somebody sleeps."""
+
+    @property
+    def boot(self) -> str:
+        """What tells one run of the clock from the next, or an empty string where nothing does."""
+
+    def now(self) -> float:
+        """Seconds; never goes back during one `boot`, and is the same in all processes."""
+
+    def utc(self) -> float:
+        """Seconds since 1970 in UTC, for what is written down; it may jump."""
+
+    def sleep(self, seconds: float, wake: threading.Event | None = None) -> None:
+        """Return when the seconds are over or the event is set; an interrupt goes through."""
+
+
+class SystemClock:
+    """`time.monotonic`, which processes share between two boots of the machine."""
+
+    @property
+    def boot(self) -> str:
+        """The kernel's boot id; empty on systems without one."""
+        return _boot_id()
+
+    def now(self) -> float:
+        """`time.monotonic`."""
+        return time.monotonic()
+
+    def utc(self) -> float:
+        """`time.time`."""
+        return time.time()
+
+    def sleep(self, seconds: float, wake: threading.Event | None = None) -> None:
+        """`time.sleep`, or slices of a wait for the event."""
+        ends = time.monotonic() + seconds
+        if wake is None:
+            time.sleep(max(seconds, 0.0))
+            return
+        while (left := ends - time.monotonic()) > 0 and not wake.wait(min(left, _SLICE)):
+            pass
+
+
+SYSTEM_CLOCK = SystemClock()
+
+
+@functools.cache
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a caller waits: until told to stop, or until a moment.
+
+    Attributes:
+        clock: the time it lives by.
+        deadline: moment of the clock at which it ends; None: never.
+        stop: ends it when set; None: nothing does.
+    """
+
+    clock: Clock = SYSTEM_CLOCK
+    deadline: float | None = None
+    stop: threading.Event | None = None
+
+    def now(self) -> float:
+        """The clock's moment."""
+        return self.clock.now()
+
+    def left(self) -> float:
+        """Seconds until the deadline, 0.0 where it is over, infinite where there is none."""
+        return math.inf if self.deadline is None else max(self.deadline - self.clock.now(), 0.0)
+
+    def within(self, seconds: float | None) -> Wait:
+        """This wait, or one that ends in so many seconds where that is sooner."""
+        if seconds is None or seconds >= self.left():
+            return self
+        return replace(self, deadline=self.clock.now() + seconds)
+
+    def stopped_by(self, stop: threading.Event) -> Wait:
+        """The same wait for a worker, with an event of its own and no other."""
+        return replace(self, stop=stop)
+
+    def check(self, seconds: float = 0.0) -> None:
+        """Go on only if there is time for so many seconds more.
+
+        Raises:
+            Interrupted: told to stop.
+            Late: the deadline is over, or would pass before.
+        """
+        if self.stop is not None and self.stop.is_set():
+            raise Interrupted
+        if self.deadline is not None and self.clock.now() + seconds >= self.deadline:
+            raise Late(seconds)
+
+    def sleep(self, seconds: float, tick: Callable[[], object] | None = None) -> None:
+        """Let time pass. A sleep that would end after the deadline is not begun.
+
+        Args:
+            seconds: how long.
+            tick: called at once and several times a second meanwhile, for signs of life.
+
+        Raises:
+            Interrupted: told to stop, before or meanwhile.
+            Late: the deadline would pass.
+        """
+        self.check(seconds)
+        ends = self.clock.now() + seconds
+        while True:
+            if tick is not None:
+                tick()
+            left = ends - self.clock.now()
+            if left <= 0:
+                return
+            self.clock.sleep(left if tick is None else min(left, _SIGN), self.stop)
+            if self.stop is not None and self.stop.is_set():
+                raise Interrupted
+
+
+FOREVER = Wait()
