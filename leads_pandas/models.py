@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 from leads_pandas.display import card_html, card_text, duration, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+T = TypeVar("T")
 
 JobState = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED"]
 Phase = Literal["starting", "enriching", "reading", "done", "failed", "unknown"]
@@ -76,8 +78,10 @@ def _object(data: object, what: str) -> Mapping[str, Any]:
     return data
 
 
-def _whole(data: Mapping[str, Any], name: str) -> int:
-    value = data.get(name)
+# Readers: the value of a field, checked; the name is for the complaint.
+
+
+def _whole(name: str, value: object) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -85,22 +89,21 @@ def _whole(data: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _integer(data: Mapping[str, Any], name: str) -> int:
-    value = _whole(data, name)
+def _integer(name: str, value: object) -> int:
+    value = _whole(name, value)
     if not -_LARGEST < value < _LARGEST:
         raise WireError(f"{name} is out of range")
     return value
 
 
-def _count(data: Mapping[str, Any], name: str) -> int:
-    value = _integer(data, name)
+def _count(name: str, value: object) -> int:
+    value = _integer(name, value)
     if value < 0:
         raise WireError(f"{name} is negative")
     return value
 
 
-def _text(data: Mapping[str, Any], name: str) -> str:
-    value = data.get(name)
+def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise WireError(f"{name} is not a text")
     if not _encodable(value):
@@ -117,17 +120,89 @@ def _encodable(value: str) -> bool:
     return True
 
 
-def _optional_text(data: Mapping[str, Any], name: str) -> str | None:
-    return None if data.get(name) is None else _text(data, name)
-
-
-def _number(data: Mapping[str, Any], name: str) -> float:
-    value = data.get(name)
+def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise WireError(f"{name} is not a number")
     if not -_LARGEST < value < _LARGEST:  # infinity and NaN included
         raise WireError(f"{name} is out of range")
     return float(value)
+
+
+def _share(name: str, value: object) -> float:
+    value = _number(name, value)
+    if not 0.0 <= value <= 1.0:
+        raise WireError(f"{name} is not between 0 and 1")
+    return value
+
+
+def _moment(name: str, value: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(name, value))
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise WireError(f"{name} is not an ISO 8601 time") from None
+
+
+def _state(name: str, value: object) -> str:
+    value = _text(name, value)
+    if value not in JOB_STATES:
+        raise WireError(f"{name} {value[:40]!r} is not one of {', '.join(JOB_STATES)}")
+    return value
+
+
+def _identifier(name: str, value: object) -> str:
+    # Nothing says that the id of a transaction is a text.
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return _text(name, str(value) if is_number else value)
+
+
+def _emails(name: str, value: object) -> tuple[Email, ...]:
+    return tuple(Email.list_from_wire(value, name))
+
+
+def _or_none(read: Callable[[str, object], T]) -> Callable[[str, object], T | None]:
+    """A field that may be missing, null or empty."""
+    return lambda name, value: None if value is None or value == "" else read(name, value)
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment as the service writes it: ISO 8601, UTC, milliseconds, ``Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it."""
+    if isinstance(value, datetime):
+        return timestamp(value)
+    return [one.to_wire() for one in value] if isinstance(value, tuple) else value
+
+
+class _Wire:
+    """A dataclass that is an object of the service's; `WIRE` says how its fields are called there.
+
+    Attributes:
+        WIRE: of each field our name, the service's name, and the reader.
+    """
+
+    __slots__ = ()
+    WIRE: ClassVar[tuple[tuple[str, str, Callable[[str, object], Any]], ...]] = ()
+
+    @classmethod
+    def from_wire(cls, data: object) -> Self:
+        """Read what the service answered; `WireError` where it does not fit."""
+        fields = _object(data, "the data")
+        return cls(**{own: read(name, fields.get(name)) for own, name, read in cls.WIRE})
+
+    @classmethod
+    def list_from_wire(cls, data: object, what: str = "the data") -> list[Self]:
+        """Read a list of them; `WireError` where it does not fit."""
+        if not isinstance(data, list):
+            raise WireError(f"{what} is not a list")
+        return [cls.from_wire(one) for one in data]
+
+    def to_wire(self) -> dict[str, Any]:
+        """The object as the service gives it."""
+        return {name: _plain(getattr(self, own)) for own, name, _ in self.WIRE}
 
 
 def selection(
@@ -171,16 +246,16 @@ def read_selection(body: object) -> tuple[list[str] | None, str | None, int | No
     ):
         raise WireError("leadIds must be a non-empty list of strings")
     if query is not None:
-        query = _text(data, "queryId")
+        query = _text("queryId", query)
     if cap is not None:
-        cap = _whole(data, "maxCredits")  # any cap is one, however far above the balance
+        cap = _whole("maxCredits", cap)  # any cap is one, however far above the balance
         if cap < 0:
             raise WireError("maxCredits is negative")
     return ids, query, cap
 
 
 @dataclass(frozen=True, slots=True)
-class CostPreview:
+class CostPreview(_Wire):
     """What enriching a set of leads would cost (``POST /api/v1/enrichment/preview``).
 
     Attributes:
@@ -200,32 +275,18 @@ class CostPreview:
     available_credits: int
     estimated_seconds: float = 0.0
 
+    WIRE = (
+        ("total_leads", "totalLeads", _count),
+        ("already_enriched", "alreadyEnriched", _count),
+        ("to_enrich", "toEnrich", _count),
+        ("estimated_credits", "estimatedCredits", _count),
+        ("available_credits", "availableCredits", _integer),
+    )
+
     @property
     def affordable(self) -> bool:
         """Whether the balance covers the estimate."""
         return self.estimated_credits <= self.available_credits
-
-    @classmethod
-    def from_wire(cls, data: object) -> CostPreview:
-        """Read the service's answer; `WireError` where it does not fit."""
-        fields = _object(data, "the preview")
-        return cls(
-            total_leads=_count(fields, "totalLeads"),
-            already_enriched=_count(fields, "alreadyEnriched"),
-            to_enrich=_count(fields, "toEnrich"),
-            estimated_credits=_count(fields, "estimatedCredits"),
-            available_credits=_integer(fields, "availableCredits"),
-        )
-
-    def to_wire(self) -> dict[str, int]:
-        """The answer as the service gives it."""
-        return {
-            "totalLeads": self.total_leads,
-            "alreadyEnriched": self.already_enriched,
-            "toEnrich": self.to_enrich,
-            "estimatedCredits": self.estimated_credits,
-            "availableCredits": self.available_credits,
-        }
 
     def _rows(self) -> list[tuple[str, str]]:
         return [
@@ -256,7 +317,7 @@ class CostPreview:
 
 
 @dataclass(frozen=True, slots=True)
-class StartedJob:
+class StartedJob(_Wire):
     """The answer to a start (``POST /api/v1/enrichment/start``).
 
     Attributes:
@@ -269,27 +330,15 @@ class StartedJob:
     leads_queued: int
     credits_reserved: int
 
-    @classmethod
-    def from_wire(cls, data: object) -> StartedJob:
-        """Read the service's answer; `WireError` where it does not fit."""
-        fields = _object(data, "the started job")
-        return cls(
-            job_id=_text(fields, "jobId"),
-            leads_queued=_count(fields, "leadsQueued"),
-            credits_reserved=_count(fields, "creditsReserved"),
-        )
-
-    def to_wire(self) -> dict[str, Any]:
-        """The answer as the service gives it."""
-        return {
-            "jobId": self.job_id,
-            "leadsQueued": self.leads_queued,
-            "creditsReserved": self.credits_reserved,
-        }
+    WIRE = (
+        ("job_id", "jobId", _text),
+        ("leads_queued", "leadsQueued", _count),
+        ("credits_reserved", "creditsReserved", _count),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class JobStatus:
+class JobStatus(_Wire):
     """How far a job is (``GET /api/v1/enrichment/status/:jobId``).
 
     Attributes:
@@ -308,41 +357,23 @@ class JobStatus:
     total_leads: int
     found_emails: int
 
+    WIRE = (
+        ("job_id", "jobId", _text),
+        ("status", "status", _state),
+        ("progress", "progress", _number),
+        ("processed_leads", "processedLeads", _count),
+        ("total_leads", "totalLeads", _count),
+        ("found_emails", "foundEmails", _count),
+    )
+
     @property
     def finished(self) -> bool:
         """Whether the job has come to its end, well or badly."""
         return self.status in ("COMPLETED", "FAILED")
 
-    @classmethod
-    def from_wire(cls, data: object) -> JobStatus:
-        """Read the service's answer; `WireError` where it does not fit."""
-        fields = _object(data, "the job's status")
-        status = _text(fields, "status")
-        if status not in JOB_STATES:
-            raise WireError(f"status {status[:40]!r} is not one of {', '.join(JOB_STATES)}")
-        return cls(
-            job_id=_text(fields, "jobId"),
-            status=status,
-            progress=_number(fields, "progress"),
-            processed_leads=_count(fields, "processedLeads"),
-            total_leads=_count(fields, "totalLeads"),
-            found_emails=_count(fields, "foundEmails"),
-        )
-
-    def to_wire(self) -> dict[str, Any]:
-        """The answer as the service gives it."""
-        return {
-            "jobId": self.job_id,
-            "status": self.status,
-            "progress": self.progress,
-            "processedLeads": self.processed_leads,
-            "totalLeads": self.total_leads,
-            "foundEmails": self.found_emails,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class Email:
+class Email(_Wire):
     """One address found for a lead.
 
     Attributes:
@@ -355,25 +386,15 @@ class Email:
     confidence: float | None
     source: str | None
 
-    @classmethod
-    def from_wire(cls, data: object) -> Email:
-        """Read one item of ``emails``; `WireError` where it does not fit."""
-        fields = _object(data, "an email")
-        confidence = None
-        if fields.get("confidence") is not None:
-            confidence = _number(fields, "confidence")
-            if not 0.0 <= confidence <= 1.0:
-                raise WireError("confidence is not between 0 and 1")
-        source = None if fields.get("source") == "" else _optional_text(fields, "source")
-        return cls(email=_text(fields, "email"), confidence=confidence, source=source)
-
-    def to_wire(self) -> dict[str, Any]:
-        """The item as the service gives it."""
-        return {"email": self.email, "confidence": self.confidence, "source": self.source}
+    WIRE = (
+        ("email", "email", _text),
+        ("confidence", "confidence", _or_none(_share)),
+        ("source", "source", _or_none(_text)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class LeadEnrichment:
+class LeadEnrichment(_Wire):
     """What the service holds of one lead (``GET /api/v1/enrichment/lead/:leadId``).
 
     Attributes:
@@ -386,46 +407,15 @@ class LeadEnrichment:
     emails: tuple[Email, ...]
     enriched_at: datetime | None
 
-    @classmethod
-    def from_wire(cls, data: object) -> LeadEnrichment:
-        """Read the service's answer; `WireError` where it does not fit."""
-        fields = _object(data, "the lead")
-        emails = fields.get("emails")
-        if not isinstance(emails, list):
-            raise WireError("emails is not a list")
-        return cls(
-            lead_id=_text(fields, "leadId"),
-            emails=tuple(Email.from_wire(one) for one in emails),
-            enriched_at=_timestamp(fields, "enrichedAt"),
-        )
-
-    def to_wire(self) -> dict[str, Any]:
-        """The answer as the service gives it."""
-        return {
-            "leadId": self.lead_id,
-            "emails": [one.to_wire() for one in self.emails],
-            "enrichedAt": None if self.enriched_at is None else timestamp(self.enriched_at),
-        }
-
-
-def timestamp(moment: datetime) -> str:
-    """A moment as the service writes it: ISO 8601, UTC, milliseconds, ``Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _timestamp(data: Mapping[str, Any], name: str) -> datetime | None:
-    text = _optional_text(data, name)
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise WireError(f"{name} is not an ISO 8601 time") from None
+    WIRE = (
+        ("lead_id", "leadId", _text),
+        ("emails", "emails", _emails),
+        ("enriched_at", "enrichedAt", _or_none(_moment)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveJob:
+class ActiveJob(_Wire):
     """A running job of the account (``GET /api/v1/enrichment/jobs``).
 
     Attributes:
@@ -442,40 +432,24 @@ class ActiveJob:
     lead_count: int | None
     query: str | None
 
-    @classmethod
-    def from_wire(cls, data: object) -> ActiveJob:
-        """Read one item of the list; `WireError` where it does not fit."""
-        fields = _object(data, "a job")
-        return cls(
-            job_id=_text(fields, "jobId"),
-            type=_text(fields, "type"),
-            progress=None if fields.get("progress") is None else _number(fields, "progress"),
-            lead_count=None if fields.get("leadCount") is None else _count(fields, "leadCount"),
-            query=None if fields.get("query") in (None, "") else _text(fields, "query"),
-        )
-
-    @classmethod
-    def list_from_wire(cls, data: object) -> list[ActiveJob]:
-        """Read the service's answer; `WireError` where it does not fit."""
-        if not isinstance(data, list):
-            raise WireError("the jobs are not a list")
-        return [cls.from_wire(one) for one in data]
+    WIRE = (
+        ("job_id", "jobId", _text),
+        ("progress", "progress", _or_none(_number)),
+        ("lead_count", "leadCount", _or_none(_count)),
+        ("type", "type", _text),
+        ("query", "query", _or_none(_text)),
+    )
 
     def to_wire(self) -> dict[str, Any]:
-        """The item as the service gives it."""
-        item: dict[str, Any] = {
-            "jobId": self.job_id,
-            "progress": self.progress,
-            "leadCount": self.lead_count,
-            "type": self.type,
-        }
-        if self.query is not None:
-            item["query"] = self.query
+        """The item as the service gives it: with a query on searches only."""
+        item = _Wire.to_wire(self)
+        if self.query is None:
+            del item["query"]
         return item
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(_Wire):
     """The account's credits (``GET /api/v1/credits/balance``).
 
     Attributes:
@@ -494,33 +468,41 @@ class Balance:
     reset_day: int | None = None
     last_reset_at: datetime | None = None
 
-    @classmethod
-    def from_wire(cls, data: object) -> Balance:
-        """Read the service's answer; `WireError` where it does not fit."""
-        fields = _object(data, "the balance")
+    WIRE = (
+        ("monthly_credits", "monthlyCredits", _or_none(_integer)),
+        ("bonus_credits", "bonusCredits", _or_none(_integer)),
+        ("used_credits", "usedCredits", _or_none(_integer)),
+        ("available_credits", "availableCredits", _integer),
+        ("reset_day", "resetDay", _or_none(_integer)),
+        ("last_reset_at", "lastResetAt", _or_none(_moment)),
+    )
 
-        def optional(name: str) -> int | None:
-            return None if fields.get(name) is None else _integer(fields, name)
 
-        return cls(
-            available_credits=_integer(fields, "availableCredits"),
-            monthly_credits=optional("monthlyCredits"),
-            bonus_credits=optional("bonusCredits"),
-            used_credits=optional("usedCredits"),
-            reset_day=optional("resetDay"),
-            last_reset_at=_timestamp(fields, "lastResetAt"),
-        )
+@dataclass(frozen=True, slots=True)
+class Transaction(_Wire):
+    """One movement of the account's credits (``GET /api/v1/credits/transactions``).
 
-    def to_wire(self) -> dict[str, Any]:
-        """The answer as the service gives it."""
-        return {
-            "monthlyCredits": self.monthly_credits,
-            "bonusCredits": self.bonus_credits,
-            "usedCredits": self.used_credits,
-            "availableCredits": self.available_credits,
-            "resetDay": self.reset_day,
-            "lastResetAt": None if self.last_reset_at is None else timestamp(self.last_reset_at),
-        }
+    Attributes:
+        id: the transaction.
+        type: ``DEDUCTION``, ``MONTHLY_RESET``, or another word of the service's.
+        amount: credits; negative when spent.
+        description: what it was for, in the service's words, or None.
+        created_at: when, in UTC, or None where it is not said.
+    """
+
+    id: str
+    type: str
+    amount: int
+    description: str | None
+    created_at: datetime | None
+
+    WIRE = (
+        ("id", "id", _identifier),
+        ("type", "type", _text),
+        ("amount", "amount", _integer),
+        ("description", "description", _or_none(_text)),
+        ("created_at", "createdAt", _or_none(_moment)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,13 @@ BALANCE = {
     "resetDay": 1,
     "lastResetAt": "2026-05-01T00:00:00.000Z",
 }
+TRANSACTION = {
+    "id": "tx_9",
+    "type": "DEDUCTION",
+    "amount": -12,
+    "description": "Lead search: Dentists in Austin, TX (97 results)",
+    "createdAt": "2026-05-05T11:23:00.000Z",
+}
 CASES: list[tuple[Any, dict[str, Any]]] = [
     (models.CostPreview, PREVIEW),
     (models.StartedJob, STARTED),
@@ -52,6 +59,7 @@ CASES: list[tuple[Any, dict[str, Any]]] = [
     (models.LeadEnrichment, LEAD),
     (models.ActiveJob, JOB),
     (models.Balance, BALANCE),
+    (models.Transaction, TRANSACTION),
 ]
 
 
@@ -87,6 +95,8 @@ def test_unknown_fields_are_ignored(kind: Any, body: dict[str, Any]) -> None:
         (models.LeadEnrichment, LEAD, "leadId", None),
         (models.ActiveJob, JOB, "type", None),
         (models.Balance, BALANCE, "availableCredits", None),
+        (models.Transaction, TRANSACTION, "id", True),
+        (models.Transaction, TRANSACTION, "amount", "-12"),
     ],
 )
 def test_a_field_that_does_not_fit_is_named(
@@ -105,6 +115,8 @@ def test_what_the_contract_leaves_open_may_be_missing() -> None:
     assert lead.emails == (models.Email("a@b.example", None, None),)
     job = models.ActiveJob.from_wire({"jobId": "j", "type": "enrichment"})
     assert (job.lead_count, job.progress, job.query) == (None, None, None)
+    moved = models.Transaction.from_wire({"id": 7, "type": "REFUND", "amount": 3})
+    assert (moved.id, moved.description, moved.created_at) == ("7", None, None)
 
 
 def test_a_moment_is_utc_whatever_its_zone() -> None:

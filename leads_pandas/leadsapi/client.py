@@ -26,6 +26,7 @@ from leads_pandas.models import (
     JobStatus,
     LeadEnrichment,
     StartedJob,
+    Transaction,
     WireError,
     selection,
 )
@@ -265,6 +266,26 @@ class LeadsClient:
         """
         return self._http().call(
             "GET", f"{_API}/credits/balance", Balance.from_wire, wait=self._wait, urgent=True
+        )
+
+    def transactions(self, *, limit: int = 50, offset: int = 0) -> list[Transaction]:
+        """What moved the account's credits: ``GET /api/v1/credits/transactions``.
+
+        Args:
+            limit: how many at most, 1-100.
+            offset: how many to pass over, in the service's order.
+
+        Raises:
+            NotFoundError: this service does not offer it.
+            APIError: the service said no.
+            TransportError: no answer came.
+        """
+        return self._http().call(
+            "GET",
+            f"{_API}/credits/transactions?limit={limit:d}&offset={offset:d}",
+            Transaction.list_from_wire,
+            wait=self._wait,
+            urgent=True,
         )
 
     def _http(self) -> Transport:

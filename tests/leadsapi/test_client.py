@@ -28,6 +28,7 @@ from leads_pandas.models import (
     JobStatus,
     LeadEnrichment,
     StartedJob,
+    Transaction,
 )
 from leads_pandas.pace.wait import Late, Wait
 from tests.support.raw_server import RawServer, http, ok
@@ -147,6 +148,27 @@ def test_the_balance_is_read() -> None:
         assert asked(server) == ("GET /api/v1/credits/balance", None)
 
 
+def test_the_transactions_are_read_page_by_page() -> None:
+    rows = [
+        {
+            "id": "t2",
+            "type": "DEDUCTION",
+            "amount": -12,
+            "description": "Lead search",
+            "createdAt": "2026-05-05T11:23:00.000Z",
+        },
+        {"id": "t1", "type": "MONTHLY_RESET", "amount": 100},
+    ]
+    with RawServer(ok(rows)) as server:
+        assert a_client(server).transactions(limit=2, offset=4) == [
+            Transaction(
+                "t2", "DEDUCTION", -12, "Lead search", datetime(2026, 5, 5, 11, 23, tzinfo=UTC)
+            ),
+            Transaction("t1", "MONTHLY_RESET", 100, None, None),
+        ]
+        assert asked(server) == ("GET /api/v1/credits/transactions?limit=2&offset=4", None)
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -156,6 +178,7 @@ def test_the_balance_is_read() -> None:
         lambda client: client.lead("a"),
         lambda client: client.jobs(),
         lambda client: client.balance(),
+        lambda client: client.transactions(),
     ],
 )
 @pytest.mark.parametrize("data", [None, 5, "text", [1], {}, {"jobId": 1, "leadId": None}])
