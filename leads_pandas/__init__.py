@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         JobTimeoutError,
         LeadIdError,
         LeadsError,
+        LeadsWarning,
         NotFoundError,
         RateLimitError,
         ResponseError,
@@ -83,6 +84,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, as users are told
     "LeadIdError",
     "LeadsClient",
     "LeadsError",
+    "LeadsWarning",
     "NotFoundError",
     "RateLimitError",
     "ResponseError",
@@ -128,7 +130,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "SCHEMA":
+    if name == "errors":
+        value = import_module("leads_pandas.errors")
+    elif name == "SCHEMA":
         value = import_module("leads_pandas.frames.parquet").schema()
     elif name == "__version__":
         value = import_module("importlib.metadata").version("leads_pandas")
@@ -141,7 +145,9 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    # What people call; the errors are listed where they live.
+    errors = vars(import_module("leads_pandas.errors"))
+    return sorted({"errors", *__all__} - errors.keys())
 
 
 del _accessor

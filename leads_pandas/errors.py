@@ -110,6 +110,10 @@ class Way:
         return words.get(self.action, "").format_map(self.arguments)
 
 
+class LeadsWarning(UserWarning):
+    """What may be a mistake and stops nothing; a program can make an error of it."""
+
+
 class LeadsError(Exception):
     """Base of every error of this package.
 

@@ -14,6 +14,7 @@ import pandas as pd
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Hashable, Iterable
+    from datetime import datetime
 
     from leads_pandas.enrichment import EnrichmentRun
     from leads_pandas.leadsapi.client import LeadsClient
@@ -50,7 +51,9 @@ def preview(
 
     Example:
         >>> df = pd.read_csv("leads.csv")
-        >>> leads_pandas.preview(df).affordable
+        >>> df.leads.preview().estimated_credits
+        35
+        >>> leads_pandas.preview(df).affordable  # the same, for pipelines and type checkers
         True
     """
     from leads_pandas import enrichment, models
@@ -140,9 +143,14 @@ def enrich(
         StoreError: the store cannot be used.
 
     Example:
+        >>> out = df.leads.enrich("enriched.parquet", max_credits=50)
+        >>> out.loc[1, ["email", "confidence", "enrichment_status"]].to_dict()
+        {'email': 'best@lead001.example', 'confidence': 0.94, 'enrichment_status': 'found'}
+        >>> bool(pd.read_parquet("enriched.parquet").equals(out))
+        True
         >>> found = (
         ...     pd.read_csv("leads.csv")
-        ...     .pipe(leads_pandas.enrich, "enriched.parquet", max_credits=50)
+        ...     .pipe(leads_pandas.enrich, max_credits=50)
         ...     .query("enrichment_status == 'found'")
         ... )
         >>> len(found)
@@ -200,8 +208,11 @@ def start(
         LeadsError: see `enrich`.
 
     Example:
-        >>> run = leads_pandas.start(df, max_credits=50)
-        >>> out = run.result("enriched.parquet")
+        >>> new = pd.read_parquet("new_leads.parquet")
+        >>> run = new.leads.start(max_credits=50)
+        >>> run.status().total  # ask as often as you like, from other notebooks too
+        20
+        >>> more = run.result("more.parquet")
     """
     from leads_pandas import enrichment
     from leads_pandas.frames.ids import lead_ids
@@ -256,6 +267,7 @@ def results(
         LeadsError: the store, or with ``refresh`` the service, cannot be used.
 
     Example:
+        >>> one_row_per_email = df.leads.results(emails="all", min_confidence=0.4)
         >>> sure = df.pipe(leads_pandas.results, min_confidence=0.8)
     """
     from leads_pandas import enrichment
@@ -368,7 +380,7 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
 
     Example:
         >>> int(leads_pandas.runs()["credits_reserved"].sum())
-        35
+        50
     """
     from leads_pandas import enrichment
 
@@ -455,13 +467,16 @@ def summary(df: pd.DataFrame) -> pd.Series[Any]:
         df: a frame that `enrich` or `results` returned.
 
     Returns:
-        ``rows``, ``leads`` (unique), one count per status (of unique leads), ``hit_rate``,
-        ``mean_confidence`` (0-1), ``credits_reserved``, ``credits_per_email``.
+        ``rows``, ``leads`` (unique), ``repeated_rows``, ``rows_without_id``, one count per status
+        (of unique leads), ``hit_rate``, ``mean_confidence`` (0-1), ``credits_reserved``,
+        ``credits_per_email`` (of what this call itself bought).
 
     Raises:
         ValueError: the frame is not an enriched one.
 
     Example:
+        >>> int(out.leads.summary()["leads"])
+        35
         >>> pilot = df.sample(10, random_state=1).pipe(leads_pandas.enrich)
         >>> int(leads_pandas.summary(pilot)["rows"])
         10
@@ -471,12 +486,17 @@ def summary(df: pd.DataFrame) -> pd.Series[Any]:
     return scoring.summary(df)
 
 
-def features(df: pd.DataFrame, website: str | None = None) -> pd.DataFrame:
+def features(
+    df: pd.DataFrame, website: str | None = None, as_of: str | datetime | None = None
+) -> pd.DataFrame:
     """Features for scoring models, of an enriched frame; no request. Extra ``scoring``.
 
     Args:
         df: a frame that `enrich` or `results` returned.
-        website: column of the lead's website; None: ``website``, where there is one.
+        website: column of the lead's website; None: ``website``, and a `LeadsWarning` where there
+            is none.
+        as_of: the moment to which days are counted, or the name of a column of moments, so that a
+            training set does not look into the future; None: now.
 
     Returns:
         a frame on the same index: ``has_email``, ``confidence`` (0-1, 0 where none),
@@ -484,15 +504,18 @@ def features(df: pd.DataFrame, website: str | None = None) -> pd.DataFrame:
         ``matches_website`` (nullable), ``days_since_enriched``.
 
     Raises:
-        ValueError: the frame is not an enriched one, or has no such column.
+        ValueError: the frame is not an enriched one, or has no such column, or ``as_of`` is no
+            moment.
 
     Example:
+        >>> bool(out.leads.features()["is_role_address"].any())
+        False
         >>> leads_pandas.features(out).dtypes["matches_website"]
         BooleanDtype
     """
     from leads_pandas import scoring
 
-    return scoring.features(df, website)
+    return scoring.features(df, website, as_of)
 
 
 def _order(

