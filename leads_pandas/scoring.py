@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -102,10 +102,9 @@ _WEBSITE = "website"
 _LONGEST_HOST = 253
 # A last label never starts with a digit, so that IPv4 addresses are no host names here.
 _HOST = re.compile(r"(?:[a-z0-9_-]+\.)*[a-z][a-z0-9-]*")
-# Scheme, host, port, and the rest. Browsers take a backslash for a slash.
-_SITE = re.compile(
-    r"(?:(?:[a-z][a-z0-9+.-]*:)?//)?([^/?#\\]*?)(?::[0-9]*)?(?:[/?#\\].*)?", re.DOTALL
-)
+# Browsers take a backslash for a slash.
+_SITE = re.compile(r"(?:(?:[a-z][a-z0-9+.-]*:)?//)?([^/?#\\]*)")
+_PORT = re.compile(r":[0-9]*\Z")
 _NOT_OF_THE_NAME = re.compile(r"\+.*|[._-]")
 
 
@@ -231,10 +230,10 @@ def features(
     sites = _website_column(frame, website)
     days = (_as_of(frame, as_of) - _moments(columns["enriched_at"])) / pd.Timedelta(days=1)
     lists = _lists()
-    owner_of = cache(partial(_owner, suffixes=lists.suffixes))
-    rows, read = _read_once(columns["email"], lambda text: _address(text, lists, owner_of))
-    owners = _spread(rows, [one.owner for one in read], None)
-    site_rows, site_owners = _read_once(sites, lambda text: owner_of(_site_host(text)))
+    owners = _Owners(lists.suffixes)
+    rows, read = _read_once(columns["email"], lambda text: _address(text, lists, owners))
+    owner = _spread(rows, [one.owner for one in read], None)
+    site_rows, site_owners = _read_once(sites, lambda text: owners[_site_host(text)])
     site_owner = _spread(site_rows, site_owners, None)
 
     has_email = rows >= 0
@@ -249,7 +248,7 @@ def features(
             "is_free_provider": _spread(rows, [one.free for one in read], False, bool),
             "is_disposable": _spread(rows, [one.disposable for one in read], False, bool),
             "matches_website": pd.arrays.BooleanArray(
-                np.asarray(owners == site_owner, dtype=bool), pd.isna(owners) | pd.isna(site_owner)
+                np.asarray(owner == site_owner, dtype=bool), pd.isna(owner) | pd.isna(site_owner)
             ),
             "days_since_enriched": days.where(days >= 0).to_numpy(dtype="float64"),
         },
@@ -456,10 +455,10 @@ class _Address(NamedTuple):
     owner: str | None
 
 
-def _address(text: str, lists: _Lists, owner_of: Callable[[str | None], str | None]) -> _Address:
+def _address(text: str, lists: _Lists, owners: _Owners) -> _Address:
     local, at, domain = text.rpartition("@")
     host = _host_name(domain) if at else None
-    owner = owner_of(host)
+    owner = owners[host]
     return _Address(
         host,
         _NOT_OF_THE_NAME.sub("", local) in ROLE_ADDRESSES,
@@ -471,8 +470,8 @@ def _address(text: str, lists: _Lists, owner_of: Callable[[str | None], str | No
 
 def _site_host(text: str) -> str | None:
     """The host of a website, with or without its scheme."""
-    found = _SITE.fullmatch(text)
-    return None if found is None else _host_name(found[1])
+    found = _SITE.match(text)
+    return None if found is None else _host_name(_PORT.sub("", found[1]))
 
 
 def _host_name(text: str) -> str | None:
@@ -497,19 +496,32 @@ def _in_ascii(name: str) -> str:
             return ""
 
 
-def _owner(host: str | None, suffixes: Callable[[str], Any]) -> str | None:
-    """The domain that someone registered, or has of a platform; None where nobody did."""
-    if host is None or "." not in host:
-        return None
-    parts = suffixes(host)
-    bare = host.removeprefix("www.")
-    if bare != host and (not parts.domain or (parts.domain == "www" and parts.is_private)):
+class _Owners(dict[str | None, str | None]):
+    """The domain that someone registered, or has of a platform, for each host that is asked for.
+
+    Args:
+        suffixes: reads a host by the Public Suffix List.
+    """
+
+    def __init__(self, suffixes: Callable[[str], Any]) -> None:
+        super().__init__({None: None})
+        self._suffixes = suffixes
+
+    def __missing__(self, host: str) -> str | None:
+        bare = host.removeprefix("www.")
         # www.github.io is GitHub's own, though the list would have it for someone's page.
-        return _owner(bare, suffixes)
-    if not parts.suffix:
-        return ".".join(host.split(".")[-2:])  # an unknown top-level domain is a suffix
-    if parts.domain:
-        return f"{parts.domain}.{parts.suffix}"
-    if parts.is_private:  # a platform's own name
-        return ".".join(host.split(".")[-parts.registry_suffix.count(".") - 2 :])
-    return None
+        owner = None if bare == host else self[bare]
+        self[host] = owner = owner or self._listed(host)
+        return owner
+
+    def _listed(self, host: str) -> str | None:
+        if "." not in host:
+            return None
+        parts = self._suffixes(host)
+        if not parts.suffix:
+            return ".".join(host.split(".")[-2:])  # an unknown top-level domain is a suffix
+        if parts.domain:
+            return f"{parts.domain}.{parts.suffix}"
+        if parts.is_private:  # a platform's own name
+            return ".".join(host.split(".")[-parts.registry_suffix.count(".") - 2 :])
+        return None
