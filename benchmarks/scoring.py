@@ -109,7 +109,7 @@ def looking(*, quick: bool) -> report.Section:
     section.tables.append(table)
     section.notes.append(
         f"{rows:,} rows of {frame.shape[1]} columns, {size:.0f} MB of Parquet, one domain for 1.4 "
-        f"leads; best of {ROUNDS} processes each, in turns. The target is {SECONDS:g} seconds, each for "
-        "the first time in a new process."
+        f"leads; best of {ROUNDS} processes each, in turns. The target is {SECONDS:g} seconds, "
+        "each for the first time in a new process."
     )
     return section

@@ -43,6 +43,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from leads_pandas.tracebacks import rendered
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -155,6 +157,9 @@ class LeadsError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def _render_traceback_(self) -> list[str]:
+        return rendered(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Subclasses take keyword arguments, which Exception's own pickling forgets.

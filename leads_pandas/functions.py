@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from leads_pandas.tracebacks import pointing_outside
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Hashable, Iterable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from leads_pandas.run import Order
 
 
+@pointing_outside
 def preview(
     df: pd.DataFrame,
     *,
@@ -72,6 +75,7 @@ def preview(
         return engine.quote()
 
 
+@pointing_outside
 def enrich(
     df: pd.DataFrame,
     path: str | os.PathLike[str] | None = None,
@@ -174,6 +178,7 @@ def enrich(
     return enrichment.enrich_frame(ready, order, progress=progress, timeout=timeout, client=client)
 
 
+@pointing_outside
 def start(
     df: pd.DataFrame,
     *,
@@ -230,6 +235,7 @@ def start(
     return enrichment.start_frame(df, on, order, progress=progress, client=client)
 
 
+@pointing_outside
 def results(
     df: pd.DataFrame,
     path: str | os.PathLike[str] | None = None,
@@ -279,6 +285,7 @@ def results(
     return enrichment.stored_frame(ready, refresh_leads=refresh, client=client)
 
 
+@pointing_outside
 def resume(
     run_or_job_id: str | EnrichmentRun,
     path: str | os.PathLike[str] | None = None,
@@ -329,6 +336,7 @@ def resume(
     )
 
 
+@pointing_outside
 def jobs(*, client: LeadsClient | None = None) -> pd.DataFrame:
     """The account's running jobs: ``GET /api/v1/enrichment/jobs``.
 
@@ -364,6 +372,7 @@ def jobs(*, client: LeadsClient | None = None) -> pd.DataFrame:
     )
 
 
+@pointing_outside
 def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
     """The runs of this account's store, newest first; no request.
 
@@ -414,6 +423,7 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
     )
 
 
+@pointing_outside
 def forget(
     lead_ids: Iterable[Any] | str | None = None,
     *,
@@ -460,6 +470,7 @@ def forget(
         return store.results.forget(ids)
 
 
+@pointing_outside
 def summary(df: pd.DataFrame) -> pd.Series[Any]:
     """Summarise an enriched frame; no request.
 
@@ -486,6 +497,7 @@ def summary(df: pd.DataFrame) -> pd.Series[Any]:
     return scoring.summary(df)
 
 
+@pointing_outside
 def features(
     df: pd.DataFrame, website: str | None = None, as_of: str | datetime | None = None
 ) -> pd.DataFrame:

@@ -11,6 +11,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+from leads_pandas.tracebacks import shorten
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
@@ -45,10 +47,16 @@ def stoppable() -> Generator[None]:
 
 @contextlib.contextmanager
 def terminable() -> Generator[None]:
-    """Turn SIGTERM into `Terminated` for a while; at the end it goes through as it would have."""
+    """Turn SIGTERM into `Terminated` for a while; at the end it goes through as it would have.
+
+    A Ctrl-C stays what it is, and takes one line where it ends a notebook's cell.
+    """
     try:
         with _turned((signal.SIGTERM,), Terminated):
             yield
+    except KeyboardInterrupt as interrupt:
+        shorten(interrupt)
+        raise
     except Terminated:
         raise SystemExit(pass_on(signal.SIGTERM)) from None
 

@@ -18,7 +18,7 @@ PACKAGE = Path(leads_pandas.__file__).parent
 # A room is a module or a folder right in the package; inside a folder, modules import freely.
 FLOORS = {
     "errors": 1,
-    "tracebacks": 0,
+    "tracebacks": 0.5,
     "display": 1,
     "interrupts": 1,
     "models": 2,

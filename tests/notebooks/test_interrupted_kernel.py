@@ -80,6 +80,9 @@ def test_the_stop_button_ends_the_cell_at_once_and_the_same_cell_goes_on(
         messages = kernel.run(CELL)
         watching.join()
         assert errors(messages) == ["KeyboardInterrupt"]
+        (shown,) = [one["traceback"] for one in messages if one["type"] == "error"]
+        assert shown == ["KeyboardInterrupt"]
+        assert said(messages, "stderr").count("\n") == 1
         assert 'goes on and nothing is lost; go on with leads_pandas.resume("' in said(
             messages, "stderr"
         )
