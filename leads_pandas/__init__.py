@@ -135,7 +135,7 @@ def __getattr__(name: str) -> Any:
     elif name == "SCHEMA":
         value = import_module("leads_pandas.frames.parquet").schema()
     elif name == "__version__":
-        value = import_module("importlib.metadata").version("leads_pandas")
+        value = import_module("leads_pandas.home").version()
     elif name in __all__:
         value = getattr(import_module(f"leads_pandas.{_HOMES.get(name, 'errors')}"), name)
     else:

@@ -88,8 +88,9 @@ def test_the_finder_needs_no_service_no_store_and_no_client() -> None:
 def test_the_local_service_shares_only_the_ground_floors_with_the_client() -> None:
     for path in (PACKAGE / "server").rglob("*.py"):
         used = imports(path) & FLOORS.keys()
-        assert used <= {"errors", "display", "models", "finding", "server", "leadsapi"}, path
-        assert "leadsapi" not in used or path.stem == "local", path
+        shared = {"errors", "display", "models", "home", "finding", "server", "leadsapi"}
+        assert used <= shared, path
+        assert used.isdisjoint({"leadsapi", "home"}) or path.stem == "local", path
 
 
 def test_importing_registers_the_accessor_and_loads_nothing_heavy() -> None:

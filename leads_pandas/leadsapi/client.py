@@ -12,12 +12,11 @@ import operator
 import os
 import re
 from dataclasses import replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from leads_pandas.errors import ConfigurationError, LeadIdError, Way
-from leads_pandas.home import home, private_folder
+from leads_pandas.home import Place, find_place, fingerprint, home, hosts, private_folder, version
 from leads_pandas.leadsapi.transport import Transport, check_base_url
 from leads_pandas.models import (
     ActiveJob,
@@ -86,10 +85,8 @@ class LeadsClient:
         self.base_url = check_base_url(
             base_url or os.environ.get("LOCALLEADS_BASE_URL") or BASE_URL
         )
-        parts = urlsplit(self.base_url)
-        self.host = parts.netloc.lower() + parts.path
         named = account if account is not None else os.environ.get("LEADS_PANDAS_ACCOUNT", "")
-        self.account = named.strip() or "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+        self._named = named.strip()
         self.requests_per_minute = _budget(requests_per_minute)
         self.settle = None if settle is None else _seconds("settle", settle)
         self._timeout = None if timeout is None else _seconds("timeout", timeout)
@@ -98,9 +95,13 @@ class LeadsClient:
         self._key = key
         self._wait = FOREVER
         self._home = home()
-        self._transport: list[Transport] = []  # made at the first request, shared by `within`
+        # Made when first needed, and shared by `within`.
+        self._transport: list[Transport] = []
+        self._place: list[Place] = []
 
     def __repr__(self) -> str:
+        if "_place" not in self.__dict__:
+            return "<LeadsClient, not finished>"  # as a debugger sees it when `__init__` failed
         return (
             f"LeadsClient(base_url={self.base_url!r}, "
             f"requests_per_minute={self.requests_per_minute})"
@@ -129,6 +130,38 @@ class LeadsClient:
         twin.__dict__.update(self.__dict__)
         twin._wait = wait
         return twin
+
+    @property
+    def host(self) -> str:
+        """The service, as its store is filed: one name, however the address is written.
+
+        Raises:
+            ConfigurationError: it cannot be told which store is this key's; see `account`.
+            StoreError: the folder of all stores cannot be used.
+        """
+        return self._filed().host
+
+    @property
+    def account(self) -> str:
+        """The name under which the store files everything, remembered per key.
+
+        Raises:
+            ConfigurationError: the key is known under another name, or may have two stores.
+            StoreError: the folder of all stores cannot be used.
+        """
+        return self._filed().account
+
+    def _filed(self) -> Place:
+        if not self._place:
+            self._place.append(
+                find_place(
+                    self._home,
+                    self.base_url,
+                    unnamed=fingerprint(self._key),
+                    named=self._named,
+                )
+            )
+        return self._place[0]
 
     @property
     def wait(self) -> Wait:
@@ -295,7 +328,7 @@ class LeadsClient:
             if limit:
                 folder = private_folder(private_folder(self._home) / "pace")
                 # The service limits addresses, not accounts: one budget per host.
-                host = urlsplit(self.base_url).netloc.lower()
+                host = hosts(self.base_url)[0].partition("/")[0]
                 label = re.sub(r"[^a-z0-9.]+", "-", host)[:60].strip("-.")
                 digest = hashlib.sha256(host.encode()).hexdigest()[:8]
                 path = folder / f"{label}-{digest}.sqlite3"
@@ -305,7 +338,7 @@ class LeadsClient:
                     self._key,
                     pacer=Pacer(path, limit),
                     timeout=_ANSWER_TIMEOUT if self._timeout is None else self._timeout,
-                    user_agent=f"leads_pandas/{version('leads_pandas')}",
+                    user_agent=f"leads_pandas/{version()}",
                 )
             )
         return self._transport[0]
@@ -363,6 +396,23 @@ def check_credits(value: int) -> int:
     if whole < 0:
         raise ValueError(f"max_credits must be a whole number of 0 or more, not {value!r}")
     return whole
+
+
+def standing_cap() -> int | None:
+    """The credit cap of every call without one of its own: ``LEADS_PANDAS_MAX_CREDITS``.
+
+    Raises:
+        ConfigurationError: it holds anything but a whole number of 0 or more.
+    """
+    text = os.environ.get("LEADS_PANDAS_MAX_CREDITS", "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigurationError(
+            f"LEADS_PANDAS_MAX_CREDITS must be a whole number of 0 or more, not {text!r}",
+            "nothing was requested",
+        )
+    return int(text)
 
 
 def _ids(lead_ids: Sequence[str] | None) -> Sequence[str] | None:

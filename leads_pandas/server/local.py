@@ -8,7 +8,6 @@ import socket
 import tempfile
 import threading
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +17,7 @@ from leads_pandas.errors import ConfigurationError
 from leads_pandas.finding.fetch import Fetcher
 from leads_pandas.finding.finder import Finder, Unread
 from leads_pandas.finding.verify import MailDomains
+from leads_pandas.home import version
 from leads_pandas.server.app import build_app
 from leads_pandas.server.db import Database, Selection
 from leads_pandas.server.jobs import Worker
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leads_pandas.server")
 
-USER_AGENT = f"leads_pandas/{version('leads_pandas')} (reads contact pages; obeys robots.txt)"
+USER_AGENT = f"leads_pandas/{version()} (reads contact pages; obeys robots.txt)"
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0

@@ -6,9 +6,7 @@ Every failure of SQLite or of the disk leaves here as a `StoreError`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 import sqlite3
 import time
 import weakref
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from filelock import FileLock, Timeout
 
 from leads_pandas.errors import StoreError
-from leads_pandas.home import private_folder
+from leads_pandas.home import Place, private_folder, store_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -100,7 +98,8 @@ def _after_fork_in_child() -> None:
     _stores.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Database:
@@ -116,10 +115,8 @@ class Database:
     """
 
     def __init__(self, folder: Path, host: str, account: str) -> None:
-        digest = hashlib.sha256(f"{host}\n{account}".encode()).hexdigest()[:16]
-        label = re.sub(r"[^a-z0-9.]+", "-", host.lower())[:60].strip("-.") or "host"
         private_folder(folder)
-        self.folder = private_folder(folder / f"{label}-{digest}")
+        self.folder = private_folder(store_folder(folder, Place(host, account)))
         self.path = self.folder / "store.sqlite3"
         self.locks = private_folder(self.folder / "locks")
         _stores.add(self)
@@ -167,6 +164,7 @@ class Database:
         db.execute("PRAGMA journal_mode = WAL")
         # The journal of money: a commit has to outlive a power cut.
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone leaves it in the disk's own cache
         db.execute("PRAGMA secure_delete = ON")
         db.execute("PRAGMA foreign_keys = ON")
         for number in range(version, VERSION):

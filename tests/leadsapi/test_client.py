@@ -19,7 +19,7 @@ from leads_pandas.errors import (
     NotFoundError,
     ResponseError,
 )
-from leads_pandas.leadsapi.client import check_credits, using
+from leads_pandas.leadsapi.client import check_credits, standing_cap, using
 from leads_pandas.models import (
     ActiveJob,
     Balance,
@@ -343,7 +343,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert client.base_url == "http://localhost:8000"
     assert client.requests_per_minute == 17
     assert client.account == "acme"
-    assert client.host == "localhost:8000"
+    assert client.host == "127.0.0.1:8000"
 
 
 def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,6 +404,39 @@ def test_settings_out_of_range_are_refused(options: dict[str, Any]) -> None:
 def test_a_base_url_that_would_leak_the_key_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError):
         LeadsClient(KEY, url)
+
+
+def test_a_client_that_could_not_be_made_has_a_repr() -> None:
+    assert KEY not in repr(LeadsClient.__new__(LeadsClient))
+    with pytest.raises(ValueError) as error:
+        LeadsClient(KEY, settle=-1)
+    frame = error.tb.tb_next
+    assert frame is not None
+    assert repr(frame.tb_frame.f_locals["self"])
+
+
+def test_a_budget_file_is_the_same_however_the_host_is_written(home: Path) -> None:
+    for url in ("http://localhost:9", "http://127.0.0.1:9/", "http://[::1]:9/x"):
+        assert LeadsClient(KEY, url).pacer.estimate(1) == 0.0
+    assert len(list((home / "pace").glob("*.sqlite3"))) == 1
+
+
+@pytest.mark.parametrize(("text", "cap"), [(None, None), (" ", None), ("0", 0), (" 50 ", 50)])
+def test_a_standing_cap_comes_from_the_environment(
+    text: str | None, cap: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if text is not None:
+        monkeypatch.setenv("LEADS_PANDAS_MAX_CREDITS", text)
+    assert standing_cap() == cap
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "50 credits", "\u0665", "none"])
+def test_a_standing_cap_that_is_no_number_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADS_PANDAS_MAX_CREDITS", text)
+    with pytest.raises(ConfigurationError, match="LEADS_PANDAS_MAX_CREDITS"):
+        standing_cap()
 
 
 def test_the_same_key_is_the_same_account_and_another_is_another() -> None:
