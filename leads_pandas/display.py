@@ -114,21 +114,31 @@ def text_width(text: str) -> int:
     )
 
 
-def is_coloured(stream: TextIO) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person sees what a stream gets; not where it is closed, missing or a stand-in."""
+    try:
+        return stream is not None and stream.isatty()
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def is_coloured(stream: TextIO | None) -> bool:
     """Whether a stream is a terminal that wants colour."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
 
 
-def terminal_width(stream: TextIO) -> int | None:
+def terminal_width(stream: TextIO | None) -> int | None:
     """How many columns a terminal has; None where a stream is no terminal."""
-    if not stream.isatty():
+    if stream is None or not is_terminal(stream):
         return None
     told = os.environ.get("COLUMNS", "")
     if told.isdecimal() and int(told):
         return int(told)
     try:
         return os.get_terminal_size(stream.fileno()).columns or _COLUMNS
-    except OSError:
+    except (OSError, ValueError):
         return _COLUMNS
 
 

@@ -1,6 +1,7 @@
 """Progress where a person sees it: card and bar in a notebook, bar in a terminal, else log lines.
 
-It is told a `RunStatus` and the seconds left, and draws; it asks nothing and decides nothing.
+It is told a `RunStatus`, the seconds left and why nothing moves, and draws; it asks nothing,
+decides nothing, and never ends a call: where it cannot draw, it falls silent.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ import contextlib
 import logging
 import math
 import sys
+import threading
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from leads_pandas.display import (
     card_html,
     card_text,
     clean,
     duration,
+    is_terminal,
     plural,
     terminal_width,
     wrapped,
@@ -40,15 +45,14 @@ _QUESTION = "Enrich? [y/N] "
 
 def say(message: str) -> None:
     """Say what must be seen, whatever becomes of the log; the command line puts its own here."""
-    print(f"leads_pandas: {message}", file=sys.stderr, flush=True)
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # nobody reads standard error
+        print(f"leads_pandas: {message}", file=sys.stderr, flush=True)
 
 
 def ask_on_terminal(question: str) -> str:
     """Ask on the terminal, in the place of a bar that may be there; nothing typed is no answer."""
-    from tqdm import tqdm
-
     answer = ""
-    with tqdm.external_write_mode(file=sys.stderr):
+    with _bar_class().external_write_mode(file=sys.stderr):
         try:
             print(question, end="", file=sys.stderr, flush=True)
             answer = sys.stdin.readline()
@@ -88,17 +92,34 @@ def _ask(preview: CostPreview) -> bool | None:
             answer = input(_QUESTION)
         except (EOFError, RuntimeError):  # a kernel whose front end cannot be asked
             return None
-    elif sys.stdin is not None and sys.stdin.isatty():
+    elif is_terminal(sys.stdin):
         answer = ask_on_terminal(f"{preview}\n{_QUESTION}")
     else:
         return None
     return answer.strip().lower() in ("y", "yes")
 
 
+class Picture(NamedTuple):
+    """What there is to show at one moment.
+
+    Attributes:
+        status: how far the run is.
+        seconds_left: until it is done, where that can be told.
+        fraction: how much of the way is behind, 0-1: of the time where it can be told, else of the
+            leads; never less than before.
+        why: why it takes its time; empty where it moves.
+    """
+
+    status: RunStatus
+    seconds_left: float | None
+    fraction: float
+    why: str = ""
+
+
 class Reporter(Protocol):
     """What shows a run's progress."""
 
-    def update(self, status: RunStatus, seconds_left: float | None) -> None:
+    def update(self, picture: Picture) -> None:
         """Show how far the run is."""
 
     def close(self, line: str | None) -> None:
@@ -106,40 +127,58 @@ class Reporter(Protocol):
 
 
 def in_notebook() -> bool:
-    """Whether this runs in a Jupyter kernel."""
+    """Whether this runs in a notebook: a Jupyter kernel, or marimo."""
+    return _in_jupyter() or _in_marimo()
+
+
+def _in_jupyter() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
 
 
-def _words(status: RunStatus, seconds_left: float | None, *, room: int | None = None) -> str:
+def _in_marimo() -> bool:
+    marimo = sys.modules.get("marimo")
+    return marimo is not None and bool(marimo.running_in_notebook())
+
+
+def _words(picture: Picture, *, room: int | None = None) -> str:
     """What stands beside a bar, the most important first to stay where there is little room."""
-    leads = f"{status.read:,}/{status.total:,} leads"
-    emails = plural(status.found_emails, "email")
+    status, why = picture.status, picture.why
+    read = f"{status.read:,}/{status.total:,} read"
+    emails = f"{plural(status.found_emails, 'email')} found"
     credit = plural(status.credits_reserved, "credit")
-    left = _left(status, seconds_left)
-    for words in ((leads, emails, credit, left), (leads, emails, left), (leads, left)):
+    left = _left(picture)
+    with_why = (
+        (emails, read, credit, why, left),
+        (emails, read, why, left),
+        (read, why, left),
+        (read, why),
+        (why,),
+    )
+    without = (emails, read, credit, left), (emails, read, left), (read, left)
+    for words in (*(with_why if why else ()), *without):
         text = ", ".join(filter(None, words))
         if room is None or len(text) <= room:
             return text
-    return leads
+    return read
 
 
-def _left(status: RunStatus, seconds_left: float | None) -> str:
+def _left(picture: Picture) -> str:
     """The time left, where it is known and worth telling."""
-    if seconds_left is None or seconds_left < 1 or status.read == status.total:
+    seconds, status = picture.seconds_left, picture.status
+    if seconds is None or seconds < 1 or status.read == status.total:
         return ""
-    return f"{duration(seconds_left)} left"
+    return f"{duration(seconds)} left"
 
 
-def _move(
-    bar: Any, status: RunStatus, seconds_left: float | None, *, width: int | None = None
-) -> None:
+def _move(bar: Any, picture: Picture, *, width: int | None = None) -> None:
     """Bring a tqdm bar up to date; only results that are durable make it whole."""
-    bar.n = round(status.fraction, 3)
-    bar.set_description(status.phase, refresh=False)
-    room = None if width is None else width - len(status.phase) - _AROUND - _SHORTEST
-    bar.set_postfix_str(_words(status, seconds_left, room=room), refresh=False)
+    phase = picture.status.phase
+    bar.n = round(picture.fraction, 3)
+    bar.set_description(phase, refresh=False)
+    room = None if width is None else width - len(phase) - _AROUND - _SHORTEST
+    bar.set_postfix_str(_words(picture, room=room), refresh=False)
     bar.refresh()
 
 
@@ -149,12 +188,12 @@ class _Terminal:
     def __init__(self) -> None:
         self._bar: Any = None
 
-    def update(self, status: RunStatus, seconds_left: float | None) -> None:
+    def update(self, picture: Picture) -> None:
         if self._bar is None:
-            if not status.total:
+            if not picture.status.total:
                 return  # nothing to wait for: the closing line says it all
             self._bar = _text_bar(sys.stderr, dynamic_ncols=True)
-        _move(self._bar, status, seconds_left, width=terminal_width(sys.stderr))
+        _move(self._bar, picture, width=terminal_width(sys.stderr))
 
     def close(self, line: str | None) -> None:
         if self._bar is not None:
@@ -163,13 +202,20 @@ class _Terminal:
             print(wrapped(line, terminal_width(sys.stderr)), file=sys.stderr)
 
 
+@cache
+def _bar_class(*, widget: bool = False) -> Any:
+    """The bar of tqdm, without what would outlive the call."""
+    base: Any = import_module("tqdm.notebook" if widget else "tqdm").tqdm
+
+    class Bar(base):  # type: ignore[misc] # chosen as it runs
+        monitor_interval = 0  # no watching thread
+        _lock = threading.RLock()  # tqdm's own is a semaphore between processes
+
+    return Bar
+
+
 def _text_bar(file: Any, **width: Any) -> Any:
-    from tqdm import tqdm
-
-    class Bar(tqdm):  # type: ignore[type-arg] # generic for type checkers only
-        monitor_interval = 0  # tqdm's watching thread would outlive the call
-
-    return Bar(total=1.0, bar_format=_FORMAT, file=file, **width)
+    return _bar_class()(total=1.0, bar_format=_FORMAT, file=file, **width)
 
 
 class _Notebook:
@@ -180,44 +226,68 @@ class _Notebook:
         self._card: _Output | None = None
         self._bar_output: _Output | None = None
         self._bar: Any = None
-        self._latest: RunStatus | None = None
+        self._latest: Picture | None = None
         self._drawn_at = -math.inf
 
-    def update(self, status: RunStatus, seconds_left: float | None) -> None:
-        if self._latest is None and not status.total:
+    def update(self, picture: Picture) -> None:
+        if self._latest is None and not picture.status.total:
             return  # nothing to wait for: the closing line says it all
-        self._latest = status
+        self._latest = picture
         now = time.monotonic()
         if now >= self._drawn_at + _REDRAW:
             self._drawn_at = now
-            self._draw(status, seconds_left)
+            self._draw(picture)
 
-    def _draw(self, status: RunStatus, seconds_left: float | None) -> None:
+    def _draw(self, picture: Picture) -> None:
         # Without a bar of its own: there is one below for as long as the call lasts.
-        card = _card(self._owner.rows(status), fraction=None)
+        card = _card(self._owner.rows(picture.status), note=picture.why)
         if self._card is None:
             self._card = _Output(card)
             self._bar, self._bar_output = _notebook_bar()
         else:
             self._card.show(card)
-        _move(self._bar, status, seconds_left)
+        _move(self._bar, picture)
 
     def close(self, line: str | None) -> None:
         if self._latest is not None and self._card is not None and self._bar_output is not None:
-            _move(self._bar, self._latest, None)
+            _move(self._bar, self._latest._replace(seconds_left=None, why=""))
             self._bar.close()
             # A stored notebook keeps a widget as it was first drawn, at 0 %; a card stays true.
             self._bar_output.show({"text/plain": "", "text/html": ""})
-            rows = self._owner.rows(self._latest)
-            self._card.show(_card(rows, fraction=self._latest.fraction))
+            status = self._latest.status
+            self._card.show(_card(self._owner.rows(status), fraction=status.fraction))
         if line is not None:
             print(line)
 
 
-def _card(rows: Sequence[tuple[str, str]], *, fraction: float | None) -> dict[str, str]:
+class _Marimo:
+    """The run's card in place of the cell's output while the call lasts."""
+
+    def __init__(self, owner: Display) -> None:
+        self._owner = owner
+        self._drawn_at = -math.inf
+
+    def update(self, picture: Picture) -> None:
+        now = time.monotonic()
+        if picture.status.total and now >= self._drawn_at + _REDRAW:
+            self._drawn_at = now
+            note = ", ".join(filter(None, (picture.why, _left(picture))))
+            rows = self._owner.rows(picture.status)
+            card = card_html(_TITLE, rows, fraction=picture.fraction, note=note)
+            marimo: Any = sys.modules["marimo"]
+            marimo.output.replace(marimo.Html(card))
+
+    def close(self, line: str | None) -> None:
+        if line is not None:
+            print(line)
+
+
+def _card(
+    rows: Sequence[tuple[str, str]], *, fraction: float | None = None, note: str = ""
+) -> dict[str, str]:
     return {
-        "text/plain": card_text(_TITLE, rows),
-        "text/html": card_html(_TITLE, rows, fraction=fraction),
+        "text/plain": card_text(_TITLE, rows, note=note),
+        "text/html": card_html(_TITLE, rows, fraction=fraction, note=note),
     }
 
 
@@ -229,10 +299,7 @@ def _notebook_bar() -> tuple[Any, _Output]:
         output = _Output({"text/plain": ""})
         return _text_bar(output, ncols=_COLUMNS), output
 
-    class Bar(notebook.tqdm):  # type: ignore[type-arg] # generic for type checkers only
-        monitor_interval = 0  # tqdm's watching thread would outlive the call
-
-    bar = Bar(total=1.0, bar_format=_FORMAT, display=False)
+    bar = _bar_class(widget=True)(total=1.0, bar_format=_FORMAT, display=False)
     return bar, _Output(bar.container)
 
 
@@ -257,25 +324,28 @@ class _Output:
 
 
 class _Log:
-    """One log line per tenth of the run."""
+    """One log line per tenth of the run, and one whenever there is a new reason to wait."""
 
     def __init__(self) -> None:
         self._tenth = -1
+        self._why = ""
 
-    def update(self, status: RunStatus, seconds_left: float | None) -> None:
-        tenth = int(status.fraction * 10)
-        if tenth > self._tenth and status.total:
-            self._tenth = tenth
+    def update(self, picture: Picture) -> None:
+        status = picture.status
+        tenth = int(picture.fraction * 10)
+        if status.total and (tenth > self._tenth or picture.why not in ("", self._why)):
+            self._tenth, self._why = tenth, picture.why
             words = [
                 f"({status.read:,} of {status.total:,} leads read)",
-                plural(status.found_emails, "email"),
+                f"{plural(status.found_emails, 'email')} found",
                 plural(status.credits_reserved, "credit"),
-                _left(status, seconds_left),
+                picture.why,
+                _left(picture),
             ]
             _logger.info(
                 "%s: %d%% %s",
                 status.phase,
-                round(status.fraction * 100),
+                round(picture.fraction * 100),
                 ", ".join(filter(None, words)),
             )
 
@@ -285,19 +355,8 @@ class _Log:
 
 
 class _Silent:
-    def update(self, status: RunStatus, seconds_left: float | None) -> None:
+    def update(self, picture: Picture) -> None:
         pass
-
-    def close(self, line: str | None) -> None:
-        pass
-
-
-class _Callback:
-    def __init__(self, call: Callable[[RunStatus], object]) -> None:
-        self._call = call
-
-    def update(self, status: RunStatus, seconds_left: float | None) -> None:  # noqa: ARG002
-        self._call(status)
 
     def close(self, line: str | None) -> None:
         pass
@@ -317,40 +376,79 @@ class Display:
 
     def __init__(self, progress: bool | Callable[[RunStatus], object] | None) -> None:
         self.rows: Callable[[RunStatus], Sequence[tuple[str, str]]] = _own_rows
+        self._call = progress if callable(progress) else None
         self._reporter: Reporter = self._choose(progress)
         self._began = time.monotonic()
         self._moved = False
+        self._fraction = 0.0
         self._line: str | None = None
 
     def _choose(self, progress: bool | Callable[[RunStatus], object] | None) -> Reporter:
-        if callable(progress):
-            return _Callback(progress)
-        if progress is False:
+        if callable(progress) or progress is False:
             return _Silent()
-        if in_notebook():
+        if _in_jupyter():
             return _Notebook(self)
-        watched = sys.stderr is not None and sys.stderr.isatty()
-        return _Terminal() if progress or watched else _Log()
+        if _in_marimo():
+            return _Marimo(self)
+        return _Terminal() if progress or is_terminal(sys.stderr) else _Log()
 
-    def __call__(self, status: RunStatus, seconds_left: float | None) -> None:
-        """Show how far the run is."""
+    def __call__(self, status: RunStatus, seconds_left: float | None, why: str = "") -> None:
+        """Show how far the run is, and why it takes its time where it does not move."""
         if not self._moved:
             self._moved, self._began = True, time.monotonic()  # a question may have been asked
-        self._reporter.update(status, seconds_left)
+        if self._call is not None:
+            self._call(status)
+        self._fraction = max(self._fraction, self._behind(status, seconds_left))
+        picture = Picture(status, seconds_left, self._fraction, why)
+        self._draw(lambda reporter: reporter.update(picture))
 
-    def finished(self, counts: dict[str, int], spent: int, path: str | None) -> None:
-        """Make the closing line: what came of the leads, what it cost, and where it is."""
-        enriched = counts["found"] + counts["not_found"]
+    def _behind(self, status: RunStatus, seconds_left: float | None) -> float:
+        """How much of the way is behind, in agreement with the time left where that is told."""
+        if seconds_left is None or status.fraction in (0.0, 1.0):
+            return status.fraction
+        elapsed = time.monotonic() - self._began
+        return min(elapsed / max(elapsed + seconds_left, 0.001), 0.99)
+
+    def _draw(self, draw: Callable[[Reporter], None]) -> None:
+        """Draw, or fall silent where that fails: no display may end a call that has been paid."""
+        drawn = False
+        with contextlib.suppress(Exception):
+            draw(self._reporter)
+            drawn = True
+        if not drawn:
+            self._reporter = _Silent()
+
+    def finished(
+        self,
+        counts: dict[str, int],
+        spent: int,
+        path: str | None,
+        *,
+        without_id: int = 0,
+        repeated: int = 0,
+    ) -> None:
+        """Make the closing line: what came of the leads, what it cost, and where it is.
+
+        Args:
+            counts: unique leads by status.
+            spent: credits that the call reserved.
+            path: the file that was written.
+            without_id: rows that name no lead.
+            repeated: rows whose lead an earlier row names.
+        """
+        enriched, unknown = counts["found"] + counts["not_found"], counts["unknown_lead"]
+        others = sum(counts.values()) - enriched - unknown
         parts = [
             f"{plural(enriched, 'lead')} enriched",
             f"{plural(counts['found'], 'email')} found",
+            f"{unknown:,} unknown to the service" if unknown else "",
+            f"{others:,} without a result" if others else "",
+            f"{plural(without_id, 'row')} without an ID" if without_id else "",
+            f"{plural(repeated, 'row')} repeated" if repeated else "",
             plural(spent, "credit"),
             duration(time.monotonic() - self._began),
         ]
-        missing = sum(counts.values()) - enriched
-        if missing:
-            parts.insert(2, f"{missing:,} without a result")
-        self._line = ", ".join(parts) + (f" → {clean(path)}" if path else "")
+        self._line = ", ".join(filter(None, parts)) + (f" → {clean(path)}" if path else "")
 
     @contextlib.contextmanager
     def shown(self) -> Generator[Display]:
@@ -362,8 +460,8 @@ class Display:
 
     def close(self) -> None:
         """End the display, with its closing line where there is one; once is enough."""
-        reporter, self._reporter = self._reporter, _Silent()
-        reporter.close(self._line)
+        self._draw(lambda reporter: reporter.close(self._line))
+        self._reporter = _Silent()
 
 
 def _own_rows(status: RunStatus) -> Sequence[tuple[str, str]]:

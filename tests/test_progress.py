@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pty
@@ -7,28 +8,34 @@ import re
 import subprocess
 import sys
 import termios
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leads_pandas.models import RunStatus
-from leads_pandas.progress import Display, _words
+from leads_pandas import progress
+from leads_pandas.errors import EnrichmentDeclined
+from leads_pandas.models import CostPreview, RunStatus
+from leads_pandas.progress import Display, Picture, _words
 from tests.support.commands import Terminal, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 COLUMNS = 80
 COUNTS = {"found": 27, "not_found": 8, "not_enriched": 0, "unknown_lead": 0, "failed": 0}
 
 ON_A_TERMINAL = """
+from types import SimpleNamespace
+from leads_pandas import progress
 from leads_pandas.models import RunStatus
 from leads_pandas.progress import Display
 
+clock = progress.time = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
 display = Display({progress})
 try:
     with display.shown():
         for read in range(0, {read} + 1, 5):
+            clock.now = float(read)
             display(RunStatus("reading", read, 35, read // 2, read, 35), 35.0 - read)
         {ending}
 except {caught}:
@@ -83,7 +90,7 @@ def _all_of(descriptor: int) -> str:
 def test_a_terminal_gets_one_bar_that_moves_and_then_the_closing_line() -> None:
     bar, line, rest = on_a_terminal(FINISH)
     pictures = bar.split("\r")
-    assert any("reading:  57%|" in one and "20/35 leads, 10 emails" in one for one in pictures)
+    assert any("reading:  57%|" in one and "10 emails found, 20/35 read" in one for one in pictures)
     assert any("35 credits, 15 s left" in one for one in pictures)
     assert pictures[-1].startswith("reading: 100%|")
     assert LINE.fullmatch(line)
@@ -97,23 +104,78 @@ def test_a_terminal_shows_no_bar_where_there_is_nothing_to_wait_for() -> None:
     assert rest == ""
 
 
+LIMIT = "waiting for the limit (100 a minute)"
+
+
 @pytest.mark.parametrize(
-    ("room", "said"),
+    ("room", "why", "said"),
     [
-        (None, "50/100 leads, 25 emails, 100 credits, 50 s left"),
-        (47, "50/100 leads, 25 emails, 100 credits, 50 s left"),
-        (46, "50/100 leads, 25 emails, 50 s left"),
-        (30, "50/100 leads, 50 s left"),
-        (10, "50/100 leads"),
+        (None, "", "25 emails found, 50/100 read, 100 credits, 50 s left"),
+        (52, "", "25 emails found, 50/100 read, 100 credits, 50 s left"),
+        (51, "", "25 emails found, 50/100 read, 50 s left"),
+        (30, "", "50/100 read, 50 s left"),
+        (11, "", "50/100 read"),
+        (1, "", "50/100 read"),
+        (None, LIMIT, f"25 emails found, 50/100 read, 100 credits, {LIMIT}, 50 s left"),
+        (60, LIMIT, f"50/100 read, {LIMIT}, 50 s left"),
+        (49, LIMIT, f"50/100 read, {LIMIT}"),
+        (40, LIMIT, LIMIT),
+        (30, LIMIT, "50/100 read, 50 s left"),
     ],
 )
-def test_where_there_is_little_room_the_most_important_is_said(room: int | None, said: str) -> None:
-    assert _words(at(50), 50.0, room=room) == said
+def test_where_there_is_little_room_the_most_important_is_said(
+    room: int | None, why: str, said: str
+) -> None:
+    assert _words(Picture(at(50), 50.0, 0.5, why), room=room) == said
 
 
 @pytest.mark.parametrize("seconds", [None, 0.0, 0.9])
 def test_a_time_that_is_not_known_or_all_but_over_is_not_told(seconds: float | None) -> None:
-    assert _words(at(50), seconds) == "50/100 leads, 25 emails, 100 credits"
+    said = _words(Picture(at(50), seconds, 0.5))
+    assert said == "25 emails found, 50/100 read, 100 credits"
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(progress, "time", made)
+    return made
+
+
+def percents(shown: Sequence[tuple[float, RunStatus, float | None]], clock: Clock) -> list[int]:
+    """What a display says of how much is behind, for what it is told at some moments."""
+    display = Display(False)
+    seen: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            display._reporter, "update", lambda picture: seen.append(round(picture.fraction * 100))
+        )
+        for moment, status, left in shown:
+            clock.now = moment
+            display(status, left)
+    return seen
+
+
+def test_percent_and_time_left_agree(clock: Clock) -> None:
+    # All are processed at once, and reading them takes three minutes.
+    waiting = RunStatus("reading", 300, 300, 150, 100, 300)
+    shown = [(0.0, at(0, 300), None), (60.0, waiting, 180.0), (120.0, waiting, 120.0)]
+    assert percents([*shown, (240.0, at(300, 300), 0.0)], clock) == [0, 25, 50, 100]
+
+
+def test_percent_never_goes_back_and_is_whole_only_when_all_is_read(clock: Clock) -> None:
+    shown = [(0.0, at(0), 10.0), (5.0, at(50), 5.0), (6.0, at(60), 60.0), (99.0, at(99), 0.0)]
+    assert percents(shown, clock) == [0, 50, 50, 99]
 
 
 def test_a_bar_fits_a_terminal_of_80_columns() -> None:
@@ -140,22 +202,25 @@ def test_progress_true_draws_the_bar_where_nobody_watches(
         display(at(50), 12.0)
         display.finished(COUNTS, 35, None)
     words = capsys.readouterr()
-    assert "50/100 leads, 25 emails, 100 credits, 12 s left" in words.err
+    assert "25 emails found, 50/100 read, 100 credits, 12 s left" in words.err
     assert words.err.splitlines()[-1].startswith("35 leads enriched, 27 emails found, 35 credits")
     assert words.out == ""
 
 
 def test_where_nobody_watches_there_is_one_log_line_for_each_tenth(
-    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], clock: Clock
 ) -> None:
     display = Display(None)
     with caplog.at_level(logging.INFO, logger="leads_pandas"), display.shown():
         for read in range(101):
+            clock.now = float(read)
             display(at(read), 100.0 - read)
         display.finished(COUNTS, 35, "enriched.parquet")
     lines = [one.getMessage() for one in caplog.records]
     assert len(lines) == 12
-    assert lines[5] == ("reading: 50% (50 of 100 leads read), 25 emails, 100 credits, 50 s left")
+    assert lines[5] == (
+        "reading: 50% (50 of 100 leads read), 25 emails found, 100 credits, 50 s left"
+    )
     assert LINE.fullmatch(lines[-1])
     assert capsys.readouterr() == ("", "")
 
@@ -163,7 +228,7 @@ def test_where_nobody_watches_there_is_one_log_line_for_each_tenth(
 def test_a_log_line_counts_one_as_one(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="leads_pandas"), Display(None).shown() as display:
         display(RunStatus("done", 1, 1, 1, 1, 1), 0.0)
-    assert caplog.messages == ["done: 100% (1 of 1 leads read), 1 email, 1 credit"]
+    assert caplog.messages == ["done: 100% (1 of 1 leads read), 1 email found, 1 credit"]
 
 
 def test_the_time_of_the_closing_line_begins_after_the_question(
@@ -227,6 +292,85 @@ def test_the_closing_line_counts_what_has_no_result(capsys: pytest.CaptureFixtur
         display.finished(COUNTS | {"not_enriched": 1_200, "failed": 1}, 1, None)
     line = capsys.readouterr().err.strip()
     assert line.startswith("35 leads enriched, 27 emails found, 1,201 without a result, 1 credit, ")
+
+
+def test_the_closing_line_counts_unknown_leads_and_rows_that_bought_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    display = Display(True)
+    with display.shown():
+        display.finished(COUNTS | {"unknown_lead": 3}, 35, None, without_id=1, repeated=1_500)
+    assert (
+        "27 emails found, 3 unknown to the service, 1 row without an ID, 1,500 rows repeated, 35 cr"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_reason_to_wait_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="leads_pandas"), Display(None).shown() as display:
+        for _ in range(5):
+            display(at(1), None, LIMIT)
+        display(at(1), None, "the start got no answer, looking up to 3 min")
+    assert [message.rpartition("credits, ")[2] for message in caplog.messages] == [
+        LIMIT,
+        "the start got no answer, looking up to 3 min",
+    ]
+
+
+class Closed(io.StringIO):
+    def __init__(self) -> None:
+        super().__init__()
+        self.close()
+
+
+class NoTerminal:
+    """A stand-in for a stream, as programs without a console have: it can only be written to."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("make", [lambda: None, Closed, NoTerminal, Full])
+@pytest.mark.parametrize("shown", [None, True])
+def test_a_display_ends_no_call_whatever_the_streams_are(
+    make: Callable[[], Any], shown: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, make())
+    with Display(shown).shown() as display:
+        for read in (0, 50, 100):
+            display(at(read), 1.0)
+        display.finished(COUNTS, 35, None)
+    progress.say("interrupted")
+    ask = progress.consent(True)
+    assert ask is not None
+    with pytest.raises(EnrichmentDeclined, match="nobody can be asked here"):
+        ask(CostPreview(1, 0, 1, 1, 1))
+
+
+def test_an_error_in_a_callback_goes_through() -> None:
+    def broken(status: RunStatus) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), Display(broken).shown() as display:
+        display(at(1), None)
+
+
+def test_a_bar_takes_no_semaphore_that_a_killed_process_would_leak() -> None:
+    script = (
+        "import sys\nfrom leads_pandas.models import RunStatus\n"
+        "from leads_pandas.progress import Display\n"
+        "with Display(True).shown() as display:\n"
+        "    display(RunStatus('reading', 1, 2, 0, 1, 2), 1.0)\n"
+        "print('tqdm' in sys.modules, 'multiprocessing.synchronize' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout.split() == [b"True", b"False"]
 
 
 def test_the_closing_line_shows_no_control_characters_of_a_path(

@@ -87,8 +87,8 @@ def test_one_card_and_one_bar_are_redrawn_in_place(kernel: Kernel) -> None:
 def test_the_bar_is_a_widget_that_moves_and_says_what_is_left(kernel: Kernel) -> None:
     states = [one["data"]["state"] for one in kernel.run(WHOLE) if one["type"] == "comm_msg"]
     texts = [str(state["value"]) for state in states if "value" in state]
-    assert any("20/40 leads," in text.replace("\u2007", " ") for text in texts)
-    assert any("10 emails, 40 credits, 20 s left" in text.replace("\u2007", " ") for text in texts)
+    assert any("20/40 read," in text.replace("\u2007", " ") for text in texts)
+    assert any("10 emails found, 20/40 read, 40 credits, 20 s left" in text.replace("\u2007", " ") for text in texts)
     assert {"0.25", "0.5", "1.0"} <= set(texts)
 
 
@@ -146,6 +146,19 @@ with display.shown():
         assert "\x1b" not in one["text/plain"]
 
 
+def test_the_card_says_why_nothing_moves(kernel: Kernel) -> None:
+    messages = kernel.run(
+        """
+display = progress.Display(None)
+with display.shown():
+    display(at(10), None, "waiting for the limit (100 a minute)")
+"""
+    )
+    card, _ = outputs(messages).values()
+    assert "waiting for the limit (100 a minute)" in card[0]["text/html"]
+    assert "waiting" not in card[-1]["text/html"]
+
+
 def test_where_there_is_nothing_to_wait_for_only_the_line_is_shown(kernel: Kernel) -> None:
     messages = kernel.run(
         """
@@ -166,7 +179,7 @@ def test_without_ipywidgets_the_bar_is_a_quiet_line_of_text(
     card, bar = outputs(messages).values()
     assert "Enrichment run" in card[0]["text/html"]
     assert any(
-        one["text/plain"].startswith("reading:  50%|") and "20/40 leads" in one["text/plain"]
+        one["text/plain"].startswith("reading:  50%|") and "20/40 read" in one["text/plain"]
         for one in bar
     )
     assert bar[-1] == {"text/plain": "", "text/html": ""}
