@@ -295,7 +295,15 @@ def _live(run: EnrichmentRun, engine: Enrichment) -> Callable[[RunStatus], list[
 def _finish(display: Display, out: pd.DataFrame, ready: Prepared) -> None:
     receipt = out.attrs[frames.RECEIPT]
     path = None if ready.target is None else ready.target.path
-    display.finished(receipt["counts"], receipt["credits_reserved"], path)
+    without_id = int((ready.ids.codes < 0).sum())
+    repeated = len(ready.ids.codes) - without_id - len(ready.ids.unique)
+    display.finished(
+        receipt["counts"],
+        receipt["credits_reserved"],
+        path,
+        without_id=without_id,
+        repeated=repeated,
+    )
 
 
 def start_frame(

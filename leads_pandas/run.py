@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from filelock import FileLock, Timeout
 
-from leads_pandas.display import plural
+from leads_pandas.display import duration, plural
 from leads_pandas.errors import (
     CreditCapError,
     InsufficientCreditsError,
@@ -48,6 +48,7 @@ _WAIT = 0.2  # seconds between looks at an op that another process drives
 _SUSPENDED = 15.0
 _LOCK_TIMEOUT = 10.0  # seconds to wait for another process to let go of a start in doubt
 _REPORT = 0.1  # seconds between two reports of progress
+_PACE = 1.0  # seconds between two looks at the budget, and a wait for it that is worth telling
 
 
 @dataclass(slots=True)
@@ -87,7 +88,8 @@ class Enrichment:
         client: the client.
         store: the store of its account.
         order: what is asked for.
-        progress: told the status and the seconds left, where they can be told.
+        progress: told the status, the seconds left where they can be told, and why it takes its
+            time where that is no job's doing.
         timeout: seconds for the whole call, or None.
         run_id: an earlier run to go on with: nothing is bought for it any more.
     """
@@ -98,7 +100,7 @@ class Enrichment:
         store: Store,
         order: Order,
         *,
-        progress: Callable[[RunStatus, float | None], None] | None = None,
+        progress: Callable[[RunStatus, float | None, str], None] | None = None,
         timeout: float | None = None,
         run_id: str | None = None,
     ) -> None:
@@ -120,6 +122,7 @@ class Enrichment:
         self._reads: list[tuple[list[str], int | None]] = []
         self._phase: Phase = "starting"
         self._reported = 0.0
+        self._asked_pace, self._limited = 0.0, False
         self._need: list[str] = []
         self._needed: set[str] = set()
         self._driven: list[Source] = []
@@ -189,7 +192,20 @@ class Enrichment:
         moment = time.monotonic()
         if now or moment >= self._reported + _REPORT:
             self._reported = moment
-            self._progress(self.status(), seconds_left)
+            status = self.status()
+            self._progress(status, seconds_left, self._why(status, moment))
+
+    def _why(self, status: RunStatus, moment: float) -> str:
+        """Why it takes its time, where that is no job's doing."""
+        limit, settle = self._client.requests_per_minute, self._client.settle
+        if status.phase == "unknown":
+            until = "" if settle is None else f", looking up to {duration(settle)}"
+            return f"the start got no answer{until}"
+        if moment >= self._asked_pace + _PACE:
+            self._asked_pace = moment
+            behind = status.read < status.processed or status.phase == "reading"
+            self._limited = bool(limit) and behind and self._api.pacer.estimate(1) >= _PACE
+        return f"waiting for the limit ({limit} a minute)" if self._limited else ""
 
     def _tick(self, phase: Literal["starting", "unknown"]) -> None:
         self._phase = phase
