@@ -171,6 +171,7 @@ def service(nameserver: NameServer) -> Iterator[Callable[..., tuple[LocalServer,
             }
             clock = options.pop("clock", None)
             server = LocalServer(leads, **(defaults | options))
+            server._pause = 0.0  # many leads share one host here
             if clock is not None:
                 server._clock = clock
             stack.enter_context(server)

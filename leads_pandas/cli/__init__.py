@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from leads_pandas.finding.finder import Unread
+    from leads_pandas.finding.sites import Unread
     from leads_pandas.server import LocalServer
 
 _SERVED = ("website", "name", "query_id")  # what the local service is told beside the ID

@@ -1,216 +1,105 @@
 """Guarded HTTP: one request to exactly the address that was checked, bounded in size and time.
 
 What lives here: which addresses may be dialled, and how. Websites are named by strangers, so a name
-is resolved here, once per request, and the connection goes to an address that passed the check;
+is resolved here, once per connection, and the connection goes to an address that passed the check;
 nothing resolves it a second time. No proxy and no credentials are taken from the environment.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
+import errno
 import ipaddress
 import math
-import re
+import os
 import socket
 import ssl
+import sys
 import threading
 import time
-import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 import certifi
-from urllib3.exceptions import LocationParseError
-from urllib3.util import Url, parse_url
+from urllib3.util.wait import wait_for_read, wait_for_write
+
+from leads_pandas.finding.guard import (
+    PUBLIC_PORTS,
+    FetchError,
+    NotPublic,
+    Refused,
+    Stopped,
+    UnknownHost,
+    Untrusted,
+    host_header,
+    is_public,
+    origin_in,
+    origin_of,
+    parse,
+    port_of,
+)
+from leads_pandas.finding.names import NoSuchName, system_addresses
+from leads_pandas.finding.reply import Reply, remember, reply_of, worth_reading
+from leads_pandas.finding.wire import Broke, WireError, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from urllib3.util import Url
+
+    from leads_pandas.finding.wire import Answer
 
     Resolve = Callable[[str, int], Sequence[str]]
+    Turn = Callable[[str], AbstractContextManager[None]]
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_REDIRECTS = 5
-MAX_URL = 2000
-PUBLIC_PORTS = frozenset((80, 443, 8000, 8008, 8080, 8443, 8888))
+PATIENCE = 0.25  # seconds that a server may take without being one of the slow
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-
-_META_CHARSET = re.compile(
-    rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([a-zA-Z0-9_.:-]+)", re.IGNORECASE
-)
-# Python also calls punycode, zip and the like encodings, some of them costly to decode.
-_CHARSET = re.compile(
-    r"^(?:utf|iso|windows|cp|latin|l1|ascii|us-ascii|koi|gb|big5|shift|sjis|x-sjis|euc|mac)",
-    re.IGNORECASE,
-)
-_BOMS = (("utf-8-sig", b"\xef\xbb\xbf"), ("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff"))
-
-
-class FetchError(Exception):
-    """The page cannot be had; the message says why."""
-
-
-class Refused(FetchError):  # noqa: N818 - a decision of ours, not a fault
-    """The page must not be asked for."""
-
-
-class NotPublic(Refused):
-    """It is not on the public internet, and such websites were not asked for."""
-
-
-class Stopped(Exception):  # noqa: N818 - the service is ending, nothing went wrong
-    """The fetcher was closed in the middle."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a server answered.
-
-    Attributes:
-        url: what was asked for.
-        status: the HTTP status.
-        content_type: the media type in lower case, without parameters; empty where none was given.
-        charset: what the header says of the encoding, or None.
-        location: where a redirect points, absolute, or None.
-        body: the content, cut off at the fetcher's limit.
-    """
-
-    url: str
-    status: int
-    content_type: str
-    charset: str | None
-    location: str | None
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        """The body as text: by byte order mark, header or meta element, else UTF-8, else cp1252."""
-        for name, mark in _BOMS:
-            if self.body.startswith(mark):
-                return self.body.decode(name, "replace")
-        meta = _META_CHARSET.search(self.body[:4096])
-        for named in (self.charset, meta[1].decode("ascii") if meta else None):
-            if named is not None and _CHARSET.match(named):
-                # On the web the two mean the same, and the second has more letters.
-                latin = named.lower() in ("iso-8859-1", "latin-1", "latin1", "us-ascii", "ascii")
-                with contextlib.suppress(LookupError):
-                    return self.body.decode("cp1252" if latin else named, "replace")
-        try:
-            return self.body.decode()
-        except UnicodeDecodeError as error:
-            # A page cut off inside a letter is UTF-8 all the same.
-            cut = error.reason == "unexpected end of data"
-            return self.body.decode("utf-8" if cut else "cp1252", "replace")
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet.
-
-    Addresses that carry an IPv4 address inside (mapped, NAT64, 6to4) are judged by that one.
-    """
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if inner is None and ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is None:
-            return ip in _GLOBAL_UNICAST and ip.is_global
-        ip = inner
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
-
-
-def origin_of(url: str) -> str:
-    """The scheme, host and port of a URL, the port always written out.
-
-    Raises:
-        FetchError: it is no http or https URL.
-    """
-    parsed = _parse(url)
-    return f"{parsed.scheme}://{parsed.host}:{_port(parsed)}"
-
-
-def _port(url: Url) -> int:
-    return url.port or _DEFAULT_PORTS[url.scheme or ""]
-
-
-def _parse(text: str) -> Url:
-    """Take a URL apart; its host comes back in lower case, international names in ASCII."""
-    if len(text) > MAX_URL:
-        raise FetchError("the URL is too long")
-    try:
-        url = parse_url(text)
-    except LocationParseError:
-        raise FetchError("the URL cannot be read") from None
-    if url.scheme not in _DEFAULT_PORTS:
-        raise FetchError("the URL is neither http nor https")
-    if not url.host:
-        raise FetchError("the URL names no host")
-    return url
-
-
-def system_addresses(host: str, port: int) -> list[str]:
-    """Resolve a name as the system does.
-
-    Raises:
-        OSError: there is no such name.
-    """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+_RECEIVE = 64 * 1024
+_CRUMB, _CRUMBS, _REST = 512, 16, 0.002
 
 
 def _left(deadline: float) -> float:
-    """Seconds left, as a socket timeout."""
+    """Seconds left."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError("out of time")
     return left
 
 
-class _TimedSocket(socket.socket):
-    """A socket whose every receive ends at one deadline, however slowly the bytes drip in."""
-
-    deadline = math.inf
-
-    def recv_into(self, *args: Any) -> int:
-        self.settimeout(_left(self.deadline))
-        return super().recv_into(*args)
-
-
-class _TimedTLSSocket(ssl.SSLSocket):
-    """Likewise inside TLS."""
-
-    deadline = math.inf
-
-    def recv_into(self, *args: Any) -> int:
-        self.settimeout(_left(self.deadline))
-        return super().recv_into(*args)
-
-
 def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     # Small images come without the system's certificates.
     context.load_verify_locations(certifi.where())
-    context.sslsocket_class = _TimedTLSSocket
     return context
 
 
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a socket that somebody else opens."""
+class Line:
+    """A connection that is kept open between two pages of one origin; for one thread."""
 
-    def __init__(self, host: str, port: int, opened: Callable[[], socket.socket]) -> None:
-        super().__init__(host, port)
-        self._opened = opened
+    def __init__(self) -> None:
+        self._kept: tuple[str, _Connection] | None = None
 
-    def connect(self) -> None:
-        self.sock = self._opened()
+    def take(self, origin: str) -> _Connection | None:
+        """The connection, if it leads to this origin; another one is closed."""
+        kept, self._kept = self._kept, None
+        if kept is not None and kept[0] == origin:
+            return kept[1]
+        if kept is not None:
+            kept[1].close()
+        return None
+
+    def keep(self, origin: str, connection: _Connection) -> None:
+        """Keep a connection on which nothing is under way."""
+        self.close()
+        self._kept = (origin, connection)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._kept is not None:
+            self._kept[1].close()
+            self._kept = None
 
 
 class Fetcher:
@@ -224,6 +113,7 @@ class Fetcher:
             at whatever address they have.
         max_bytes: how much of a page is read.
         resolve: turns a host and a port into IP addresses; `OSError` where it cannot.
+        aside: entered around every wait that is longer than `PATIENCE`.
 
     Safe to use from several threads.
     """
@@ -237,6 +127,7 @@ class Fetcher:
         only_origins: Collection[str] | None = None,
         max_bytes: int = MAX_BYTES,
         resolve: Resolve = system_addresses,
+        aside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self.user_agent = user_agent
         self._timeout = timeout
@@ -246,6 +137,7 @@ class Fetcher:
         )
         self._max_bytes = max_bytes
         self._resolve = resolve
+        self.aside = aside
         self._context = _tls()
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
@@ -257,23 +149,26 @@ class Fetcher:
         url: str,
         *,
         deadline: float = math.inf,
-        check: Callable[[str], None] = lambda _: None,
+        turn: Turn = lambda _: contextlib.nullcontext(),
+        line: Line | None = None,
     ) -> Reply:
-        """Fetch a page, following up to `MAX_REDIRECTS` redirects.
+        """Fetch a page, following up to `MAX_REDIRECTS` redirects, with the cookies they set.
 
         Args:
             url: an http or https URL.
             deadline: `time.monotonic` by which it must be done, if that is before the timeout.
-            check: called with every URL, redirects included, before it is asked for.
+            turn: entered with every URL, redirects included, while it is asked for; may refuse it.
+            line: where the connection is kept for the next page.
 
         Raises:
-            FetchError: the page cannot be had, or `check` or the guard refused it (`Refused`).
+            FetchError: the page cannot be had, or `turn` or the guard refused it (`Refused`).
             Stopped: the fetcher was closed.
         """
         deadline = min(deadline, time.monotonic() + self._timeout)
+        cookies: dict[str, dict[str, str]] = {}
         for _ in range(MAX_REDIRECTS + 1):
-            check(url)
-            reply = self._once(url, deadline)
+            with turn(url):
+                reply = self._once(url, deadline, line, cookies)
             if reply.location is None:
                 return reply
             url = reply.location
@@ -281,8 +176,9 @@ class Fetcher:
 
     def pause(self, seconds: float) -> None:
         """Wait; `Stopped` where the fetcher is closed meanwhile."""
-        if self._closed.wait(seconds):
-            raise Stopped
+        with self.aside():
+            if self._closed.wait(seconds):
+                raise Stopped
 
     def close(self) -> None:
         """End every request under way, in whatever thread, with `Stopped`; no more can be made."""
@@ -296,21 +192,83 @@ class Fetcher:
         for waiting in lookups:
             waiting.set()
 
-    def _once(self, url: str, deadline: float) -> Reply:
-        parsed = _parse(url)
+    def _once(
+        self, url: str, deadline: float, line: Line | None, cookies: dict[str, dict[str, str]]
+    ) -> Reply:
+        parsed = parse(url)
+        host = parsed.host or ""
         try:
-            return self._request(url, parsed, self._addresses(parsed, deadline), deadline)
-        except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
+            answer = self._ask(parsed, deadline, line, cookies.get(host, {}))
+        except (OSError, WireError) as error:
             if self._closed.is_set():
                 raise Stopped from None
-            what = str(error) or type(error).__name__
-            raise FetchError(f"{parsed.host}: {what}") from None
+            what = f"{host}: {error if str(error) else type(error).__name__}"
+            if isinstance(error, NoSuchName):
+                raise UnknownHost(what) from None
+            if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+                raise Untrusted(what) from None
+            passing = isinstance(error, OSError | Broke)
+            raise FetchError(what, passing=passing) from None
+        if "set-cookie" in answer.headers:
+            remember(answer.headers["set-cookie"], cookies.setdefault(host, {}))
+        return reply_of(url, answer)
+
+    def _ask(self, url: Url, deadline: float, line: Line | None, cookies: dict[str, str]) -> Answer:
+        """Send one request and read its answer, over the line's connection where it still works."""
+        request = self._request(url, cookies, keep=line is not None)
+        origin = origin_in(url)
+        kept = None if line is None else line.take(origin)
+        if kept is not None:
+            try:
+                return self._exchange(kept, origin, request, deadline, line)
+            except TimeoutError:
+                raise
+            except (Broke, OSError):
+                _left(deadline)  # closed by the server since the last page: ask on a fresh one
+        connection = self._connect(url, self._addresses(url, deadline), deadline)
+        return self._exchange(connection, origin, request, deadline, line)
+
+    def _exchange(
+        self,
+        connection: _Connection,
+        origin: str,
+        request: bytes,
+        deadline: float,
+        line: Line | None,
+    ) -> Answer:
+        answer = None
+        try:
+            connection.send(request, deadline)
+            answer = read_answer(
+                lambda: connection.receive(deadline), self._max_bytes, wanted=worth_reading
+            )
+            return answer
+        finally:
+            if line is not None and answer is not None and answer.complete:
+                line.keep(origin, connection)
+            else:
+                connection.close()
+
+    def _request(self, url: Url, cookies: dict[str, str], *, keep: bool) -> bytes:
+        lines = [
+            f"GET {url.request_uri} HTTP/1.1",
+            f"Host: {host_header(url)}",
+            f"User-Agent: {self.user_agent}",
+            "Accept: text/html,application/xhtml+xml,text/plain;q=0.8,*/*;q=0.1",
+            "Accept-Encoding: gzip, deflate",
+            f"Connection: {'keep-alive' if keep else 'close'}",
+        ]
+        if cookies:
+            lines.append(
+                "Cookie: " + "; ".join(f"{name}={value}" for name, value in cookies.items())
+            )
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
     def _addresses(self, url: Url, deadline: float) -> list[str]:
         """The addresses that may be dialled for a URL; `Refused` where there are none."""
-        host, port = (url.host or "").strip("[]"), _port(url)
+        host, port = (url.host or "").strip("[]"), port_of(url)
         if self._only is not None:
-            if f"{url.scheme}://{url.host}:{port}" not in self._only:
+            if origin_in(url) not in self._only:
                 raise Refused(f"{url.host} is not among the only origins")
             return self._look_up(host, port, deadline)
         if self._allow_private:
@@ -324,6 +282,8 @@ class Fetcher:
 
     def _look_up(self, host: str, port: int, deadline: float) -> list[str]:
         """Resolve in a thread of its own: the system's resolver knows no deadline."""
+        if _is_address(host):
+            return [host]
         answer: list[Sequence[str] | OSError] = []
         done = threading.Event()
 
@@ -337,96 +297,52 @@ class Fetcher:
 
         with self._registered(self._lookups, done):
             threading.Thread(target=work, name="leads-pandas-lookup", daemon=True).start()
-            done.wait(_left(deadline))
+            if not done.wait(min(_left(deadline), PATIENCE)):
+                with self.aside():
+                    done.wait(max(deadline - time.monotonic(), 0.0))
         if self._closed.is_set():
             raise Stopped
         if not answer:
-            raise FetchError(f"{host}: the name was not resolved in time")
+            raise TimeoutError("the name was not resolved in time")
         if isinstance(answer[0], OSError):
-            raise FetchError(f"{host}: {answer[0]}")
+            raise answer[0]
         return list(answer[0])
 
-    def _request(self, url: str, parsed: Url, addresses: list[str], deadline: float) -> Reply:
-        with contextlib.ExitStack() as stack:
-
-            def opened() -> socket.socket:
-                return self._connect(parsed, addresses, deadline, stack)
-
-            connection = _Connection(parsed.host or "", _port(parsed), opened)
-            stack.callback(connection.close)
-            connection.request(
-                "GET",
-                parsed.request_uri,
-                headers={
-                    "Host": _host_header(parsed),
-                    "User-Agent": self.user_agent,
-                    "Accept": "text/html,application/xhtml+xml,text/plain;q=0.8,*/*;q=0.1",
-                    "Accept-Encoding": "identity",
-                    "Connection": "close",
-                },
-            )
-            response = connection.getresponse()
-            stack.callback(response.close)
-            location = None
-            if response.status in _REDIRECTS and response.getheader("Location"):
-                location = urljoin(url, _latin(response.getheader("Location", "")))
-            return Reply(
-                url=url,
-                status=response.status,
-                content_type=response.headers.get_content_type()
-                if "Content-Type" in response.headers
-                else "",
-                charset=response.headers.get_content_charset(),
-                location=location,
-                body=b"" if location else self._body(response),
-            )
-
-    def _body(self, response: http.client.HTTPResponse) -> bytes:
-        body = response.read(self._max_bytes)
-        coding = response.getheader("Content-Encoding", "identity").strip().lower()
-        if coding in ("", "identity"):
-            return body
-        if coding in ("gzip", "x-gzip", "deflate"):
-            # Not asked for, but some servers compress whatever they are asked.
-            return zlib.decompressobj(wbits=47).decompress(body, self._max_bytes)
-        raise FetchError(f"the page is encoded as {coding[:40]!r}")
-
-    def _connect(
-        self, url: Url, addresses: list[str], deadline: float, stack: contextlib.ExitStack
-    ) -> socket.socket:
-        """Connect to the first address that answers; `stack` closes what was opened."""
+    def _connect(self, url: Url, addresses: list[str], deadline: float) -> _Connection:
+        """Connect to the first address that answers."""
         failure: OSError = OSError("the name has no address")
         for tried, address in enumerate(addresses):
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            sock = _TimedSocket(family, socket.SOCK_STREAM)
-            stack.callback(sock.close)
-            stack.enter_context(self._registered(self._sockets, sock))
-            # A dead address must leave time for the others.
-            sock.settimeout(_left(deadline) / (len(addresses) - tried))
+            # A fair share each: an address that swallows packets must not eat all the time.
+            share = time.monotonic() + _left(deadline) / (len(addresses) - tried)
+            connection = _Connection(self, ":" in address)
             try:
-                sock.connect((address, _port(url)))
+                connection.dial(address, port_of(url), share)
+                if url.scheme == "https":
+                    name = (url.host or "").strip("[]").rstrip(".")
+                    connection.encrypt(self._context, name, deadline)
             except OSError as error:
+                connection.close()
+                if isinstance(error, ssl.SSLError):
+                    raise
                 failure = error
-                continue
-            sock.deadline = deadline
-            return sock if url.scheme == "http" else self._encrypt(sock, url, deadline, stack)
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
         raise failure
 
-    def _encrypt(
-        self, sock: socket.socket, url: Url, deadline: float, stack: contextlib.ExitStack
-    ) -> socket.socket:
-        sock.settimeout(_left(deadline))
-        secure = self._context.wrap_socket(
-            sock,
-            server_hostname=(url.host or "").strip("[]").rstrip("."),
-            do_handshake_on_connect=False,
-        )
-        stack.callback(secure.close)
-        # Known before the handshake, which can take as long as the peer likes.
-        stack.enter_context(self._registered(self._sockets, secure))
-        secure.do_handshake()
-        secure.deadline = deadline  # type: ignore[attr-defined] # it is a _TimedTLSSocket
-        return secure
+    def register(self, sock: socket.socket) -> None:
+        """Have a socket shut down when the fetcher closes."""
+        with self._lock:
+            if self._closed.is_set():
+                raise Stopped
+            self._sockets.add(sock)
+
+    def unregister(self, sock: socket.socket) -> None:
+        """Forget a socket that is about to be closed."""
+        with self._lock:
+            self._sockets.discard(sock)
 
     @contextlib.contextmanager
     def _registered(self, among: set[Any], one: object) -> Iterator[None]:
@@ -441,14 +357,72 @@ class Fetcher:
                 among.discard(one)
 
 
-def _host_header(url: Url) -> str:
-    host = url.host or ""
-    return host if _port(url) == _DEFAULT_PORTS[url.scheme or ""] else f"{host}:{_port(url)}"
+class _Connection:
+    """A socket that never blocks: whatever it waits for ends at a deadline, however it drips."""
+
+    def __init__(self, fetcher: Fetcher, is_ipv6: bool) -> None:
+        self._fetcher = fetcher
+        self._sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET)
+        self._sock.setblocking(False)
+        self._crumbs = 0
+
+    def dial(self, address: str, port: int, deadline: float) -> None:
+        self._fetcher.register(self._sock)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        error = self._sock.connect_ex((address, port))
+        if error in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+            self._wait(wait_for_write, deadline)
+            error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+
+    def encrypt(self, context: ssl.SSLContext, name: str, deadline: float) -> None:
+        plain = self._sock
+        secure = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
+        self._sock = secure
+        self._fetcher.register(secure)
+        self._fetcher.unregister(plain)
+        self._through(secure.do_handshake, deadline)
+
+    def send(self, data: bytes, deadline: float) -> None:
+        while data:
+            data = data[self._through(lambda: self._sock.send(data), deadline, write=True) :]  # noqa: B023 - called at once
+
+    def receive(self, deadline: float) -> bytes:
+        part: bytes = self._through(lambda: self._sock.recv(_RECEIVE), deadline)
+        if 0 < len(part) < _CRUMB:
+            self._crumbs += 1
+            if self._crumbs > _CRUMBS:
+                # Let crumbs gather, or a peer that sends single bytes keeps a processor busy.
+                time.sleep(min(_REST, _left(deadline)))
+        return part
+
+    def close(self) -> None:
+        self._fetcher.unregister(self._sock)
+        self._sock.close()
+
+    def _through(self, work: Callable[[], Any], deadline: float, *, write: bool = False) -> Any:
+        while True:
+            _left(deadline)
+            try:
+                return work()
+            except ssl.SSLWantReadError:
+                self._wait(wait_for_read, deadline)
+            except (ssl.SSLWantWriteError, BlockingIOError):
+                wants_read = isinstance(sys.exc_info()[1], BlockingIOError) and not write
+                self._wait(wait_for_read if wants_read else wait_for_write, deadline)
+
+    def _wait(self, ready: Callable[..., bool], deadline: float) -> None:
+        if ready(self._sock, min(_left(deadline), PATIENCE)):
+            return
+        with self._fetcher.aside():
+            ready(self._sock, _left(deadline))
+        _left(deadline)
 
 
-def _latin(header: str) -> str:
-    """A header's text: http.client reads bytes as Latin-1, servers send UTF-8."""
+def _is_address(host: str) -> bool:
     try:
-        return header.encode("latin-1").decode()
-    except UnicodeError:
-        return header
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -21,16 +21,14 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
-import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from protego import Protego
-
-from leads_pandas.finding.fetch import FetchError, NotPublic, Refused, Reply, origin_of
-from leads_pandas.finding.reading import How, Link, Mention, read_page
+from leads_pandas.finding.guard import FetchError
+from leads_pandas.finding.manners import PAUSE, Manners, Visit
+from leads_pandas.finding.reading import How, Link, Mention, Page, read_page
 from leads_pandas.finding.verify import Mail, MailDomains, well_formed
 from leads_pandas.models import Email
 
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from leads_pandas.finding.fetch import Fetcher
+    from leads_pandas.finding.reply import Reply
 
 log = logging.getLogger("leads_pandas.server")
 
@@ -46,10 +45,6 @@ MAX_EMAILS = 25
 
 _PUBLISHED: dict[How, float] = {"link": 0.60, "data": 0.55, "text": 0.50}
 _OWN_DOMAIN, _NO_DOMAIN, _GOOD_PAGE, _UNVERIFIED, _NO_MAIL = 0.25, 0.10, 0.10, -0.10, 0.05
-
-_PAGE_TYPES = frozenset(("text/html", "application/xhtml+xml", "text/plain", ""))
-_ROBOTS_BYTES = 500 * 1024  # as much as RFC 9309 asks a crawler to read
-_HTTP_ERROR, _HTTP_SERVER_ERROR = 400, 500
 
 _CONTACT = re.compile(
     r"contact|contatt|kontakt|contato|yhteys|kapcsolat|reach[\s_-]?us|get[\s_-]?in[\s_-]?touch"
@@ -81,20 +76,6 @@ class Sighting:
     good_page: bool
 
 
-class Unread(NamedTuple):
-    """The websites that could not be read.
-
-    Attributes:
-        websites: how many.
-        private: how many of them because they are not on the public internet.
-        example: the last one, and why.
-    """
-
-    websites: int = 0
-    private: int = 0
-    example: str = ""
-
-
 class Finder:
     """Finds the addresses that websites publish.
 
@@ -103,6 +84,7 @@ class Finder:
         domains: says which domains take mail.
         max_pages: pages read of one site: the front page and those it links to.
         site_timeout: seconds for one site, everything included.
+        pause: seconds between two pages of a host, at least.
 
     Safe to use from several threads.
     """
@@ -114,47 +96,48 @@ class Finder:
         *,
         max_pages: int = 8,
         site_timeout: float = 30.0,
+        pause: float = PAUSE,
     ) -> None:
-        self._fetcher = fetcher
+        self._manners = Manners(fetcher, pause=pause)
         self._domains = domains
         self._max_pages = max_pages
         self._site_timeout = site_timeout
-        self._lock = threading.Lock()
-        self.unread = Unread()
 
     def find(self, website: str | None) -> tuple[Email, ...]:
         """Read a website; the most confident addresses come first.
 
-        A site that cannot be reached, or does not want to be read, has none; `unread` counts it.
+        A site that cannot be reached, or does not want to be read, has none.
 
         Raises:
             Stopped: the fetcher was closed.
         """
-        deadline = time.monotonic() + self._site_timeout
-        failure: FetchError | None = None
-        for url in front_pages(website):
-            try:
-                sightings = _Crawl(self._fetcher, url, self._max_pages, deadline).read()
-            except FetchError as error:
-                log.debug("%s cannot be read: %s", url, error)
-                failure = error
-            else:
-                return rank(sightings, urlsplit(url).hostname or "", self._takes_mail(deadline))
-        if failure is not None:
-            with self._lock:
-                before = self.unread
-                self.unread = Unread(
-                    before.websites + 1,
-                    before.private + isinstance(failure, NotPublic),
-                    f"{website}: {failure}",
-                )
-        return ()
+        try:
+            return self.look(website or "", time.monotonic() + self._site_timeout)
+        except FetchError as error:
+            log.debug("%s cannot be read: %s", website, error)
+            return ()
+
+    def look(self, website: str, deadline: float) -> tuple[Email, ...]:
+        """Read a website until `deadline` (`time.monotonic`); the most confident come first.
+
+        Raises:
+            FetchError: it cannot be read, or shows no address on the pages that could be.
+            Stopped: the fetcher was closed.
+        """
+        with Visit(self._manners, website, deadline) as visit:
+            front = visit.front()
+            sightings = _Crawl(visit, front, self._max_pages).read()
+            host = urlsplit(front.url).hostname or ""
+            emails = rank(sightings, host, self._takes_mail(deadline))
+            if not emails and visit.trouble is not None:
+                raise visit.trouble
+        return emails
 
     def _takes_mail(self, deadline: float) -> Callable[[str], Mail]:
         def ask(domain: str) -> Mail:
             if time.monotonic() >= deadline:
                 return Mail.UNKNOWN
-            return self._domains.takes_mail(domain)
+            return self._domains.takes_mail(domain, aside=self._manners.fetcher.aside)
 
         return ask
 
@@ -162,21 +145,19 @@ class Finder:
 class _Crawl:
     """One visit to one site: the front page, then what it links to, the likeliest pages first."""
 
-    def __init__(self, fetcher: Fetcher, url: str, max_pages: int, deadline: float) -> None:
-        self._fetcher = fetcher
-        self._front = url
+    def __init__(self, visit: Visit, front: Reply, max_pages: int) -> None:
+        self._visit = visit
+        self._front = front
         self._max_pages = max_pages
-        self._deadline = deadline
-        self._robots: dict[str, Protego | None] = {}
 
     def read(self) -> list[Sighting]:
-        """Read the site; `FetchError` where not even the front page can be had."""
-        reply = self._page(self._front)
-        page = read_page(reply.text, reply.url)
+        """Read the site."""
+        front = self._front.url
+        page = self._parsed(self._front)
         sightings = _sightings(page.mentions, good_page=True)
-        seen = {_same(self._front), _same(reply.url)}
+        seen = {_same(front)}
         read = 1
-        for link in choose(page.links, reply.url):
+        for link in choose(page.links, front):
             if read >= self._max_pages:
                 break
             if _same(link.url) in seen:
@@ -184,73 +165,24 @@ class _Crawl:
             seen.add(_same(link.url))
             read += 1
             try:
-                self._wait(link.url)
-                reply = self._page(link.url)
+                reply = self._visit.page(link.url)
             except FetchError as error:
                 log.debug("%s is left out: %s", link.url, error)
-                if time.monotonic() >= self._deadline:
+                if time.monotonic() >= self._visit.deadline:
                     break
                 continue
-            if not _same_site(reply.url, self._front) and not _same_site(reply.url, link.url):
+            if not _same_site(reply.url, front) and not _same_site(reply.url, link.url):
                 continue  # a redirect to somebody else's site
             if _same(reply.url) != _same(link.url) and _same(reply.url) in seen:
                 continue
             seen.add(_same(reply.url))
-            found = read_page(reply.text, reply.url).mentions
+            found = self._parsed(reply).mentions
             sightings += _sightings(found, good_page=_kind(link) <= _IMPRINT_KIND)
         return sightings
 
-    def _page(self, url: str) -> Reply:
-        reply = self._fetcher.get(url, deadline=self._deadline, check=self._check)
-        if reply.status >= _HTTP_ERROR:
-            raise FetchError(f"the server answered {reply.status}")
-        if reply.content_type not in _PAGE_TYPES:
-            raise FetchError(f"it is {reply.content_type[:60]}, not a page")
-        return reply
-
-    def _check(self, url: str) -> None:
-        rules = self._rules(url)
-        if rules is None or not rules.can_fetch(url, self._fetcher.user_agent):
-            raise Refused("robots.txt asks not to read it")
-
-    def _wait(self, url: str) -> None:
-        """Keep the pace that robots.txt asks for; `FetchError` where the time does not allow it."""
-        rules = self._rules(url)
-        delay = 0.0 if rules is None else rules.crawl_delay(self._fetcher.user_agent) or 0.0
-        if delay > self._deadline - time.monotonic():
-            raise FetchError("robots.txt asks for a slower pace than the site's time allows")
-        if delay > 0:
-            self._fetcher.pause(delay)
-
-    def _rules(self, url: str) -> Protego | None:
-        """The rules of a URL's origin; None: nothing may be read."""
-        origin = origin_of(url)
-        if origin not in self._robots:
-            self._robots[origin] = self._fetch_rules(origin)
-        return self._robots[origin]
-
-    def _fetch_rules(self, origin: str) -> Protego | None:
-        # As RFC 9309 has it: no file means no rules, a server in trouble means keep out.
-        try:
-            reply = self._fetcher.get(f"{origin}/robots.txt", deadline=self._deadline)
-        except FetchError:
-            self._robots[origin] = None
-            raise
-        if reply.status >= _HTTP_SERVER_ERROR:
-            return None
-        text = reply.body[:_ROBOTS_BYTES].decode("utf-8", "replace")
-        return Protego.parse("" if reply.status >= _HTTP_ERROR else text.removeprefix("\ufeff"))
-
-
-def front_pages(website: str | None) -> list[str]:
-    """The URLs at which a website may answer: as given, or by https and then http."""
-    text = (website or "").strip()
-    if not text:
-        return []
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        return [text]
-    text = text.removeprefix("//")
-    return [f"https://{text}", f"http://{text}"]
+    def _parsed(self, reply: Reply) -> Page:
+        with self._visit.parsing:
+            return read_page(reply.text, reply.url)
 
 
 def choose(links: Iterable[Link], front: str) -> list[Link]:
@@ -301,11 +233,20 @@ def rank(
             score += _domain_bonus(address.rpartition("@")[2], host)
             best[address] = max(best.get(address, 0.0), score)
     likeliest = sorted(best, key=lambda address: -best[address])[:MAX_EMAILS]
+    said = _all_said([address.rpartition("@")[2] for address in likeliest], takes_mail)
     emails = [
-        Email(address, _verified(best[address], takes_mail(address.rpartition("@")[2])), SOURCE)
+        Email(address, _verified(best[address], said[address.rpartition("@")[2]]), SOURCE)
         for address in likeliest
     ]
     return tuple(sorted(emails, key=lambda email: -(email.confidence or 0.0)))
+
+
+def _all_said(domains: list[str], takes_mail: Callable[[str], Mail]) -> dict[str, Mail]:
+    """Ask for each domain; a denial is believed once another domain has been shown to exist."""
+    said = {one: takes_mail(one) for one in dict.fromkeys(domains)}
+    if set(said.values()) > {Mail.UNKNOWN}:
+        said |= {one: takes_mail(one) for one, mail in said.items() if mail is Mail.UNKNOWN}
+    return said
 
 
 def _verified(score: float, mail: Mail) -> float:

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
-import ipaddress
 import logging
-import re
 import threading
 import time
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING, Literal
 
 import dns.exception
-import dns.nameserver
-import dns.rdatatype
 import dns.resolver
-from email_validator import EmailNotValidError, validate_email
+from email_validator import (
+    EmailNotValidError,
+    EmailUndeliverableError,
+    caching_resolver,
+    validate_email,
+)
 
-from leads_pandas.errors import ConfigurationError
+from leads_pandas.finding.names import make_resolver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
 log = logging.getLogger("leads_pandas.server")
 
-LOOKUP_SECONDS = 2.0
-PAUSE_SECONDS = 60.0
-_KEEP_SECONDS = 3600.0
-_KEEP_DOMAINS = 10_000
+Deliverable = Literal["yes", "no", "unknown"]
 
-_PORTS = 2**16
-_WITH_PORT = re.compile(r"(?:\[(.+)\]|([^:]+))(?::([0-9]{1,5}))?$")
+LOOKUP_SECONDS = 2
+PAUSE_SECONDS = 60.0
+_KEEP_ANSWERS = 20_000
+_AT_ONCE = 32
 
 # RFC 2606 and RFC 6761 keep these out of the public DNS, so asking would prove nothing.
 _RESERVED = ("example", "test", "invalid", "localhost", "local", "onion", "alt", "internal")
+
+# Wherever the DNS is told truly, these are there.
+_ALWAYS_THERE = ("gmail.com", "outlook.com", "yahoo.com")
 
 
 class Mail(enum.Enum):
@@ -57,31 +63,56 @@ def well_formed(address: str) -> str | None:
         return None
 
 
-def parse_nameserver(text: str) -> tuple[str, int]:
-    """Read ``"192.0.2.1:53"`` or ``"[2001:db8::1]:53"``; the port may be left out.
+def deliverable(
+    addresses: Iterable[str],
+    domains: MailDomains,
+    *,
+    progress: Callable[[int, int], None] = lambda _, __: None,
+) -> list[Deliverable]:
+    """Say of addresses whether mail can reach them: by their syntax, and by their domains' DNS.
 
-    Raises:
-        ConfigurationError: it is neither.
+    Each domain is asked for once, 32 at a time. No mail server is spoken to.
+
+    Args:
+        addresses: as they are written; equal ones cost nothing more.
+        domains: asks the DNS.
+        progress: called with the number of domains that are done, and of all of them.
+
+    Returns:
+        One answer for each address, in their order.
     """
-    parts = _WITH_PORT.match(text)
-    address, port = (parts[1] or parts[2], int(parts[3] or 53)) if parts else (text, 53)
+    given = list(addresses)
+    domain_of = {one: _domain(one) for one in dict.fromkeys(given)}
+    known = domains.take_mail(filter(None, domain_of.values()), progress=progress)
+    words: dict[Mail, Deliverable] = {
+        Mail.TAKEN: "yes",
+        Mail.REFUSED: "no",
+        Mail.UNKNOWN: "unknown",
+    }
+    answers: dict[str, Deliverable] = {
+        address: "no" if domain is None else words[known[domain]]
+        for address, domain in domain_of.items()
+    }
+    return [answers[one] for one in given]
+
+
+def _domain(address: str) -> str | None:
+    """The domain of an address, in ASCII; None where the address is no address."""
     try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        port = 0
-    if not 0 < port < _PORTS:
-        raise ConfigurationError(
-            f"nameserver {text!r} is not an IP address and a port, such as 127.0.0.1:53"
-        )
-    return address, port
+        return validate_email(
+            address, check_deliverability=False, test_environment=True, strict=True
+        ).ascii_domain
+    except EmailNotValidError:
+        return None
 
 
 class MailDomains:
-    """Asks the DNS which domains take mail, and remembers the answers.
+    """Asks the DNS which domains take mail, and remembers the answers for as long as they hold.
 
     A domain takes mail where it has an MX record that is no null MX (RFC 7505), or, without any, an
     address record (RFC 5321). No answer means unknown. Resolvers that answer nothing at all are
-    left alone for a minute.
+    left alone for a minute, and what a network says that denies even the largest mail providers is
+    not believed.
 
     Args:
         nameservers: resolvers as ``host:port``; None: the system's.
@@ -89,6 +120,8 @@ class MailDomains:
 
     Raises:
         ConfigurationError: a nameserver cannot be read.
+
+    Safe to use from several threads.
     """
 
     def __init__(
@@ -99,74 +132,93 @@ class MailDomains:
     ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[Mail, float]] = {}
         self._paused_until = clock()
-        self._resolver = _resolver(nameservers)
+        self._is_true = False  # the DNS has shown a domain that there is
+        self._resolver = make_resolver(nameservers)
+        if self._resolver is not None:
+            self._resolver.timeout = (
+                LOOKUP_SECONDS / 4
+            )  # a dead server must leave time for the next
+            caching_resolver(
+                timeout=LOOKUP_SECONDS,
+                cache=dns.resolver.LRUCache(_KEEP_ANSWERS),
+                dns_resolver=self._resolver,
+            )
 
-    def takes_mail(self, domain: str) -> Mail:
-        """Ask whether a domain takes mail; at most some 3 seconds, and usually from memory."""
-        domain = domain.lower().rstrip(".")
+    def takes_mail(
+        self,
+        domain: str,
+        *,
+        aside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> Mail:
+        """Ask whether a domain takes mail: some seconds at most, and usually from memory.
+
+        Args:
+            domain: its name.
+            aside: entered while the DNS is waited for.
+        """
+        with aside():
+            answer = self._ask(domain.lower().rstrip("."))
+            return self._believed(answer)
+
+    def take_mail(
+        self,
+        domains: Iterable[str],
+        *,
+        progress: Callable[[int, int], None] = lambda _, __: None,
+    ) -> dict[str, Mail]:
+        """Ask for many domains, each once."""
+        wanted = list(dict.fromkeys(domains))
+        answers: dict[str, Mail | None] = {}
+        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="leads-pandas-dns")
+        try:
+            asked = {pool.submit(self._ask, one.lower().rstrip(".")): one for one in wanted}
+            for done, future in enumerate(as_completed(asked), start=1):
+                answers[asked[future]] = future.result()
+                progress(done, len(wanted))
+        finally:
+            # An interrupt must not wait for what nobody waits for any more.
+            pool.shutdown(wait=False, cancel_futures=True)
+        return {domain: self._believed(answer) for domain, answer in answers.items()}
+
+    def _ask(self, domain: str) -> Mail | None:
+        """What the DNS says of a domain; None where it says that there is no such domain."""
         if domain.rpartition(".")[2] in _RESERVED or self._resolver is None:
             return Mail.UNKNOWN
-        now = self._clock()
         with self._lock:
-            mail, until = self._known.get(domain, (Mail.UNKNOWN, now))
-            if until > now:
-                return mail
-            if self._paused_until > now:
+            if self._paused_until > self._clock():
                 return Mail.UNKNOWN
-        mail = self._ask(self._resolver, domain)
-        keep = PAUSE_SECONDS if mail is Mail.UNKNOWN else _KEEP_SECONDS
-        with self._lock:
-            if len(self._known) >= _KEEP_DOMAINS:
-                self._known.clear()
-            self._known[domain] = (mail, self._clock() + keep)
-        return mail
-
-    def _ask(self, resolver: dns.resolver.Resolver, domain: str) -> Mail:
         try:
-            return _look_up(resolver, domain)
-        except dns.exception.Timeout:
-            if not _is_alive(resolver):
-                with self._lock:
-                    self._paused_until = self._clock() + PAUSE_SECONDS
-                log.warning(
-                    "no DNS server answers: addresses stay unverified for %.0f s", PAUSE_SECONDS
-                )
-        except (dns.exception.DNSException, OSError, ValueError) as error:
-            log.debug("the DNS did not say whether %s takes mail: %s", domain, error)
+            found = validate_email(f"postmaster@{domain}", dns_resolver=self._resolver)
+        except EmailUndeliverableError as error:
+            cause = error.__cause__
+            if isinstance(cause, dns.resolver.NXDOMAIN):
+                return None
+            # Without a cause it is a null MX, or a domain that sends none and has no MX.
+            if cause is not None and not isinstance(cause, dns.resolver.NoAnswer):
+                return Mail.UNKNOWN
+            self._is_true = True
+            return Mail.REFUSED
+        except EmailNotValidError:
+            return Mail.UNKNOWN  # no name that the DNS could carry
+        if getattr(found, "mx", None):
+            self._is_true = True
+            return Mail.TAKEN
+        if not _is_alive(self._resolver):
+            with self._lock:
+                self._paused_until = self._clock() + PAUSE_SECONDS
+            log.warning(
+                "no DNS server answers: addresses stay unverified for %.0f s", PAUSE_SECONDS
+            )
         return Mail.UNKNOWN
 
-
-def _resolver(nameservers: Sequence[str] | None) -> dns.resolver.Resolver | None:
-    try:
-        resolver = dns.resolver.Resolver(configure=nameservers is None)
-    except (dns.resolver.NoResolverConfiguration, OSError):
-        return None
-    if nameservers is not None:
-        resolver.nameservers = [
-            dns.nameserver.Do53Nameserver(*parse_nameserver(one)) for one in nameservers
-        ]
-    resolver.timeout = LOOKUP_SECONDS / 4  # a dead server must leave time for the next
-    return resolver
-
-
-def _look_up(resolver: dns.resolver.Resolver, domain: str) -> Mail:
-    deadline = time.monotonic() + LOOKUP_SECONDS
-    name = domain.encode("idna").decode() + "."
-    for kind in (dns.rdatatype.MX, dns.rdatatype.A, dns.rdatatype.AAAA):
-        try:
-            answer = resolver.resolve(
-                name, kind, lifetime=max(deadline - time.monotonic(), 0.05), search=False
-            )
-        except dns.resolver.NXDOMAIN:
-            return Mail.REFUSED
-        except dns.resolver.NoAnswer:
-            continue
-        if kind == dns.rdatatype.MX and all(str(one.exchange) == "." for one in answer):
-            return Mail.REFUSED
-        return Mail.TAKEN
-    return Mail.REFUSED
+    def _believed(self, answer: Mail | None) -> Mail:
+        """What an answer is worth: a network may deny every name that there is."""
+        if answer is not None:
+            return answer
+        if not self._is_true:
+            any(self._ask(one) is Mail.TAKEN for one in _ALWAYS_THERE)  # notes it
+        return Mail.REFUSED if self._is_true else Mail.UNKNOWN
 
 
 def _is_alive(resolver: dns.resolver.Resolver) -> bool:

@@ -39,12 +39,13 @@ if TYPE_CHECKING:
     from leads_pandas.server.leads import Lead
 
 APPLICATION_ID = 0x4C656164
-VERSION = 1
 RESET_DAY_MAX = 28  # every month has one
 _DECEMBER = 12
 _BUSY_SECONDS = 30.0
 
-_SCHEMA = """
+# One script per version; a file of version n is brought up to date by the scripts from n on.
+MIGRATIONS: tuple[str, ...] = (
+    """
 CREATE TABLE keys (hash BLOB PRIMARY KEY, created_at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE account (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -74,17 +75,27 @@ CREATE TABLE tasks (
     lead INTEGER NOT NULL REFERENCES leads, done INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (job, place)
 ) WITHOUT ROWID;
-"""
+""",
+    # A lead without a website costs nothing.
+    """
+ALTER TABLE tasks ADD COLUMN costs INTEGER NOT NULL DEFAULT 1;
+""",
+)
+VERSION = len(MIGRATIONS)
 
 # The IDs travel as one JSON text, so that no limit on variables applies; the order is the one sent.
 _BY_IDS = """
-SELECT leads.number, leads.job, leads.enriched_at, wanted.key AS place
+SELECT leads.number, leads.job, leads.enriched_at, leads.website, wanted.key AS place
 FROM json_each(?) AS wanted CROSS JOIN leads ON leads.lead_id = wanted.value
 """
 _BY_QUERY = """
-SELECT number, job, enriched_at, number AS place FROM leads WHERE query_id = ?
+SELECT number, job, enriched_at, website, number AS place FROM leads WHERE query_id = ?
 """
 _OPEN = "enriched_at IS NULL AND job IS NULL"
+_COSTS = "ifnull(trim(website), '') <> ''"  # there is something to look at
+
+# What became of a lead of a job, in `tasks.done`.
+_DONE, _NOT_LOOKED_AT, _FOR_NOTHING = 1, -1, -2
 
 
 class UnknownQueryError(LookupError):
@@ -280,7 +291,9 @@ class Database:
     # Jobs
 
     def preview(self, selection: Selection) -> CostPreview:
-        """What enriching the leads would cost; those of a running job cost nothing again.
+        """What enriching the leads would cost.
+
+        Those of a running job cost nothing again, those without a website nothing at all.
 
         Raises:
             UnknownQueryError: there are no leads of such a query.
@@ -288,8 +301,9 @@ class Database:
         self._reset_if_due()
         sql, wanted = selection.sql()
         with self._reading() as db:
-            total, enriched, to_enrich = db.execute(
-                f"SELECT count(*), count(enriched_at), ifnull(sum({_OPEN}), 0) FROM ({sql})",  # noqa: S608 - constants of this module
+            total, enriched, to_enrich, leads_to_pay = db.execute(
+                f"SELECT count(*), count(enriched_at), ifnull(sum({_OPEN}), 0), "  # noqa: S608 - constants of this module
+                f"ifnull(sum({_OPEN} AND {_COSTS}), 0) FROM ({sql})",
                 (wanted,),
             ).fetchone()
             available = _available(db.execute("SELECT * FROM account").fetchone())
@@ -299,7 +313,7 @@ class Database:
             total_leads=total,
             already_enriched=enriched,
             to_enrich=to_enrich,
-            estimated_credits=to_enrich,
+            estimated_credits=leads_to_pay,
             available_credits=available,
         )
 
@@ -309,7 +323,8 @@ class Database:
         """Start a job of the leads that are neither enriched nor in a running job.
 
         Where the cap or the balance is below the need, the job holds the first leads that fit, in
-        the order sent. Where nothing is to be enriched, it is empty and complete.
+        the order sent. Where nothing is to be enriched, it is empty and complete. A lead without a
+        website costs nothing.
 
         Args:
             selection: which leads.
@@ -330,40 +345,43 @@ class Database:
             ).fetchone()
             if selection.query_id is not None and known == 0:
                 raise UnknownQueryError
-            queued = need
+            leads_to_pay = need
             if price:
                 funds = max(_available(db.execute("SELECT * FROM account").fetchone()), 0)
                 funds = funds if max_credits is None else min(funds, max_credits)
-                queued = min(need, funds // price)
-            if need and not queued:
-                raise NoCreditsError
+                leads_to_pay = funds // price
             job_id = f"enrich_{secrets.token_hex(10)}"
             number = db.execute(
-                "INSERT INTO jobs (job_id, status, price, total, created_at, finished_at) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    job_id,
-                    "PENDING" if queued else "COMPLETED",
-                    price,
-                    queued,
-                    now,
-                    None if queued else now,
-                ),
+                "INSERT INTO jobs (job_id, status, price, total, created_at) "
+                "VALUES (?, 'PENDING', ?, 0, ?)",
+                (job_id, price, now),
             ).lastrowid
             db.execute(
-                "INSERT INTO tasks (job, place, lead) "  # noqa: S608 - constants of this module
-                "SELECT ?, row_number() OVER (ORDER BY place), number FROM "
-                f"(SELECT number, place FROM ({sql}) WHERE {_OPEN} ORDER BY place LIMIT ?)",
-                (number, wanted, queued),
+                "INSERT INTO tasks (job, place, lead, costs) "  # noqa: S608 - constants of this module
+                "SELECT ?, row_number() OVER (ORDER BY place), number, costs FROM ("
+                f"SELECT place, number, {_COSTS} AS costs, "
+                f"sum({_COSTS}) OVER (ORDER BY place) AS paid FROM ({sql}) WHERE {_OPEN}) "
+                "WHERE paid <= ?",
+                (number, wanted, leads_to_pay),
+            )
+            queued, paid = db.execute(
+                "SELECT count(*), ifnull(sum(costs), 0) FROM tasks WHERE job = ?", (number,)
+            ).fetchone()
+            if need and not queued:
+                raise NoCreditsError
+            db.execute(
+                "UPDATE jobs SET total = ?, status = iif(?, 'PENDING', 'COMPLETED'), "
+                "finished_at = iif(?, NULL, created_at) WHERE number = ?",
+                (queued, queued, queued, number),
             )
             db.execute(
                 "UPDATE leads SET job = ? WHERE number IN (SELECT lead FROM tasks WHERE job = ?)",
                 (number, number),
             )
-            if price and queued:
-                db.execute("UPDATE account SET used = used + ?", (queued * price,))
-                self._book(db, "DEDUCTION", -queued * price, f"Enrichment {job_id}: {queued} leads")
-        return StartedJob(job_id, queued, queued * price)
+            if price and paid:
+                db.execute("UPDATE account SET used = used + ?", (paid * price,))
+                self._book(db, "DEDUCTION", -paid * price, f"Enrichment {job_id}: {paid} leads")
+        return StartedJob(job_id, queued, paid * price)
 
     def status(self, job_id: str) -> JobStatus | None:
         """How far a job is, or None where there is no such job."""
@@ -419,56 +437,63 @@ class Database:
                 (job,),
             )
 
-    def finish(self, task: Task, emails: Sequence[Email] | None) -> bool:
-        """Record what came of a lead, once; the last one of a job ends it.
+    def finish(self, results: Iterable[tuple[Task, Sequence[Email] | None]]) -> set[int]:
+        """Record what came of some leads, each once; the last one of a job ends it.
 
         Args:
-            task: the lead.
-            emails: what was found; None where it could not be processed. Such leads are refunded
-                and free again when the job ends, which is then `FAILED`.
+            results: what was found for each; None where it could not be looked at. Such leads are
+                paid back and free again when the job ends.
 
         Returns:
-            Whether the job has ended.
+            The numbers of the jobs that have ended.
         """
         with self._writing() as db:
-            changed = db.execute(
-                "UPDATE tasks SET done = ? WHERE job = ? AND place = ? AND NOT done",
-                (-1 if emails is None else 1, task.job, task.place),
-            ).rowcount
-            if not changed:
-                return False
-            if emails is None:
-                db.execute("UPDATE jobs SET failed = failed + 1 WHERE number = ?", (task.job,))
-            else:
-                rows = [(one.email, one.confidence, one.source) for one in emails]
-                db.execute(
-                    "UPDATE leads SET emails = ?, enriched_at = ?, job = NULL WHERE number = ?",
-                    (json.dumps(rows), self._clock(), task.lead),
-                )
-                db.execute(
-                    "UPDATE jobs SET processed = processed + 1, found = found + ? WHERE number = ?",
-                    (bool(rows), task.job),
-                )
-            return self._end(db, task.job)
+            touched = {task.job for task, emails in results if self._record(db, task, emails)}
+            return {job for job in touched if self._end(db, job)}
+
+    def _record(self, db: sqlite3.Connection, task: Task, emails: Sequence[Email] | None) -> bool:
+        """Record what came of one lead; False where that is known already."""
+        done = _NOT_LOOKED_AT if emails is None else _DONE
+        if emails is not None and not (task.website or "").strip():
+            done = _FOR_NOTHING
+        changed = db.execute(
+            "UPDATE tasks SET done = ? WHERE job = ? AND place = ? AND NOT done",
+            (done, task.job, task.place),
+        ).rowcount
+        if not changed:
+            return False
+        if emails is None:
+            db.execute("UPDATE jobs SET failed = failed + 1 WHERE number = ?", (task.job,))
+        else:
+            rows = [(one.email, one.confidence, one.source) for one in emails]
+            db.execute(
+                "UPDATE leads SET emails = ?, enriched_at = ?, job = NULL WHERE number = ?",
+                (json.dumps(rows), self._clock(), task.lead),
+            )
+            db.execute(
+                "UPDATE jobs SET processed = processed + 1, found = found + ? WHERE number = ?",
+                (bool(rows), task.job),
+            )
+        return True
 
     def _end(self, db: sqlite3.Connection, job: int) -> bool:
         row = db.execute("SELECT * FROM jobs WHERE number = ?", (job,)).fetchone()
         if row["processed"] + row["failed"] < row["total"]:
             return False
         db.execute(
-            "UPDATE jobs SET status = ?, finished_at = ? WHERE number = ?",
-            ("FAILED" if row["failed"] else "COMPLETED", self._clock(), job),
+            "UPDATE jobs SET status = 'COMPLETED', finished_at = ? WHERE number = ?",
+            (self._clock(), job),
         )
         db.execute("UPDATE leads SET job = NULL WHERE job = ?", (job,))
-        refund = row["failed"] * row["price"]
+        unpaid = db.execute(
+            "SELECT ifnull(sum(costs), 0) FROM tasks WHERE job = ? AND done < 0", (job,)
+        ).fetchone()[0]
+        refund = unpaid * row["price"]
         if refund:
             # A month that began meanwhile has forgotten what was used.
             db.execute("UPDATE account SET used = max(used - ?, 0)", (refund,))
             self._book(
-                db,
-                "REFUND",
-                refund,
-                f"Enrichment {row['job_id']}: {row['failed']} leads not processed",
+                db, "REFUND", refund, f"Enrichment {row['job_id']}: {unpaid} leads not looked at"
             )
         return True
 
@@ -477,27 +502,32 @@ class Database:
     def _prepare(self, credits_per_month: int) -> None:
         db = self._writer
         application = db.execute("PRAGMA application_id").fetchone()[0]
-        if application == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+        is_new = application == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone()
+        if not is_new and application != APPLICATION_ID:
+            raise StoreError(f"{self.path} is another program's database: choose another file")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise StoreError(
+                f"{self.path} was written by a newer version of leads_pandas (format {version}, "
+                f"this one reads up to {VERSION}): use that version, or choose another file"
+            )
+        if version == VERSION:
+            return
+        if is_new:
             db.execute("PRAGMA journal_mode = WAL")
-            now = self._clock()
-            with self._writing():
-                for statement in _SCHEMA.split(";"):
+        with self._writing():
+            for script in MIGRATIONS[version:]:
+                for statement in script.split(";"):
                     db.execute(statement)
+            if is_new:
+                now = self._clock()
                 db.execute(
                     "INSERT INTO account VALUES (1, ?, 0, 0, ?, ?)",
                     (credits_per_month, min(_moment(now).day, RESET_DAY_MAX), now),
                 )
                 self._book(db, "MONTHLY_RESET", credits_per_month, "Credits of the month")
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {VERSION}")
-        elif application != APPLICATION_ID:
-            raise StoreError(f"{self.path} is another program's database: choose another file")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version != VERSION:
-            raise StoreError(
-                f"{self.path} was written by another version of leads_pandas (format {version}, "
-                f"this one reads {VERSION}): use that version, or choose another file"
-            )
+            db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _reset_if_due(self) -> None:
         """Begin a new month of credits, where one has begun."""

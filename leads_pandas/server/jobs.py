@@ -1,4 +1,4 @@
-"""The service's work: threads that take leads from the running jobs and enrich them.
+"""The service's work: the leads of the running jobs, through the driver that reads websites.
 
 Jobs take turns, lead by lead, so that a small one does not wait for a large one; within a job the
 leads go in the order sent. What is unfinished when the service ends goes on at its next start.
@@ -9,20 +9,20 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from leads_pandas.finding.fetch import Stopped
+from leads_pandas.finding.manners import PAUSE
+from leads_pandas.finding.sites import Round, Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from leads_pandas.models import Email
+    from leads_pandas.finding.options import SiteOptions
+    from leads_pandas.finding.sites import Looked
+    from leads_pandas.finding.verify import MailDomains
     from leads_pandas.server.db import Database, Task
-
-    Find = Callable[[str | None], Sequence[Email]]
 
 log = logging.getLogger("leads_pandas.server")
 
@@ -45,27 +45,35 @@ class Worker:
 
     Args:
         database: holds the jobs and takes the results.
-        find: returns a website's addresses; raises `Stopped` once the service is ending.
-        concurrency: how many sites are read at once.
+        options: how websites are read.
+        domains: says which domains take mail.
+        pause: seconds between two pages of a host, at least.
+
+    Attributes:
+        unread: the websites that could not be read since the start.
     """
 
-    def __init__(self, database: Database, find: Find, *, concurrency: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        options: SiteOptions,
+        domains: MailDomains,
+        *,
+        pause: float = PAUSE,
+    ) -> None:
+        self.unread = Unread()
         self._database = database
-        self._find = find
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._queues: deque[_Queue] = deque()
         self._known: set[int] = set()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"leads-pandas-worker-{n}", daemon=True)
-            for n in range(concurrency)
-        ]
+        self._round = Round(self._take, options, domains, pause=pause)
+        self._thread = threading.Thread(target=self._work, name="leads-pandas-worker", daemon=True)
 
     def start(self) -> None:
         """Take up the unfinished jobs and wait for more."""
         self.look()
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
 
     def look(self) -> None:
         """Take up the jobs that have been started since."""
@@ -74,7 +82,7 @@ class Worker:
                 if job not in self._known:
                     self._known.add(job)
                     self._queues.append(_Queue(job))
-            self._changed.notify_all()
+        self._round.wake()
 
     def wait(self, job_id: str, timeout: float) -> bool:
         """Wait until a job has ended; False where it has not within `timeout` seconds."""
@@ -87,57 +95,48 @@ class Worker:
             return self._changed.wait_for(ended, timeout)
 
     def stop(self, timeout: float) -> bool:
-        """Stop taking leads and wait for the threads; False where one is still busy then."""
+        """End what is under way and wait for it; False where something is still busy then."""
         self._stopping.set()
-        with self._changed:
-            self._changed.notify_all()
-        deadline = time.monotonic() + timeout
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(deadline - time.monotonic(), 0.0))
-        return not any(thread.is_alive() for thread in self._threads)
+        ended = self._round.close(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return ended and not self._thread.is_alive()
 
     def _work(self) -> None:
-        while (task := self._take()) is not None:
-            emails: Sequence[Email] | None = None
-            try:
-                emails = self._find(task.website)
-            except Stopped:
-                return
-            except Exception:
-                # The job goes on without it, ends as FAILED, and refunds this lead.
-                log.exception("a website could not be processed: %r", task.website)
-            self._keep(task, emails)
+        for batch in self._round.batches():
+            for one in batch:
+                self.unread = self.unread.and_also(one)
+            self._keep(batch)
 
-    def _keep(self, task: Task, emails: Sequence[Email] | None) -> None:
-        """Record a result, and wait for the disk where it does not take it."""
-        while not self._stopping.is_set():
+    def _keep(self, batch: Sequence[Looked[Task]]) -> None:
+        """Record results, and wait for the disk where it does not take them."""
+        results = [(one.key, None if one.state == "failed" else one.emails) for one in batch]
+        while True:
             try:
-                ended = self._database.finish(task, emails)
+                ended = self._database.finish(results)
             except sqlite3.Error as error:
-                log.error("a result cannot be kept, trying again: %s", error)  # noqa: TRY400 - one line a second is enough
-                self._stopping.wait(_RETRY_SECONDS)
+                log.error("results cannot be kept, trying again: %s", error)  # noqa: TRY400 - one line a second is enough
+                if self._stopping.wait(_RETRY_SECONDS):
+                    return
                 continue
             if ended:
                 with self._changed:
-                    self._known.discard(task.job)
+                    self._known -= ended
                     self._changed.notify_all()
             return
 
-    def _take(self) -> Task | None:
-        """The next lead; None once the service is ending."""
+    def _take(self) -> tuple[Task, str | None] | None:
+        """The next lead; None where there is none now."""
         with self._changed:
-            while not self._stopping.is_set():
-                try:
-                    task = self._next()
-                except sqlite3.Error as error:
-                    log.error("the jobs cannot be read, trying again: %s", error)  # noqa: TRY400 - likewise
-                    self._changed.wait(_RETRY_SECONDS)
-                    continue
-                if task is not None:
-                    return task
-                self._changed.wait()
-        return None
+            try:
+                task = self._next()
+            except sqlite3.Error as error:
+                log.error("the jobs cannot be read, trying again: %s", error)  # noqa: TRY400 - likewise
+                again = threading.Timer(_RETRY_SECONDS, self._round.wake)
+                again.daemon = True
+                again.start()
+                return None
+        return None if task is None else (task, task.website)
 
     def _next(self) -> Task | None:
         """The next lead of the job whose turn it is."""

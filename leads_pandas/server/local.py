@@ -9,15 +9,14 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
 from leads_pandas.errors import ConfigurationError
-from leads_pandas.finding.fetch import Fetcher
-from leads_pandas.finding.finder import Finder, Unread
+from leads_pandas.finding.manners import PAUSE
+from leads_pandas.finding.options import USER_AGENT, SiteOptions, check_whole
 from leads_pandas.finding.verify import MailDomains
-from leads_pandas.home import version
 from leads_pandas.server.app import build_app
 from leads_pandas.server.db import Database, Selection
 from leads_pandas.server.jobs import Worker
@@ -29,12 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from types import TracebackType
 
+    from leads_pandas.finding.sites import Unread
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.server.leads import Leads
 
 log = logging.getLogger("leads_pandas.server")
-
-USER_AGENT = f"leads_pandas/{version()} (reads contact pages; obeys robots.txt)"
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -59,9 +57,9 @@ class LocalServer:
         max_pages: pages read of one website.
         timeout: seconds for one page.
         site_timeout: seconds for one website.
-        concurrency: websites read at once.
+        concurrency: websites read at once; one that is being waited for does not count.
         user_agent: how the websites and their robots.txt know us.
-        nameservers: resolvers for the MX check, as ``host:port``; None: the system's.
+        nameservers: resolvers for websites and the MX check, as ``host:port``; None: the system's.
         only_origins: where given, nothing but these origins (``http://127.0.0.1:8000``) is ever
             read, at whatever address they are; ``allow_private`` does not matter then.
 
@@ -98,35 +96,32 @@ class LocalServer:
         nameservers: Sequence[str] | None = None,
         only_origins: Collection[str] | None = None,
     ) -> None:
-        _check("credits", credits, 0)
-        _check("requests_per_minute", requests_per_minute, 0)
-        _check("port", port, 0, _MAX_PORT)
-        _check("max_pages", max_pages, 1)
-        _check("concurrency", concurrency, 1)
-        _check_seconds("timeout", timeout)
-        _check_seconds("site_timeout", site_timeout)
-        if not user_agent or not user_agent.isascii() or not user_agent.isprintable():
-            raise ConfigurationError("user_agent must be a line of ASCII text")
+        check_whole("credits", credits, 0)
+        check_whole("requests_per_minute", requests_per_minute, 0)
+        check_whole("port", port, 0, _MAX_PORT)
+        self._options = SiteOptions(
+            max_pages=max_pages,
+            timeout=timeout,
+            site_timeout=site_timeout,
+            concurrency=concurrency,
+            user_agent=user_agent,
+            nameservers=nameservers,
+            allow_private=allow_private,
+            only_origins=only_origins,
+        )
         self.requests_per_minute = requests_per_minute
         self._leads = leads
         self._db = db
         self._credits = credits
         self._address = (host, port)
         self._clock: Callable[[], float] = time.monotonic
-        self._fetching: dict[str, Any] = {
-            "user_agent": user_agent,
-            "timeout": timeout,
-            "allow_private": allow_private,
-            "only_origins": only_origins,
-        }
-        self._reading: dict[str, Any] = {"max_pages": max_pages, "site_timeout": site_timeout}
-        self._concurrency = concurrency
+        # Sites that are served for this alone are owed no pauses.
+        self._pause = 0.0 if only_origins is not None else PAUSE
         self._domains = MailDomains(nameservers)
         self._running: contextlib.ExitStack | None = None
         self._base_url: str | None = None
         self._api_key: str | None = None
         self._database: Database
-        self._finder: Finder
         self._worker: Worker
         self._thread: threading.Thread
 
@@ -152,7 +147,7 @@ class LocalServer:
     @property
     def unread(self) -> Unread:
         """The websites that could not be read since the start, whose leads have no email for it."""
-        return self._finder.unread
+        return self._worker.unread
 
     def client(self) -> LeadsClient:
         """A client of this service, which keeps to its request limit."""
@@ -183,10 +178,8 @@ class LocalServer:
             listener = _listen(*self._address)
             stack.callback(listener.close)
             self._api_key = self._database.add_key()
-            fetcher = Fetcher(**self._fetching)
-            self._finder = Finder(fetcher, self._domains, **self._reading)
-            self._worker = Worker(self._database, self._finder.find, concurrency=self._concurrency)
-            stack.callback(self._end_work, fetcher)
+            self._worker = Worker(self._database, self._options, self._domains, pause=self._pause)
+            stack.callback(self._end_work)
             self._worker.start()
             self._serve(listener, stack)
             host, port = listener.getsockname()[:2]
@@ -272,8 +265,7 @@ class LocalServer:
         # Not the thread's join: a Ctrl-C during one makes Python take the thread for ended.
         server.ended.wait(_STOP_SECONDS)
 
-    def _end_work(self, fetcher: Fetcher) -> None:
-        fetcher.close()
+    def _end_work(self) -> None:
         if not self._worker.stop(_STOP_SECONDS):
             log.warning("a website is still being waited for; its lead will be done next time")
 
@@ -316,16 +308,3 @@ def _url(host: str, port: int) -> str:
     """Where a client on this machine reaches a listener."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _check(name: str, value: object, low: int, high: int | None = None) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):  # type: ignore[operator] # an int, by then
-        span = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise ConfigurationError(f"{name} must be a whole number {span}, not {value!r}")
-
-
-def _check_seconds(name: str, value: object) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value < float("inf"):  # type: ignore[operator] # a number, by then
-        raise ConfigurationError(f"{name} must be a positive number of seconds, not {value!r}")

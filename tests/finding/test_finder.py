@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leads_pandas.finding.fetch import Fetcher, Stopped
-from leads_pandas.finding.finder import Finder, Sighting, choose, front_pages, rank
+from leads_pandas.finding.fetch import Fetcher
+from leads_pandas.finding.finder import Finder, Sighting, choose, rank
+from leads_pandas.finding.guard import Stopped
+from leads_pandas.finding.manners import front_pages
 from leads_pandas.finding.reading import Link
 from leads_pandas.finding.verify import Mail, MailDomains
 from leads_pandas.models import Email
@@ -30,7 +32,7 @@ def find(nameserver: NameServer) -> Callable[..., list[str]]:
             allow_private=True,
             resolve=lambda _, __: ["127.0.0.1"],
         )
-        finder = Finder(fetcher, MailDomains([nameserver.address]), **options)
+        finder = Finder(fetcher, MailDomains([nameserver.address]), pause=0.0, **options)
         return [one.email for one in finder.find(website)]
 
     return run

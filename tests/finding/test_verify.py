@@ -8,8 +8,7 @@ import dns.rcode
 import dns.resolver
 import pytest
 
-from leads_pandas.errors import ConfigurationError
-from leads_pandas.finding.verify import Mail, MailDomains, parse_nameserver, well_formed
+from leads_pandas.finding.verify import Mail, MailDomains, deliverable, well_formed
 
 if TYPE_CHECKING:
     from tests.support.server_harness import NameServer
@@ -52,7 +51,7 @@ def test_a_domain_with_an_mx_record_takes_mail(
     assert nameserver.asked == [("firm.com", "MX")]
 
 
-@pytest.mark.parametrize(("kind", "record"), [("A", "192.0.2.1"), ("AAAA", "2001:db8::1")])
+@pytest.mark.parametrize(("kind", "record"), [("A", "93.184.215.14"), ("AAAA", "2606:4700::1111")])
 def test_a_domain_with_an_address_only_takes_mail(
     nameserver: NameServer, domains: MailDomains, kind: str, record: str
 ) -> None:
@@ -63,7 +62,7 @@ def test_a_domain_with_an_address_only_takes_mail(
 def test_a_domain_with_neither_takes_none(nameserver: NameServer, domains: MailDomains) -> None:
     nameserver.answers["firm.com", "TXT"] = ['"hello"']
     assert domains.takes_mail("firm.com") is Mail.REFUSED
-    assert [kind for _, kind in nameserver.asked] == ["MX", "A", "AAAA"]
+    assert [kind for _, kind in nameserver.asked[:3]] == ["MX", "A", "AAAA"]
 
 
 def test_a_null_mx_refuses_mail(nameserver: NameServer, domains: MailDomains) -> None:
@@ -72,7 +71,23 @@ def test_a_null_mx_refuses_mail(nameserver: NameServer, domains: MailDomains) ->
     assert domains.takes_mail("firm.com") is Mail.REFUSED
 
 
-def test_a_domain_that_does_not_exist_takes_none(domains: MailDomains) -> None:
+def test_a_domain_that_does_not_exist_takes_none(
+    nameserver: NameServer, domains: MailDomains
+) -> None:
+    nameserver.answers["outlook.com", "MX"] = ["10 mail.outlook.com."]
+    assert domains.takes_mail("firm.com") is Mail.REFUSED
+
+
+def test_a_network_that_denies_every_name_is_not_believed(domains: MailDomains) -> None:
+    assert domains.takes_mail("firm.com") is Mail.UNKNOWN
+
+
+def test_a_network_that_has_shown_one_domain_is_believed(
+    nameserver: NameServer, domains: MailDomains
+) -> None:
+    nameserver.answers["other.com", "MX"] = ["10 mail.other.com."]
+    assert domains.takes_mail("firm.com") is Mail.UNKNOWN
+    assert domains.takes_mail("other.com") is Mail.TAKEN
     assert domains.takes_mail("firm.com") is Mail.REFUSED
 
 
@@ -83,14 +98,11 @@ def test_international_domains_are_asked_for_in_ascii(
     assert domains.takes_mail("müller.de") is Mail.TAKEN
 
 
-def test_an_answer_is_remembered_for_an_hour(nameserver: NameServer) -> None:
-    now = [0.0]
-    domains = MailDomains([nameserver.address], clock=lambda: now[0])
+def test_an_answer_is_remembered(nameserver: NameServer, domains: MailDomains) -> None:
     nameserver.answers["firm.com", "MX"] = ["10 mail.firm.com."]
-    for moment in (0.0, 3599.0, 3601.0):
-        now[0] = moment
-        domains.takes_mail("firm.com")
-    assert len(nameserver.asked) == 2
+    for _ in range(3):
+        assert domains.takes_mail("firm.com") is Mail.TAKEN
+    assert nameserver.asked == [("firm.com", "MX")]
 
 
 @pytest.mark.parametrize("code", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
@@ -104,7 +116,6 @@ def test_a_server_in_trouble_leaves_the_domain_unknown(
 def test_one_silent_domain_does_not_stop_the_asking_for_others(
     nameserver: NameServer, domains: MailDomains, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leads_pandas.finding.verify.LOOKUP_SECONDS", 0.3)
     nameserver.silent.add("slow.com")
     nameserver.answers["firm.com", "MX"] = ["10 mail.firm.com."]
     assert domains.takes_mail("slow.com") is Mail.UNKNOWN
@@ -114,7 +125,6 @@ def test_one_silent_domain_does_not_stop_the_asking_for_others(
 def test_a_resolver_that_answers_nothing_is_left_alone_for_a_minute(
     nameserver: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leads_pandas.finding.verify.LOOKUP_SECONDS", 0.3)
     now = [0.0]
     domains = MailDomains([nameserver.address], clock=lambda: now[0])
     nameserver.silent.add("*")
@@ -168,32 +178,48 @@ def test_a_domain_that_no_name_server_could_carry_is_unknown(domains: MailDomain
     assert domains.takes_mail("x" * 64 + ".com") is Mail.UNKNOWN
 
 
-def test_the_memory_for_domains_is_bounded(
-    domains: MailDomains, monkeypatch: pytest.MonkeyPatch
+# Many at once
+
+
+def test_addresses_are_deliverable_or_not_or_unknown(
+    nameserver: NameServer, domains: MailDomains
 ) -> None:
-    monkeypatch.setattr("leads_pandas.finding.verify._KEEP_DOMAINS", 3)
-    for n in range(10):
-        domains.takes_mail(f"firm{n}.com")
-    assert len(domains._known) <= 3
+    nameserver.answers["firm.com", "MX"] = ["10 mail.firm.com."]
+    nameserver.answers["null.com", "MX"] = ["0 ."]
+    nameserver.silent.add("slow.com")
+    given = ["a@firm.com", "a@null.com", "a@gone.com", "a@slow.com", "a@firm.test", "no address"]
+    given += ["b@FIRM.com", "a@firm.com"]
+    said = deliverable(given, domains)
+    assert said == ["yes", "no", "no", "unknown", "unknown", "no", "yes", "yes"]
 
 
-@pytest.mark.parametrize(
-    ("text", "parsed"),
-    [
-        ("127.0.0.1:5353", ("127.0.0.1", 5353)),
-        ("127.0.0.1", ("127.0.0.1", 53)),
-        ("[::1]:5353", ("::1", 5353)),
-        ("::1", ("::1", 53)),
-        ("[::1]", ("::1", 53)),
-    ],
-)
-def test_nameservers_are_read_with_and_without_port(text: str, parsed: tuple[str, int]) -> None:
-    assert parse_nameserver(text) == parsed
+def test_each_domain_is_asked_for_once_and_counted(
+    nameserver: NameServer, domains: MailDomains
+) -> None:
+    for n in range(30):
+        nameserver.answers[f"firm{n}.com", "MX"] = ["10 mail.firm.com."]
+    seen: list[tuple[int, int]] = []
+    given = [f"person{n}@firm{n % 30}.com" for n in range(300)]
+    said = deliverable(given, domains, progress=lambda done, of: seen.append((done, of)))
+    assert said == ["yes"] * 300
+    assert sorted(nameserver.asked) == sorted((f"firm{n}.com", "MX") for n in range(30))
+    assert seen == [(n, 30) for n in range(1, 31)]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "dns.example:53", "127.0.0.1:0", "127.0.0.1:x", "[::1]:99999"]
-)
-def test_what_is_no_nameserver_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="not an IP address and a port"):
-        parse_nameserver(text)
+def test_a_network_that_denies_every_name_makes_no_address_undeliverable(
+    domains: MailDomains,
+) -> None:
+    assert deliverable(["a@firm.com", "a@gmail.com"], domains) == ["unknown", "unknown"]
+
+
+def test_without_a_dns_all_are_unknown_soon(nameserver: NameServer) -> None:
+    nameserver.silent.add("*")
+    began = time.monotonic()
+    given = [f"a@firm{n}.com" for n in range(500)]
+    assert set(deliverable(given, MailDomains([nameserver.address]))) == {"unknown"}
+    assert time.monotonic() - began < 20
+
+
+def test_no_addresses_ask_for_nothing(nameserver: NameServer, domains: MailDomains) -> None:
+    assert deliverable([], domains) == []
+    assert nameserver.asked == []

@@ -55,7 +55,7 @@ def finish(db: Database, emails: list[Email] | None = None) -> None:
     """End every running job, all leads alike."""
     for job in db.unfinished():
         for task in db.tasks(job, 0, 1000):
-            db.finish(task, FOUND if emails is None else emails)
+            db.finish([(task, FOUND if emails is None else emails)])
 
 
 # Selection
@@ -215,7 +215,7 @@ def test_the_progress_counts_leads_and_is_100_only_at_the_end(
     (job,) = db.unfinished()
     db.begin(job)
     for task in db.tasks(job, 0, 1000):
-        db.finish(task, FOUND)
+        db.finish([(task, FOUND)])
         status = db.status(started.job_id)
         assert status is not None
         seen.append((status.status, status.progress, status.processed_leads))
@@ -232,7 +232,9 @@ def test_a_result_counts_once_however_often_it_is_recorded(
     db = open_db()
     started = db.start(ids("l0", "l1"))
     task = db.tasks(db.unfinished()[0], 0, 1)[0]
-    assert [db.finish(task, FOUND), db.finish(task, []), db.finish(task, None)] == [False] * 3
+    assert [db.finish([(task, FOUND)]), db.finish([(task, [])]), db.finish([(task, None)])] == [
+        set()
+    ] * 3
     status, lead = db.status(started.job_id), db.lead("l0")
     assert status is not None
     assert status.processed_leads == 1
@@ -240,18 +242,18 @@ def test_a_result_counts_once_however_often_it_is_recorded(
     assert lead.emails == tuple(FOUND)
 
 
-def test_a_failed_job_refunds_and_frees_what_it_did_not_process(
+def test_what_a_job_could_not_look_at_is_paid_back_and_free_again(
     open_db: Callable[..., Database],
 ) -> None:
     db = open_db()
     started = db.start(ids("l0", "l1", "l2"))
     first, second, third = db.tasks(db.unfinished()[0], 0, 10)
-    db.finish(first, FOUND)
-    db.finish(second, None)
-    assert db.finish(third, None)
+    db.finish([(first, FOUND)])
+    db.finish([(second, None)])
+    assert db.finish([(third, None)])
     status = db.status(started.job_id)
     assert status is not None
-    assert (status.status, status.processed_leads, status.progress) == ("FAILED", 1, 33)
+    assert (status.status, status.processed_leads, status.progress) == ("COMPLETED", 1, 100)
     assert db.balance().used_credits == 1
     assert db.preview(ids("l0", "l1", "l2")).to_enrich == 2
     assert [(one.type, one.amount) for one in db.transactions(2, 0)[0]] == [
@@ -264,7 +266,7 @@ def test_a_free_job_costs_nothing_and_books_nothing(open_db: Callable[..., Datab
     db = open_db(monthly=0)
     assert db.start(ids("l0", "l1"), price=0).leads_queued == 2
     for task in db.tasks(db.unfinished()[0], 0, 10):
-        db.finish(task, None)
+        db.finish([(task, None)])
     assert db.balance().used_credits == 0
     assert db.transactions(10, 0)[1] == 1
 
@@ -324,7 +326,7 @@ def test_a_refund_after_the_month_ended_gives_no_extra_credits(
     db.start(ids("l0"))
     now[0] += 40 * 86400
     assert db.balance().available_credits == 100
-    db.finish(db.tasks(db.unfinished()[0], 0, 1)[0], None)
+    db.finish([(db.tasks(db.unfinished()[0], 0, 1)[0], None)])
     assert db.balance().available_credits == 100
 
 
@@ -337,7 +339,7 @@ def test_what_is_known_survives_and_a_file_keeps_its_credits(
     first = open_db()
     key = first.add_key()
     first.start(ids("l0", "l1"))
-    first.finish(first.tasks(first.unfinished()[0], 0, 1)[0], FOUND)
+    first.finish([(first.tasks(first.unfinished()[0], 0, 1)[0], FOUND)])
     first.close()
     again = open_db(monthly=5)
     assert again.knows_key(key)
@@ -389,14 +391,14 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
         Database(tmp_path / "other.db")
 
 
-def test_a_file_of_another_version_is_refused(
+def test_a_file_of_a_newer_version_is_refused(
     open_db: Callable[..., Database], tmp_path: Path
 ) -> None:
     open_db().close()
     file = sqlite3.connect(tmp_path / "service.db")
     file.execute("PRAGMA user_version = 99")
     file.close()
-    with pytest.raises(StoreError, match="written by another version"):
+    with pytest.raises(StoreError, match="written by a newer version"):
         Database(tmp_path / "service.db")
 
 

@@ -7,23 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leads_pandas.finding.fetch import Stopped
-from leads_pandas.models import Email
+from leads_pandas.finding.finder import Finder
+from leads_pandas.finding.options import SiteOptions
+from leads_pandas.finding.verify import MailDomains
 from leads_pandas.server.db import Database, Selection
 from leads_pandas.server.jobs import Worker
 from leads_pandas.server.leads import Lead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FOUND = [Email("info@firm.example", 0.9, "website")]
+    from leads_pandas.models import JobStatus
+    from tests.support.server_harness import Website
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def site(website: Callable[..., Website]) -> Website:
+    """A host with a page of its own for each of 30 leads."""
+    return website({f"/{n}": f"info{n}@firm.example" for n in range(30)})
+
+
+@pytest.fixture
+def database(tmp_path: Path, site: Website) -> Iterator[Database]:
     made = Database(tmp_path / "service.db", credits_per_month=1000)
-    made.import_leads(Lead(f"l{n}", f"{n}", None, f"q{n // 10}") for n in range(30))
+    made.import_leads(Lead(f"l{n}", f"{site.url}/{n}", None, f"q{n // 10}") for n in range(30))
     yield made
     made.close()
 
@@ -32,8 +40,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def worker(database: Database) -> Iterator[Callable[..., Worker]]:
     made: list[Worker] = []
 
-    def make(find: Callable[[str | None], Sequence[Email]], concurrency: int = 1) -> Worker:
-        made.append(Worker(database, find, concurrency=concurrency))
+    def make(concurrency: int = 1) -> Worker:
+        options = SiteOptions(allow_private=True, concurrency=concurrency, timeout=30.0)
+        made.append(Worker(database, options, MailDomains(["127.0.0.1:9"]), pause=0.0))
         return made[-1]
 
     yield make
@@ -45,136 +54,135 @@ def query(name: str) -> Selection:
     return Selection.of(None, name)
 
 
+def status_of(database: Database, job_id: str) -> JobStatus:
+    status = database.status(job_id)
+    assert status is not None
+    return status
+
+
+def read(site: Website) -> list[str]:
+    """The pages that were asked for, in their order."""
+    return [path[1:] for path in site.seen if path != "/robots.txt"]
+
+
 def test_a_job_is_worked_off_in_the_order_sent(
-    database: Database, worker: Callable[..., Worker]
+    database: Database, worker: Callable[..., Worker], site: Website
 ) -> None:
-    seen: list[str | None] = []
-
-    def find(website: str | None) -> list[Email]:
-        seen.append(website)
-        return FOUND
-
-    order = ["l7", "l3", "l21", "l0"]
-    ours = worker(find)
+    ours = worker()
     ours.start()
-    started = database.start(Selection.of(order, None))
+    started = database.start(Selection.of(["l7", "l3", "l21", "l0"], None))
     ours.look()
     assert ours.wait(started.job_id, 10)
-    assert seen == ["7", "3", "21", "0"]
+    assert read(site) == ["7", "3", "21", "0"]
 
 
 def test_a_small_job_does_not_wait_for_a_large_one(
-    database: Database, worker: Callable[..., Worker]
+    database: Database, worker: Callable[..., Worker], site: Website
 ) -> None:
-    seen: list[str | None] = []
-
-    def find(website: str | None) -> list[Email]:
-        seen.append(website)
-        return []
-
     large, small = database.start(query("q0")), database.start(Selection.of(["l20", "l21"], None))
-    ours = worker(find)
+    ours = worker()
     ours.start()
     assert ours.wait(large.job_id, 10)
     assert ours.wait(small.job_id, 10)
-    assert seen[:5] == ["0", "20", "1", "21", "2"]
+    assert read(site)[:5] == ["0", "20", "1", "21", "2"]
 
 
-def test_so_many_sites_are_read_at_once(database: Database, worker: Callable[..., Worker]) -> None:
-    together = threading.Barrier(5)  # breaks unless five are at work
-
-    def find(_: str | None) -> list[Email]:
-        together.wait(10)
-        return []
-
-    started = database.start(query("q0"))
-    ours = worker(find, concurrency=5)
-    ours.start()
-    assert ours.wait(started.job_id, 20)
-    status = database.status(started.job_id)
-    assert status is not None
-    assert status.status == "COMPLETED"
-
-
-def test_a_site_that_breaks_the_reading_fails_the_job_and_is_refunded(
-    database: Database, worker: Callable[..., Worker], caplog: pytest.LogCaptureFixture
+def test_a_site_that_breaks_the_reading_stops_no_other_and_is_paid_back(
+    database: Database,
+    worker: Callable[..., Worker],
+    site: Website,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def find(website: str | None) -> list[Email]:
-        if website == "3":
-            raise ZeroDivisionError
-        return FOUND
+    real = Finder.look
 
+    def look(self: Finder, website: str, deadline: float) -> Any:
+        if website.endswith("/3"):
+            raise ZeroDivisionError
+        return real(self, website, deadline)
+
+    monkeypatch.setattr(Finder, "look", look)
     started = database.start(query("q0"))
-    ours = worker(find, concurrency=3)
+    ours = worker(3)
     ours.start()
     assert ours.wait(started.job_id, 10)
-    status = database.status(started.job_id)
-    assert status is not None
-    assert (status.status, status.processed_leads) == ("FAILED", 9)
+    status = status_of(database, started.job_id)
+    assert (status.status, status.processed_leads) == ("COMPLETED", 9)
     assert database.balance().used_credits == 9
     assert database.preview(query("q0")).to_enrich == 1
-    assert "a website could not be processed: '3'" in caplog.text
+    assert f"a website could not be processed: '{site.url}/3'" in caplog.text
+    assert ours.unread == (1, 0, f"{site.url}/3: ZeroDivisionError")
+
+
+def test_what_could_not_be_looked_at_costs_nothing_and_is_looked_at_when_asked_again(
+    database: Database, worker: Callable[..., Worker], site: Website
+) -> None:
+    site.pages["/4"] = (410, {}, "gone")
+    ours = worker()
+    ours.start()
+    started = database.start(query("q0"))
+    ours.look()
+    assert ours.wait(started.job_id, 10)
+    assert (database.balance().used_credits, database.preview(query("q0")).to_enrich) == (9, 1)
+    lead = database.lead("l4")
+    assert lead is not None
+    assert lead.enriched_at is None
+    site.pages["/4"] = "info4@firm.example"
+    again = database.start(query("q0"))
+    ours.look()
+    assert ours.wait(again.job_id, 10)
+    assert (again.credits_reserved, database.balance().used_credits) == (1, 10)
+    lead = database.lead("l4")
+    assert lead is not None
+    assert [one.email for one in lead.emails] == ["info4@firm.example"]
+
+
+def test_a_lead_without_a_website_costs_nothing(
+    database: Database, worker: Callable[..., Worker]
+) -> None:
+    database.import_leads([Lead("none"), Lead("blank", "  ")])
+    wanted = Selection.of(["none", "l1", "blank"], None)
+    assert database.preview(wanted).estimated_credits == 1
+    started = database.start(wanted, 1)
+    assert (started.leads_queued, started.credits_reserved) == (3, 1)
+    ours = worker()
+    ours.start()
+    assert ours.wait(started.job_id, 10)
+    status = status_of(database, started.job_id)
+    assert (status.status, status.processed_leads, status.found_emails) == ("COMPLETED", 3, 1)
+    assert database.balance().used_credits == 1
+    assert database.preview(wanted).already_enriched == 3
 
 
 def test_what_is_unfinished_goes_on_with_another_worker_and_nothing_is_done_twice(
-    database: Database, worker: Callable[..., Worker]
+    database: Database, worker: Callable[..., Worker], site: Website
 ) -> None:
-    seen: list[str | None] = []
-    reached, stopped = threading.Event(), threading.Event()
+    reached = threading.Event()
 
-    def hanging(website: str | None) -> list[Email]:
-        if website == "4":
-            reached.set()
-            stopped.wait(10)
-            raise Stopped
-        seen.append(website)
-        return FOUND
+    def hanging(handler: Any) -> None:
+        reached.set()
+        site.released.wait(30)
 
-    def find(website: str | None) -> list[Email]:
-        seen.append(website)
-        return FOUND
-
+    site.pages["/4"] = hanging
     started = database.start(query("q0"))
-    first = worker(hanging)
+    first = worker()
     first.start()
     assert reached.wait(10)
-    stopped.set()
     assert first.stop(10)
-    second = worker(find)
+    site.pages["/4"] = "info4@firm.example"
+    second = worker()
     second.start()
     assert second.wait(started.job_id, 10)
-    assert seen == [str(n) for n in range(10)]
+    assert read(site) == ["0", "1", "2", "3", "4", "4", "5", "6", "7", "8", "9"]
     assert database.balance().used_credits == 10
-
-
-def test_a_stopped_worker_does_not_record_what_comes_late(
-    database: Database, worker: Callable[..., Worker]
-) -> None:
-    reached, go_on = threading.Event(), threading.Event()
-
-    def find(_: str | None) -> list[Email]:
-        reached.set()
-        go_on.wait(10)
-        return FOUND
-
-    started = database.start(query("q0"))
-    ours = worker(find)
-    ours.start()
-    assert reached.wait(10)
-    assert not ours.stop(0.01)
-    go_on.set()
-    assert ours.stop(10)
-    status = database.status(started.job_id)
-    assert status is not None
-    assert (status.status, status.processed_leads) == ("PROCESSING", 0)
 
 
 def test_waiting_for_a_job_ends_with_the_time_allowed(
     database: Database, worker: Callable[..., Worker]
 ) -> None:
     started = database.start(query("q0"))
-    assert not worker(lambda _: []).wait(started.job_id, 0.01)
-    assert not worker(lambda _: []).wait("none", 0.01)
+    assert not worker().wait(started.job_id, 0.01)
+    assert not worker().wait("none", 0.01)
 
 
 @pytest.mark.parametrize("method", ["finish", "tasks"])
@@ -196,11 +204,9 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(
 
     monkeypatch.setattr(database, method, full)
     started = database.start(query("q0"))
-    ours = worker(lambda _: FOUND)
+    ours = worker()
     with caplog.at_level(logging.ERROR):
         ours.start()
         assert ours.wait(started.job_id, 10)
     assert caplog.text.count("disk is full") == 3
-    status = database.status(started.job_id)
-    assert status is not None
-    assert status.processed_leads == 10
+    assert status_of(database, started.job_id).processed_leads == 10

@@ -299,7 +299,9 @@ CHILD = """
     import json, sys
     from leads_pandas.server import LocalServer
     options = json.loads(sys.argv[1])
-    with LocalServer(**options) as server:
+    server = LocalServer(**options)
+    server._pause = 0.0
+    with server:
         print(server.base_url, server.api_key, flush=True)
         server.wait()
 """
@@ -332,7 +334,7 @@ def test_a_job_goes_on_after_kill_9_and_nothing_is_charged_twice(
         base_url, key = process.stdout.readline().split()
         with Api(base_url, key) as api:
             job = api.start(ids(40))["jobId"]
-            api.until(job, lambda one: one["processedLeads"] == 25)
+            api.until(job, lambda one: one["processedLeads"] == 25 and "/25/" in site.seen)
         process.send_signal(signal.SIGKILL)
         assert process.wait(10) == -signal.SIGKILL
     site.pages["/25/"] = "a25@firm.example"
