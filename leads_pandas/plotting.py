@@ -132,14 +132,21 @@ def confidence(frame: pd.DataFrame, ax: Axes | None = None, bins: int = 20) -> A
     axes.set_xlim(0, 1)
     if not len(known):
         return _say(axes, "no email has a confidence" if len(values) else "no emails")
-    heights, edges = np.histogram(known, bins=bins, range=(0, 1))
-    drawn = axes.bar(
-        edges[:-1], heights, np.diff(edges) * 0.92, align="edge", color=_MAIN, zorder=2
-    )
-    if bins <= _MOST_LABELLED_BARS:
+    # Rounded, or a value such as 0.15 stands left of an edge that is 0.15000000000000002.
+    edges = np.linspace(0, 1, bins + 1).round(12)
+    heights, _ = np.histogram(known.round(12), edges)
+    width = 1 / bins
+    drawn = axes.bar(edges[:-1] + width / 2, heights, 0.92 * width, color=_MAIN, zorder=2)
+    labelled = bins <= _MOST_LABELLED_BARS
+    if labelled:
         labels = [f"{height:,}" if height else "" for height in heights]
         upright = 90 if heights.max() >= _UPRIGHT_FROM else 0
-        axes.bar_label(drawn, labels, padding=2, fontsize="x-small", rotation=upright)
+        for text in axes.bar_label(
+            drawn, labels, padding=2, fontsize="x-small", rotation=upright, zorder=3
+        ):
+            # No line runs through a number.
+            page = {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.6}
+            text.set_bbox(page if text.get_text() else None)
     middle = float(np.median(known))
     ink = axes.xaxis.label.get_color()
     axes.axvline(middle, color=ink, linestyle=":", linewidth=1, alpha=0.6, zorder=1)
@@ -155,7 +162,7 @@ def confidence(frame: pd.DataFrame, ax: Axes | None = None, bins: int = 20) -> A
     )
     axes.set_ylim(0, heights.max() * _ROOM_ABOVE)
     _whole_numbers(axes.yaxis)
-    _plain(axes, grid="y")
+    _plain(axes, grid=None if labelled else "y")
     return axes
 
 
@@ -224,7 +231,7 @@ def _bars(axes: Axes, bars: Sequence[_Bar], total: int) -> Axes:
     axes.bar_label(drawn, [_share(count, total) for count in counts], padding=4, fontsize="small")
     axes.set_xlim(0, max(*counts, 1) * _ROOM_BESIDE)
     _whole_numbers(axes.xaxis)
-    _plain(axes, grid="x")
+    _plain(axes, sides=("top", "right", "left"))
     return axes
 
 
@@ -242,12 +249,13 @@ def _whole_numbers(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def _plain(axes: Axes, grid: str) -> None:
-    """Leave only what helps to read: a faint grid across the bars, no frame."""
+def _plain(axes: Axes, *, grid: str | None = None, sides: Sequence[str] = ("top", "right")) -> None:
+    """Leave only what helps to read: no frame, and a faint grid where bars have no numbers."""
     axes.grid(visible=False)
-    getattr(axes, f"{grid}axis").grid(visible=True, color="#808080", alpha=0.3, linewidth=0.6)
+    if grid is not None:
+        getattr(axes, f"{grid}axis").grid(visible=True, color="#808080", alpha=0.3, linewidth=0.6)
     axes.set_axisbelow(True)
-    for side in ("top", "right", "left" if grid == "x" else "top"):
+    for side in sides:
         axes.spines[side].set_visible(False)
 
 
@@ -256,7 +264,7 @@ def _say(axes: Axes, text: str) -> Axes:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", alpha=0.7)
     axes.set_xticks([])
     axes.set_yticks([])
-    _plain(axes, grid="x")
+    _plain(axes)
     return axes
 
 

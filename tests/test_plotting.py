@@ -152,6 +152,35 @@ def test_a_confidence_of_one_is_in_the_last_bar() -> None:
     assert lengths(axes) == [0, 0, 0, 1]
 
 
+@pytest.mark.parametrize("bins", [4, 10, 20])
+def test_every_bar_stands_over_its_values(bins: int) -> None:
+    values = np.arange(0, 1, 1 / bins).round(2)  # such as 0.15, which is no sum of 0.05
+    axes = plotting.confidence(enriched([found(n, confidence=v) for n, v in enumerate(values)]))
+    assert lengths(axes) == [1.0 if round(n / 20, 2) in values else 0.0 for n in range(20)]
+    bars: list[Any] = list(axes.patches)
+    for bar, edge in zip(bars, np.arange(20) / 20, strict=True):
+        middle = bar.get_x() + bar.get_width() / 2
+        assert middle == pytest.approx(edge + 0.025)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_line_runs_through_a_number(kind: str) -> None:
+    axes = getattr(plotting, kind)(SAMPLE)
+    axes.figure.draw_without_rendering()
+    assert not any(line.get_visible() for line in [*axes.get_xgridlines(), *axes.get_ygridlines()])
+    if kind == "confidence":
+        (median,) = axes.lines
+        counts = [one for one in axes.texts if one.get_text().isdecimal()]
+        assert counts
+        assert all(one.get_bbox_patch() is not None for one in counts)
+        assert min(one.get_zorder() for one in counts) > median.get_zorder()
+
+
+def test_bars_without_numbers_have_a_grid_to_be_read_by() -> None:
+    axes = plotting.confidence(SAMPLE, bins=50)
+    assert all(line.get_visible() for line in axes.get_ygridlines())
+
+
 def test_sources_are_in_order_with_those_not_given_last() -> None:
     axes = plotting.sources(SAMPLE)
     assert axes.get_title() == "Sources of 3 emails"

@@ -156,7 +156,7 @@ def test_the_words_fit_eighty_columns_and_carry_no_colour_off_a_terminal(ran: Ra
 
 
 def test_the_bar_is_shown_on_standard_error(ran: Ran) -> None:
-    assert "48/48 leads" in ran.err
+    assert "48/48 read" in ran.err
 
 
 class Terminal(io.StringIO):
