@@ -236,19 +236,21 @@ def read_selection(body: object) -> tuple[list[str] | None, str | None, int | No
         WireError: the body names neither, both, or something of another type.
     """
     data = _object(body, "the body")
-    ids, query, cap = data.get("leadIds"), data.get("queryId"), data.get("maxCredits")
-    if (ids is None) == (query is None):
+    if ("leadIds" in data) == ("queryId" in data):
         raise WireError("Provide either queryId or leadIds, not both")
-    if ids is not None and (
+    ids, query, cap = data.get("leadIds"), None, None
+    if "leadIds" in data and (
         not isinstance(ids, list)
         or not ids
         or not all(isinstance(one, str) and one and _encodable(one) for one in ids)
     ):
         raise WireError("leadIds must be a non-empty list of strings")
-    if query is not None:
-        query = _text("queryId", query)
-    if cap is not None:
-        cap = _whole("maxCredits", cap)  # any cap is one, however far above the balance
+    if "queryId" in data:
+        query = _text("queryId", data["queryId"])
+    if "maxCredits" in data:
+        cap = _whole(
+            "maxCredits", data["maxCredits"]
+        )  # any cap is one, however far above the balance
         if cap < 0:
             raise WireError("maxCredits is negative")
     return ids, query, cap

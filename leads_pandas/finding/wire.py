@@ -64,10 +64,18 @@ class _Stream:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self.buffer = bytearray()
+        self.in_body = False
 
     def more(self) -> bool:
-        """Wait for more bytes; False at the end."""
-        part = self._receive()
+        """Wait for more bytes; False at the end, and where a body is cut off."""
+        try:
+            part = self._receive()
+        except TimeoutError:
+            raise
+        except OSError:
+            if not self.in_body:
+                raise
+            return False  # what has come is what there is
         self.buffer += part
         return bool(part)
 
@@ -87,8 +95,8 @@ def read_answer(
     """Read one answer to a GET.
 
     Args:
-        receive: gives bytes; what it raises goes through, but once a part of the body has come, an
-            `OSError` other than `TimeoutError` ends the body as the connection's end does.
+        receive: gives bytes; what it raises goes through, but an `OSError` other than
+            `TimeoutError` ends a body as the connection's end does.
         limit: how many bytes of the body are read, and given after unpacking.
         wanted: whether the body is worth reading, by status and headers.
 
@@ -105,6 +113,7 @@ def read_answer(
         raise WireError("nothing but interim answers")
     if not wanted(answer):
         return answer
+    stream.in_body = True
     body, complete = _body(stream, answer, limit)
     answer.complete = complete and keep and not stream.buffer
     answer.body = unpack(body, answer.header("content-encoding"), limit)
@@ -146,59 +155,44 @@ def _body(stream: _Stream, answer: Answer, limit: int) -> tuple[bytes, bool]:
     length = answer.header("content-length")
     expected = int(length) if length.isascii() and length.isdecimal() and len(length) < 16 else None  # noqa: PLR2004 - digits of any size there is
     want = limit if expected is None else min(expected, limit)
-    while len(stream.buffer) < want and _more_of_the_body(stream):
+    while len(stream.buffer) < want and stream.more():
         pass
     body = bytes(stream.buffer[:want])
     del stream.buffer[:want]
     return body, len(body) == expected
 
 
-def _more_of_the_body(stream: _Stream) -> bool:
-    try:
-        return stream.more()
-    except TimeoutError:
-        raise
-    except OSError:
-        return False  # cut off: what has come is what there is
-
-
 def _chunked(stream: _Stream, limit: int) -> tuple[bytes, bool]:
     """A chunked body. What frames it counts against the limit, so that tiny chunks gain nothing."""
     body, place = bytearray(), 0
     buffer = stream.buffer
-    try:
-        while place < limit:
-            end = buffer.find(b"\n", place)
-            if end < 0:
-                end = stream.line(place)
-                if end < 0:
-                    break
-            try:
-                size = int(bytes(buffer[place:end]).partition(b";")[0], 16)
-            except ValueError:
-                # Not chunked after all, or damaged: at the very start it is the body itself.
-                if place == 0:
-                    while len(buffer) < limit and _more_of_the_body(stream):
-                        pass
-                    return bytes(buffer[:limit]), False
-                break
-            if size <= 0:
-                complete = size == 0 and _trailers_end(stream, end + 1)
-                return bytes(body), complete
-            place = end + 1
-            want = min(size, limit - place)
-            while len(buffer) < place + want and stream.more():
-                pass
-            body += buffer[place : place + want]
-            place += size
-            while len(buffer) < place + 2 and place < limit and stream.more():
-                pass
-            place += 2 if buffer[place : place + 1] == b"\r" else 1
-    except TimeoutError:
-        raise
-    except OSError:
-        pass  # cut off: what has come is what there is
+    while place < limit:
+        end = stream.line(place)
+        try:
+            size = int(bytes(buffer[place:end]).partition(b";")[0], 16) if end >= 0 else -1
+        except ValueError:
+            size = -1
+        if size < 0:
+            # Damaged or cut off; at the very start it is no chunk at all, but the body itself.
+            return (bytes(body), False) if place else _plain(stream, limit)
+        if size == 0:
+            return bytes(body), _trailers_end(stream, end + 1)
+        place = end + 1
+        want = min(size, limit - place)
+        while len(buffer) < place + want and stream.more():
+            pass
+        body += buffer[place : place + want]
+        place += size
+        while len(buffer) < place + 2 and place < limit and stream.more():
+            pass
+        place += 2 if buffer[place : place + 1] == b"\r" else 1
     return bytes(body), False
+
+
+def _plain(stream: _Stream, limit: int) -> tuple[bytes, bool]:
+    while len(stream.buffer) < limit and stream.more():
+        pass
+    return bytes(stream.buffer[:limit]), False
 
 
 def _trailers_end(stream: _Stream, place: int) -> bool:
