@@ -370,9 +370,7 @@ def stored_frame(
     with opened(client) as (api, store):
         outcomes: dict[str, Any] = {}
         if refresh_leads:
-            collector = Collector(
-                api, store, deadline=None, report=lambda _: None, seen=lambda _, __: None
-            )
+            collector = Collector(api, store, report=lambda _: None, seen=lambda _, __: None)
             collector.collect([collector.free(asked)])
             if collector.errors:
                 raise collector.errors[0]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from leads_pandas.leadsapi.client import LeadsClient
-    from leads_pandas.reading.collect import Source
+    from leads_pandas.reading.source import Source
     from leads_pandas.store import Store
     from leads_pandas.store.journal import Op
 
@@ -43,9 +43,6 @@ _logger = logging.getLogger("leads_pandas")
 
 _ROUNDS = 8  # prices asked anew at most because others keep claiming, starting or giving up leads
 _WAIT = 0.2  # seconds between looks at an op that another process drives
-# Seconds without a sign of life after which that process is taken to be suspended. Reading along
-# is harmless; its starts stay its own.
-_SUSPENDED = 15.0
 _LOCK_TIMEOUT = 10.0  # seconds to wait for another process to let go of a start in doubt
 _REPORT = 0.1  # seconds between two reports of progress
 _PACE = 1.0  # seconds between two looks at the budget, and a wait for it that is worth telling
@@ -128,7 +125,6 @@ class Enrichment:
         self._driven: list[Source] = []
         self._collector: Collector | None = None
         self._left_out = 0  # by the collectors before that one
-        self._marks: dict[str, tuple[object, float]] = {}
         self._read: set[str] = set()
         self._found = 0
         self._ops: dict[str, Op] = {}
@@ -587,9 +583,8 @@ class Enrichment:
         """Drive every op that nobody else does, and wait a moment for those that somebody does."""
         self._phase = "enriching" if waiting else "reading"
         collector = Collector(
-            self._client,
+            self._api,
             self._store,
-            deadline=self._deadline,
             report=self._collecting,
             seen=self._seen,
         )
@@ -623,22 +618,16 @@ class Enrichment:
         held: list[FileLock],
     ) -> Source | None:
         """An op as something to drive, or None while somebody else does."""
-        shared = False
         if op_id not in self._locks:
             lock = self._store.journal.op_lock(op_id)
-            if not _took(lock):
-                if not self._seems_suspended(op_id):
-                    return None
-                shared = True
-            elif self._settled(op_id, lock):
-                held.append(lock)
-            else:
+            if not _took(lock) or not self._settled(op_id, lock):
                 return None
+            held.append(lock)
         op = self._store.journal.op(op_id)
         if op is None or op.state != "started":
             return None
         self._ops[op_id] = op
-        return collector.of(op, needed, shared=shared)
+        return collector.of(op, needed)
 
     def _settled(self, op_id: str, lock: FileLock) -> bool:
         """Settle an op if its start is in doubt; whether its lock, held before, is held again."""
@@ -651,18 +640,6 @@ class Enrichment:
         self._purchase.settle_doubt(op)
         self._phase = "enriching"
         return _took(lock)
-
-    def _seems_suspended(self, op_id: str) -> bool:
-        """Whether a started op's driver has shown no sign of life for a while."""
-        mark = self._store.journal.op_mark(op_id)
-        now = time.monotonic()
-        if op_id not in self._marks or self._marks[op_id][0] != mark:
-            self._marks[op_id] = (mark, now)
-        return (
-            mark is not None
-            and mark[0] == "started"
-            and (now >= self._marks[op_id][1] + _SUSPENDED)
-        )
 
     def _watch_others(self, waiting: Iterable[str]) -> None:
         for op_id in waiting:

@@ -1,18 +1,15 @@
 """Poll the jobs and read the leads, several at a time, each answer durable before it counts.
 
 One loop in the caller's thread owns the store and every decision; worker threads only request.
-It knows ops that have been started and leads that need no job; who may start what is `purchase`'s.
+It knows ops that have been started and leads that need no job; who may start what is `money`'s.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections import deque
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from leads_pandas.errors import (
     APIError,
@@ -23,9 +20,10 @@ from leads_pandas.errors import (
     TransportError,
 )
 from leads_pandas.leadsapi.transport import WORKERS
-from leads_pandas.models import JobStatus, LeadEnrichment, LeadResult
-from leads_pandas.pace.wait import Late, Wait
-from leads_pandas.reading.schedule import Guesser, Poller
+from leads_pandas.models import CostPreview, JobStatus, LeadEnrichment, LeadResult
+from leads_pandas.pace.wait import Wait
+from leads_pandas.reading.pool import Event, Pool, Task
+from leads_pandas.reading.source import Source, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,138 +34,20 @@ if TYPE_CHECKING:
     from leads_pandas.store.journal import Op
 
 _TICK = 0.25  # seconds between looks at the clock while nothing arrives
-_BEAT = 2.0  # seconds between signs of life for other processes
 _PATIENT_FAILURES = 5  # leads in a row that cannot be read before the service is taken to be down
+_EVENTS = 1000  # answers in one commit at most
 # After a job has ended, a lead may take a moment to show: seconds of the looks, 30 in all.
 _LOOKS = (0.3, 1.0, 3.0, 7.0, 15.0, 30.0)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_Kind = Literal["poll", "read"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    kind: _Kind
-    key: str
-    source: Source
-    guess: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Event:
-    task: _Task
-    value: JobStatus | LeadEnrichment | None
-    error: Exception | None
-
-
-class _Pool:
-    """Daemon threads that request: Ctrl-C never waits for them."""
-
-    def __init__(self, api: LeadsClient, stop: threading.Event) -> None:
-        self.events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._api = api
-        self._stop = stop
-        self._threads = 0
-        self.busy = 0
-
-    def submit(self, task: _Task) -> None:
-        self.busy += 1
-        if self.busy > self._threads:
-            self._threads += 1
-            threading.Thread(
-                target=self._work, name=f"leads_pandas-{self._threads}", daemon=True
-            ).start()
-        self._tasks.put(task)
-
-    def close(self) -> None:
-        self._stop.set()
-        for _ in range(self._threads):
-            self._tasks.put(None)
-
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            value: JobStatus | LeadEnrichment | None = None
-            error: Exception | None = None
-            try:
-                call = self._api.status if task.kind == "poll" else self._api.lead
-                value = call(task.key)
-            except Exception as caught:  # noqa: BLE001 - handed to the loop, which decides
-                error = caught
-            self.events.put(_Event(task, value, error))
-
-
-@dataclass(slots=True, eq=False)
-class Source:
-    """Leads to be read: those of one op, or those that need no job.
-
-    Attributes:
-        op: the op, or None where the leads need no job.
-        unread: leads not asked for yet, in the order to be read.
-        expect: how many of the unread are known to be enriched; None where all should be.
-        needed: the leads whose end this call waits for.
-        poller: what the job's polls have told.
-        guesser: which leads may be read while the job runs.
-        position: of each lead in the order sent.
-        in_flight: reads under way.
-        polling: whether a poll is under way.
-        pending: leads that did not show after the job's end, and how they answered.
-        looks: how often those have been looked for.
-        shown: how many of those the last preview counted as enriched.
-        ended: when the job was seen to have ended, on `time.monotonic`.
-        priced: whether the service has been asked how many of the unread are enriched.
-        closed: whether nothing is left to do here.
-        beat: the last sign of life given for the op.
-        shared: whether another process drives the op as well.
-        backwards: whether the leads are read from the end.
-    """
-
-    op: Op | None
-    unread: deque[str]
-    needed: set[str]
-    expect: int | None = None
-    poller: Poller = field(default_factory=lambda: Poller(time.monotonic()))
-    guesser: Guesser = field(default_factory=Guesser)
-    position: dict[str, int] = field(default_factory=dict)
-    in_flight: int = 0
-    polling: bool = False
-    pending: dict[str, Literal["404", "empty"]] = field(default_factory=dict)
-    looks: int = 0
-    shown: int = 0
-    ended: float | None = None
-    priced: bool = False
-    closed: bool = False
-    beat: int | None = None
-    shared: bool = False
-    backwards: bool = False
-
-    @property
-    def job_id(self) -> str:
-        """The job to poll, while `job_running`."""
-        return "" if self.op is None else self.op.job_id or ""
-
-    @property
-    def served(self) -> bool:
-        """Whether no lead that this call waits for is left to be read or looked for."""
-        # The needed ones stand first, so this ends at the first of them.
-        return not any(one in self.needed for one in self.unread) and not (
-            self.needed & self.pending.keys()
-        )
-
-    @property
-    def job_running(self) -> bool:
-        """Whether there is a job that has not come to its end."""
-        return self.job_id != "" and self.op is not None and not self.op.job_finished
 
 
 class Collector:
     """Drives started ops and free reads to their end.
 
     Args:
-        api: the client.
+        api: the client; its wait has the deadline and the clock.
         store: where every answer is committed.
-        deadline: moment of `time.monotonic` at which the wait ends, or None.
         report: called often, after something has changed or a moment has passed.
         seen: told each lead whose result has just become durable.
 
@@ -182,20 +62,18 @@ class Collector:
         api: LeadsClient,
         store: Store,
         *,
-        deadline: float | None,
         report: Callable[[float | None], None],
         seen: Callable[[str, LeadResult], None],
     ) -> None:
-        self._stop = threading.Event()
-        self._api = api.within(Wait(deadline=deadline))
+        stop = threading.Event()
+        self._api = api
+        self._wait = api.wait
+        self._pool = Pool(api.within(Wait(clock=api.wait.clock, stop=stop)), stop)
         self._store = store
-        self._deadline = deadline
         self._report = report
         self._seen = seen
-        self._pool = _Pool(api.within(Wait(stop=self._stop)), self._stop)
         self._failures = 0
-        self._beaten = 0.0
-        self._estimated = 0.0
+        self._estimated = -_TICK
         self._left: float | None = None
         self._sources: list[Source] = []
         self.outcomes: dict[str, LeadStatus] = {}
@@ -203,29 +81,32 @@ class Collector:
         self.errors: list[LeadsError] = []
 
     def free(self, lead_ids: Iterable[str], *, expect: int | None = None) -> Source:
-        """Leads to be read that need no job; at most ``expect`` of them are enriched."""
-        ids = list(lead_ids)
-        return Source(None, deque(ids), set(ids), expect=expect)
+        """Leads to be read that need no job.
 
-    def of(self, op: Op, needed: Iterable[str] | None = None, *, shared: bool = False) -> Source:
-        """The leads of a started op that have not been read, the needed ones first.
-
-        Where a suspended process may come back to the op (``shared``), it is read from its end,
-        so that the two meet instead of asking for the same leads.
+        Args:
+            lead_ids: the leads.
+            expect: how many of them are enriched, as the price said. Those that have become
+                durable since are not read again. None: all are read, stored or not.
         """
-        known = self._store.results.known(op.lead_ids)
-        # A lead once unknown is in an op only if it was asked for again.
-        left = [one for one in op.lead_ids if known.get(one, "unknown_lead") == "unknown_lead"]
-        wanted = set(left) if needed is None else set(needed) & set(left)
-        order = [one for one in left if one in wanted] + [one for one in left if one not in wanted]
-        if shared:
-            # The needed ones stay first.
-            order = [*reversed(order[: len(wanted)]), *reversed(order[len(wanted) :])]
-        source = Source(op, deque(order), wanted, shared=shared, backwards=shared)
-        source.position = {one: index for index, one in enumerate(op.lead_ids)}
-        source.poller.total = len(op.lead_ids)
-        source.ended = time.monotonic() if op.job_finished else None
-        return source
+        ids = list(lead_ids)
+        if expect is not None:
+            known = self._settled(ids)
+            ids = [one for one in ids if one not in known]
+            expect = max(expect - len(known), 0)
+        return Source(None, ids, ids, ids, now=self._wait.now(), expect=expect)
+
+    def of(self, op: Op, needed: Iterable[str] | None = None) -> Source:
+        """The leads of a started op that have not been read, the needed ones first."""
+        sent = op.lead_ids
+        known = self._settled(sent)
+        left = [one for one in sent if one not in known]
+        wanted = left if needed is None else set(needed) & set(left)
+        return Source(op, sent, left, wanted, now=self._wait.now())
+
+    def _settled(self, lead_ids: list[str]) -> set[str]:
+        # A lead once unknown is asked for only where somebody wants it looked for again.
+        known = self._store.results.known(lead_ids)
+        return {one for one, status in known.items() if status != "unknown_lead"}
 
     def collect(self, sources: list[Source]) -> None:
         """Poll and read until every needed lead of these sources has come to its end.
@@ -237,18 +118,16 @@ class Collector:
         self._sources = sources
         try:
             while True:
-                now = time.monotonic()
+                now = self._wait.now()
                 for source in sources:
                     self._advance(source, now)
                 if all(source.closed for source in sources):
                     return
-                if self._deadline is not None and now >= self._deadline:
-                    raise Late(0.0)
+                self._wait.check()
                 self._dispatch(now)
                 self._take_in(self._next_moment(now))
-                self._beat()
-                if time.monotonic() >= self._estimated + _TICK:
-                    self._estimated = time.monotonic()
+                if self._wait.now() >= self._estimated + _TICK:
+                    self._estimated = self._wait.now()
                     self._left = self._seconds_left()
                 self._report(self._left)
         finally:
@@ -258,64 +137,38 @@ class Collector:
 
     def _dispatch(self, now: float) -> None:
         for source in self._sources:
-            if source.job_running and self._poll_is_due(source, now):
+            # While the budget cannot keep up, a poll tells nothing that could be used.
+            if (
+                source.job_running
+                and not (source.closed or source.polling)
+                and now >= source.poller.next_poll()
+                and self._pool.busy < WORKERS // 4
+            ):
                 source.polling = True
-                self._pool.submit(_Task("poll", source.job_id, source))
+                self._pool.submit(Task("poll", [source.job_id], source))
         for source in self._sources:
             while self._pool.busy < WORKERS:
-                task = self._next_read(source, now)
+                task = source.next_task(now)
                 if task is None:
                     break
-                source.in_flight += 1
+                source.in_flight += task.kind == "read"
                 self._pool.submit(task)
-
-    def _poll_is_due(self, source: Source, now: float) -> bool:
-        if source.polling or now < source.poller.next_poll():
-            return False
-        # While the budget cannot keep up with what is known to be ready, a poll tells nothing new.
-        backlog = self._ready(source)
-        return backlog < WORKERS or self._pool.busy < WORKERS // 2
-
-    def _ready(self, source: Source) -> int:
-        if source.guesser.stopped:
-            return 0
-        done = len(source.position) - len(source.unread)
-        return max(source.poller.processed - source.guesser.margin - done, 0)
-
-    def _next_read(self, source: Source, now: float) -> _Task | None:
-        if not source.unread or source.closed:
-            return None
-        if source.op is not None and source.job_running:
-            first = source.unread[0]
-            frontier = source.guesser.frontier(source.poller, now)
-            if source.position[first] >= frontier or source.in_flight >= source.guesser.in_flight:
-                return None
-            return _Task("read", source.unread.popleft(), source, guess=True)
-        if source.op is not None and not source.priced:
-            return None
-        if source.op is not None and source.unread[0] not in source.needed and source.served:
-            return None
-        if source.expect is not None and source.in_flight >= source.expect:
-            return None
-        return _Task("read", source.unread.popleft(), source)
 
     def _next_moment(self, now: float) -> float:
         """Seconds to wait for an answer before looking at the clock again."""
-        wait = _TICK
+        wait = min(_TICK, self._wait.left())
         for source in self._sources:
             if source.job_running and not source.polling:
                 wait = min(wait, source.poller.next_poll() - now)
-        if self._deadline is not None:
-            wait = min(wait, self._deadline - now)
         return max(wait, 0.02)
 
     # What has come in
 
     def _take_in(self, seconds: float) -> None:
-        events: list[_Event] = []
+        events: list[Event] = []
         try:
             events.append(self._pool.events.get(timeout=seconds))
-            while len(events) < 1000:  # noqa: PLR2004 - bounds one commit
+            while len(events) < _EVENTS:
                 events.append(self._pool.events.get_nowait())
         except queue.Empty:
             pass
@@ -323,38 +176,47 @@ class Collector:
         stop: Exception | None = None
         for event in events:
             self._pool.busy -= 1
-            if event.task.kind == "poll":
-                stop = self._polled(event) or stop
-            else:
-                stop = self._has_read(event, keep) or stop
+            take = {"poll": self._polled, "look": self._looked}.get(event.task.kind)
+            stop = (self._has_read(event, keep) if take is None else take(event)) or stop
         if keep:
-            # Durable first: nobody is shown a lead that a crash could take back.
-            self._store.results.save(keep)
-            for lead_id, result in keep:
-                self._seen(lead_id, result)
+            self._keep(keep)
         if stop is not None:
             raise stop
 
-    def _polled(self, event: _Event) -> Exception | None:
+    def _keep(self, results: list[tuple[str, LeadResult]]) -> None:
+        # Durable first: nobody is shown a lead that a crash could take back. And an op that is
+        # read whole ends with its last lead: a crash in between would leave it open for ever.
+        whole = [one for one in self._sources if one.whole and not one.closed]
+        self._store.results.save(results, done=[one.op.id for one in whole if one.op])
+        for source in whole:
+            op = source.op
+            if op is not None:
+                found = max(op.found_emails, source.found)
+                status = "FAILED" if op.job_status == "FAILED" else "COMPLETED"
+                self._note(op, status, len(source.sent), found)
+                op.state, source.closed = "done", True
+        for lead_id, result in results:
+            self._seen(lead_id, result)
+
+    def _polled(self, event: Event) -> Exception | None:
         source = event.task.source
         source.polling = False
         op = source.op
-        if op is None:
+        if op is None or source.closed:
             return None
         if isinstance(event.error, NotFoundError):
             # A service may drop a job that has ended; the leads themselves tell.
             queued = op.to_enrich if op.leads_queued is None else op.leads_queued
-            if self._api.preview(op.lead_ids).to_enrich > max(op.to_enrich - queued, 0):
+            if self._api.preview(source.sent).to_enrich > max(op.to_enrich - queued, 0):
                 return event.error
-            self._note(op, "COMPLETED", len(op.lead_ids), op.found_emails)
+            self._note(op, "COMPLETED", len(source.sent), op.found_emails)
             return None
         if event.error is not None:
             return event.error
         status = event.value
         if isinstance(status, JobStatus):
-            source.poller.observe(
-                time.monotonic(), status.processed_leads, status.total_leads or len(op.lead_ids)
-            )
+            total = status.total_leads or len(source.sent)
+            source.poller.observe(self._wait.now(), status.processed_leads, total)
             self._note(op, status.status, status.processed_leads, status.found_emails)
         return None
 
@@ -364,126 +226,137 @@ class Collector:
             op.id, job_status=status, processed=processed, found_emails=found
         )
 
-    def _has_read(self, event: _Event, keep: list[tuple[str, LeadResult]]) -> Exception | None:
-        source, lead_id = event.task.source, event.task.key
+    def _looked(self, event: Event) -> Exception | None:
+        source = event.task.source
+        if isinstance(event.value, CostPreview):
+            source.scout.counted(event.value.already_enriched)
+            return None
+        source.scout.unanswered(source.done)
+        return event.error if _ends_all(event.error) else None
+
+    def _has_read(self, event: Event, keep: list[tuple[str, LeadResult]]) -> Exception | None:
+        source, lead_id = event.task.source, event.task.keys[0]
         source.in_flight -= 1
         if isinstance(event.value, LeadEnrichment):
-            result = read_result(event.value, job_running=source.job_running)
             self._failures = 0
-            if result is not None:
+            result = read_result(event.value, job_running=source.job_running)
+            if result is None:
+                source.missed(event.task, "empty", self._wait.now())
+            else:
                 keep.append((lead_id, result))
-                source.pending.pop(lead_id, None)
-                if source.expect is not None:
-                    source.expect -= 1
-                if event.task.guess:
-                    source.guesser.hit()
-                return None
-            self._not_yet(event.task, "empty")
+                source.has_read(event.task, found=result.status == "found")
             return None
         if isinstance(event.error, NotFoundError):
             self._failures = 0
-            self._not_yet(event.task, "404")
+            source.missed(event.task, "404", self._wait.now())
             return None
         error = event.error
-        if not isinstance(error, APIError | TransportError) or isinstance(
-            error, AuthenticationError | RateLimitError
-        ):
+        if _ends_all(error) or not isinstance(error, LeadsError):
             return error
         self._failures += 1
         self.outcomes[lead_id] = "failed"
         self.errors.append(error)
         return error if self._failures >= _PATIENT_FAILURES else None
 
-    def _not_yet(self, task: _Task, kind: Literal["404", "empty"]) -> None:
-        source = task.source
-        if task.guess:
-            # Asked too early: back to its place, and be more careful.
-            source.guesser.miss(max(source.poller.processed - source.position[task.key], 0))
-            source.unread.appendleft(task.key)
-        else:
-            source.pending[task.key] = kind
-
     # How a source comes to its end
 
     def _advance(self, source: Source, now: float) -> None:
-        if source.closed or source.job_running:
+        op = source.op
+        if source.closed or source.in_flight:
             return
-        if source.op is not None and source.ended is None:
-            source.ended = now
-            self._reorder(source)
-        if source.op is not None and not source.priced:
-            if source.in_flight:
-                return  # guesses under way would be counted among what is left
-            self._count_enriched(source, source.op)
-        if source.expect is not None and source.expect <= 0 and source.unread:
-            self._leave(source, source.unread)
-            source.unread.clear()
-        if source.unread or source.in_flight:
-            if source.op is not None and not source.in_flight and source.served:
-                source.closed = True  # the rest of the op is another call's to read
+        if source.job_running:
+            # What is left then is another call's to read.
+            source.closed = source.served_early
             return
-        if source.op is None:
-            self._leave(source, source.pending)
-            source.closed = True
+        if op is not None and source.ended is None:
+            source.end(now)
+            if source.unread and source.stopped_short:
+                # Once it is known how many the job enriched, no more need be read.
+                source.expect = self._api.preview(list(source.unread)).already_enriched
+        if source.expect is not None and source.expect <= 0:
+            source.put_off()
+        if source.unread:
+            # The rest of an op is another call's to read.
+            source.closed = op is not None and source.served
+        elif op is None:
+            self._settle_free(source)
         else:
-            self._settle(source, source.op, now)
+            self._settle(source, op, now)
 
-    def _reorder(self, source: Source) -> None:
-        # A wrong guess went back to the front; reads go on in the order sent, the needed first.
-        way = -1 if source.backwards else 1
-        source.unread = deque(
-            sorted(
-                source.unread,
-                key=lambda one: (one not in source.needed, way * source.position[one]),
-            )
-        )
-
-    def _count_enriched(self, source: Source, op: Op) -> None:
-        """Where a job left leads out, ask once how many it enriched: no more need be read."""
-        source.priced = True
-        left = list(source.unread)
-        if left and (op.job_status == "FAILED" or op.limited):
-            source.expect = self._api.preview(left).already_enriched
-
-    def _leave(self, source: Source, lead_ids: Iterable[str]) -> None:
-        failed = source.op is not None and source.op.job_status == "FAILED"
-        for lead_id in lead_ids:
-            self.outcomes[lead_id] = "failed" if failed else "not_enriched"
-            # An op may hold leads that only other calls wait for.
-            self.left_out += not failed and lead_id in source.needed
+    def _settle_free(self, source: Source) -> None:
+        """All that is enriched has been read: tell the unknown leads from those not bought."""
+        if source.strange is None:
+            source.strange = self._strangers(list(source.pending))
+            source.expect = None
+            # Both must say so, the count and the lead itself.
+            source.ask_again("unasked", source.strange)
+            if source.unread:
+                return
+        gone = [one for one, how in source.pending.items() if how == "404"]
+        self._unknown(source, [one for one in gone if one in source.strange])
+        self._leave(source)
 
     def _settle(self, source: Source, op: Op, now: float) -> None:
         """Every lead has been asked for after the job's end: decide on those that do not show."""
-        if not source.pending:
-            self._close(source, op)
-        elif op.job_status == "FAILED" or op.limited:
-            self._leave(source, source.pending)
-            self._close(source, op)
+        if not source.pending or (source.stopped_short and not source.owed):
+            self._leave(source)
         elif source.looks == len(_LOOKS):
-            self._give_up(source, op)
+            self._give_up(source)
         elif now >= (source.ended or now) + _LOOKS[source.looks]:
-            self._look_again(source, op)
+            self._look_again(source)
+            return
+        else:
+            return
+        self._store.journal.update_op(op.id, state="done")
+        op.state = "done"
 
-    def _look_again(self, source: Source, op: Op) -> None:
+    def _look_again(self, source: Source) -> None:
         source.looks += 1
-        pending = list(source.pending)
-        preview = self._api.preview(pending)
-        source.shown = preview.already_enriched
-        if preview.total_leads == 0 and all(kind == "404" for kind in source.pending.values()):
-            self._unknown(source, pending)
-            self._close(source, op)
+        preview = self._api.preview(list(source.pending))
+        gone = all(how == "404" for how in source.pending.values())
+        if preview.total_leads == 0 and gone and not source.owed:
+            self._unknown(source, list(source.pending))
         elif preview.already_enriched or source.looks == len(_LOOKS):
-            source.unread.extend(pending)
-            source.pending.clear()
+            source.expect = preview.already_enriched if source.stopped_short else None
+            source.ask_again()
 
-    def _give_up(self, source: Source, op: Op) -> None:
-        # Leads that the service counts as enriched were bought: they may be readable another day.
-        # And whether an adopted job was sent all of them is only an inference.
-        if not source.shown and op.credits_reserved is not None:
-            self._unknown(source, [one for one, kind in source.pending.items() if kind == "404"])
+    def _give_up(self, source: Source) -> None:
+        # Leads that were bought, or that the service counts, may be readable another day.
+        if not source.owed:
+            gone = [one for one, how in source.pending.items() if how == "404"]
+            strange = self._strangers(gone)
+            self._unknown(source, [one for one in gone if one in strange])
+        bought = source.owed if source.stopped_short else len(source.pending)
+        for one in [one for one in source.sent if one in source.pending][:bought]:
+            self.outcomes[one] = "failed"
+            del source.pending[one]
+        self._leave(source)
+
+    def _leave(self, source: Source) -> None:
+        """Nothing more is to be had here: what is left was not enriched."""
+        failed = source.op is not None and source.op.job_status == "FAILED"
         for lead_id in source.pending:
-            self.outcomes[lead_id] = "failed"
-        self._close(source, op)
+            self.outcomes[lead_id] = "failed" if failed else "not_enriched"
+            # An op may hold leads that only other calls wait for.
+            self.left_out += not failed and lead_id in source.needed
+        source.closed = True
+
+    def _strangers(self, lead_ids: list[str]) -> set[str]:
+        """The leads that the service does not know; none that the store holds a result of."""
+        held = self._store.results.known(lead_ids)
+        ids = [one for one in lead_ids if one not in held]
+        if not ids:
+            return set()
+
+        def count(part: list[str]) -> int:
+            return self._api.preview(part).total_leads
+
+        try:
+            return set(left_out(ids, count(ids), count))
+        except APIError as error:
+            if _ends_all(error):
+                raise
+            return set()  # another day
 
     def _unknown(self, source: Source, lead_ids: list[str]) -> None:
         result = LeadResult("unknown_lead")
@@ -492,46 +365,27 @@ class Collector:
             source.pending.pop(lead_id, None)
             self._seen(lead_id, result)
 
-    def _close(self, source: Source, op: Op) -> None:
-        self._store.journal.update_op(op.id, state="done")
-        op.state = "done"
-        source.closed = True
-
-    # What others see
-
-    def _beat(self) -> None:
-        now = time.monotonic()
-        if now < self._beaten + _BEAT:
-            return
-        self._beaten = now
-        for source in self._sources:
-            if source.op is not None and not source.closed:
-                self._show_life(source, source.op)
-
-    def _show_life(self, source: Source, op: Op) -> None:
-        mark = self._store.journal.op_mark(op.id)
-        if mark is not None and source.beat is not None and mark[1] != source.beat:
-            source.shared = True
-        if source.shared:
-            # What the other has read need not be read again.
-            known = self._store.results.known(list(source.unread))
-            source.unread = deque(one for one in source.unread if one not in known)
-        source.beat = self._store.journal.beat(op.id)
-
     def _seconds_left(self) -> float | None:
         """Seconds until everything is read: the job's time or the budget's, whichever is longer."""
-        now = time.monotonic()
+        now = self._wait.now()
         reads, longest = 0, 0.0
         for source in self._sources:
             if source.closed:
                 continue
-            reads += len(source.unread) + source.in_flight
+            reads += source.left
             if source.job_running:
                 left = source.poller.seconds_left(now)
                 if left is None:
                     return None
                 longest = max(longest, left)
         return max(longest, self._api.pacer.estimate(reads))
+
+
+def _ends_all(error: Exception | None) -> bool:
+    """Whether nothing more can be had after this error, whatever is asked."""
+    return not isinstance(error, APIError | TransportError) or isinstance(
+        error, AuthenticationError | RateLimitError
+    )
 
 
 def read_result(answer: LeadEnrichment, *, job_running: bool) -> LeadResult | None:

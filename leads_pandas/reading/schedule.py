@@ -1,7 +1,7 @@
-"""When to poll a job and which of its leads are worth reading yet: pure decisions over a clock.
+"""When to poll a job: pure decisions over a clock.
 
-A poll and a wrong guess each cost one request of the budget, and so does nothing that waits; these
-two classes spend as few as they can. No I/O, no clock of their own: moments are passed in, seconds.
+A poll costs a request of the budget, a job seen to have ended too late costs time. No I/O, no clock
+of its own: moments are passed in, seconds.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 _SHORTEST = 0.4  # seconds between polls of a young job: a 2-second job is noticed in under one
 _LONGEST = 15.0  # seconds between polls of a job that does not move
-_STRETCH = 0.6  # next poll after this share of the time the job has run
+_PATIENT = 1.0  # seconds before the first poll of a job that cannot be over so soon
+_STRETCH = 0.6  # next poll after this share of the time the job has run with nothing to be seen,
+_STRIDE = 1.5  # or after this share where reads tell as much: of more leads than
+_BURST = 90  # are read in one go, every request before the end counts
 _APPROACH = 0.7  # or after this share of the time it seems to have left
 _FLOOR = 0.04  # but never before this share of the time it has run,
 _NEAR = 2.0  # which is not more than so many seconds: an end is noticed as soon,
 _LONG = 60.0  # seconds a job has run, from which on its end is watched for as closely as that
 _OVERDUE = 0.3  # nor before this share of the time that an end is overdue: jobs stall
 _CAUTION = 0.85  # guesses assume this share of the job's measured rate
-_RAMP = 32  # guesses in flight at the most
-_STRIKES = 2  # wrong guesses after which guessing ends
-_MARGIN = 16  # after a wrong guess: leads that a service may have under way at once
 
 
 @dataclass(slots=True)
@@ -78,9 +78,10 @@ class Poller:
     def next_poll(self) -> float:
         """The moment of the next poll."""
         if not self.polls:
-            return self.began + _SHORTEST
+            return self.began + (_SHORTEST if self.total <= _BURST else _PATIENT)
         ran = self.polled - self.began
-        pause = min(_STRETCH * ran, _LONGEST)
+        stride = _STRIDE if self._first_moved and self.total > _BURST else _STRETCH
+        pause = min(stride * ran, _LONGEST)
         floor = max(_SHORTEST, min(_FLOOR * ran, _NEAR))
         due = self._due(self.polled)
         if due is not None:
@@ -96,45 +97,3 @@ class Poller:
         # Never further ahead than what has been seen: a job that stalls costs few wrong guesses.
         ahead = min(now - self.polled, self.polled - self._first_moved[0])
         return min(self.processed + int(_CAUTION * self.rate * ahead), self.total)
-
-
-@dataclass(slots=True)
-class Guesser:
-    """Which of a running job's leads may be read already, taken in the order they were sent.
-
-    No service promises that order, so guessing starts with one read, doubles while it is right,
-    and ends for good after two wrong ones.
-    """
-
-    right: int = 0
-    wrong: int = 0
-    margin: int = 0
-
-    @property
-    def stopped(self) -> bool:
-        """Whether guessing has been given up: the leads are read when the job has ended."""
-        return self.wrong >= _STRIKES
-
-    def frontier(self, poller: Poller, now: float) -> int:
-        """Leads before this position may be read."""
-        if self.stopped:
-            return 0
-        if self.wrong:
-            return max(poller.processed - self.margin, 0)
-        return poller.expected(now)
-
-    @property
-    def in_flight(self) -> int:
-        """How many guesses may be under way at once."""
-        if self.stopped:
-            return 0
-        return 1 if self.wrong else min(1 + 2 * self.right, _RAMP)
-
-    def hit(self) -> None:
-        """A guess was right."""
-        self.right += 1
-
-    def miss(self, behind: int) -> None:
-        """A guess was wrong, ``behind`` positions before what the polls had confirmed."""
-        self.wrong += 1
-        self.margin = max(_MARGIN, 2 * behind)

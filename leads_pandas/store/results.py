@@ -35,8 +35,13 @@ class Results:
     def __init__(self, file: Database) -> None:
         self._file = file
 
-    def save(self, results: Sequence[tuple[str, LeadResult]]) -> None:
-        """Keep what was read, durably, in one transaction."""
+    def save(self, results: Sequence[tuple[str, LeadResult]], *, done: Sequence[str] = ()) -> None:
+        """Keep what was read, durably, in one transaction.
+
+        Args:
+            results: leads and what was read of them.
+            done: started ops that end with these results, in the same transaction.
+        """
         moment = now()
         with self._file.transaction() as db:
             db.executemany(
@@ -46,6 +51,11 @@ class Results:
                     for lead_id, one in results
                 ],
             )
+            for op_id in done:
+                db.execute(
+                    "UPDATE ops SET state = 'done' WHERE id = ? AND state = 'started'", (op_id,)
+                )
+                db.execute("DELETE FROM claims WHERE op_id = ?", (op_id,))
 
     def known(self, lead_ids: Sequence[str]) -> dict[str, str]:
         """The status of each of these leads that the store holds."""

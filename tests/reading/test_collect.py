@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import sqlite3
 import weakref
-from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +47,8 @@ class Desk:
     def new(self, seconds: float | None = None) -> Collector:
         """A collector, as each round of a run makes one."""
         return Collector(
-            self.client,
+            self.client.within(self.client.wait.within(seconds)),
             self.store,
-            deadline=None if seconds is None else self.service.clock.now + seconds,
             report=lambda _: None,
             seen=lambda lead, _: self.seen.append(lead),
         )
@@ -217,29 +215,6 @@ def test_the_leads_that_are_needed_come_first_and_the_rest_is_left_to_its_owner(
     assert set(desk.seen) >= set(IDS[-3:])
 
 
-def test_an_op_shared_with_a_suspended_process_is_read_from_its_end(desk: Desk) -> None:
-    op = desk.started(IDS)
-    desk.service.clock.now += 60.0
-    collector = desk.new()
-    collector.collect([collector.of(op, shared=True)])
-    assert list(desk.service.reads) == IDS[::-1]
-
-
-def test_what_the_other_driver_has_read_is_not_read_again(desk: Desk) -> None:
-    desk.service.job_seconds = 8.0
-    op = desk.started(IDS)
-
-    def other(endpoint: str, _: str, __: object) -> None:
-        # The suspended process wakes up, reads, and shows life.
-        desk.store.results.save([(one, LeadResult("found", (FOUND,), 1)) for one in IDS[:10]])
-        desk.store.journal.beat(op.id)
-
-    desk.service.watchers.append(other)
-    collector = desk.new()
-    collector.collect([collector.of(op, shared=True)])
-    assert not set(IDS[:10]) & set(desk.service.reads)
-
-
 # -- leads that need no job ------------------------------------------------------------------------
 
 
@@ -251,7 +226,7 @@ def test_reading_stops_when_as_many_as_are_enriched_have_been_found(
     desk.service.enriched = dict.fromkeys(enriched, 0.0)
     inline = {"clock": desk.service.clock, "shuffle": mixed}
     pool = type("Pool", (service_model.InlinePool,), inline)
-    monkeypatch.setattr("leads_pandas.reading.collect._Pool", pool)
+    monkeypatch.setattr("leads_pandas.reading.collect.Pool", pool)
     desk.collector = desk.new()
     desk.collector.collect([desk.collector.free(IDS, expect=5)])
     found = desk.statuses(IDS)
@@ -328,12 +303,124 @@ def left_over(desk: Desk, **fields: Any) -> Op:
     return fresh
 
 
-def test_a_lead_that_answers_404_for_thirty_seconds_after_our_job_is_unknown(desk: Desk) -> None:
+def test_a_lead_that_the_service_counts_is_failed_after_thirty_seconds_of_404_and_not_settled(
+    desk: Desk,
+) -> None:
     op = left_over(desk)
     began = desk.service.clock.now
     desk.collect(op)
-    assert desk.statuses([IDS[9]]) == {IDS[9]: "unknown_lead"}
+    assert desk.statuses([IDS[9]]) == {IDS[9]: "failed"}
+    assert desk.store.results.known([IDS[9]]) == {}
     assert desk.service.clock.now - began >= 30.0
+
+
+def test_a_lead_that_was_bought_is_never_unknown_though_the_count_leaves_it_out(
+    desk: Desk,
+) -> None:
+    op = desk.started(IDS[:3])
+    desk.service.clock.now += 60.0
+    desk.service.advance()
+    del desk.service.leads[IDS[1]]  # deleted by the service after it was paid for
+    desk.collect(op)
+    assert desk.statuses(IDS[:3]) == {IDS[0]: "found", IDS[1]: "failed", IDS[2]: "found"}
+    assert desk.store.results.known([IDS[1]]) == {}
+
+
+def test_unknown_leads_beside_one_that_is_slow_to_show_are_told_apart(desk: Desk) -> None:
+    ids = [*IDS[:5], "ghost0", "ghost1", "ghost2"]
+    desk.service.lag = {IDS[1]: 5.0}
+    op = desk.started(ids)
+    desk.collect(op)
+    assert desk.statuses(ids) == dict.fromkeys(IDS[:5], "found") | dict.fromkeys(
+        ids[5:], "unknown_lead"
+    )
+
+
+def test_a_lead_that_no_job_was_started_for_is_settled_where_both_answers_say_so(
+    desk: Desk,
+) -> None:
+    desk.service.enriched = dict.fromkeys(IDS[:10], 0.0)
+    ids = [*IDS[:20], "ghost0", "ghost1"]
+    desk.collector.collect([desk.collector.free(ids, expect=10)])
+    assert desk.statuses(ids) == (
+        dict.fromkeys(IDS[:10], "found")
+        | dict.fromkeys(IDS[10:20], "not_enriched")
+        | dict.fromkeys(ids[20:], "unknown_lead")
+    )
+    assert desk.store.results.known(ids[20:]) == dict.fromkeys(ids[20:], "unknown_lead")
+    # The leads that are known and not bought are not asked for one by one.
+    assert desk.service.reads.total() == 12
+    assert desk.service.requests["preview"] <= 8
+
+
+def test_a_stored_address_is_not_lost_where_a_refresh_finds_its_lead_gone(desk: Desk) -> None:
+    desk.store.results.save([("gone", LeadResult("found", (FOUND,), 1))])
+    desk.collector.collect([desk.collector.free(["gone"])])
+    assert desk.store.results.known(["gone"]) == {"gone": "found"}
+
+
+def test_what_has_become_durable_since_the_price_is_not_read_again(desk: Desk) -> None:
+    desk.service.enriched = dict.fromkeys(IDS[:10], 0.0)
+    desk.store.results.save([(one, LeadResult("not_found")) for one in IDS[:8]])
+    desk.collector.collect([desk.collector.free(IDS[:12], expect=10)])
+    assert desk.service.reads == dict.fromkeys(IDS[8:10], 1)
+
+
+@pytest.mark.parametrize("unread", ["404", "empty"])
+@pytest.mark.parametrize("lag", [0.5, 5.0, 29.0])
+def test_what_a_capped_job_bought_is_looked_for_as_long_as_of_a_whole_one(
+    desk: Desk, lag: float, unread: Any
+) -> None:
+    desk.service.unread = unread
+    desk.service.lag = {IDS[1]: lag}
+    op = desk.started(IDS[:6], max_credits=4, limited=True)
+    desk.collect(op)
+    assert desk.statuses(IDS[:6]) == dict.fromkeys(IDS[:4], "found") | dict.fromkeys(
+        IDS[4:6], "not_enriched"
+    )
+
+
+def test_what_a_capped_job_bought_and_never_shows_is_failed_and_not_taken_for_unbought(
+    desk: Desk,
+) -> None:
+    desk.service.lag = {IDS[1]: 1e9}
+    op = desk.started(IDS[:6], max_credits=4, limited=True)
+    source = desk.collector.of(op)
+    desk.collector.collect([source])
+    assert desk.statuses(IDS[:6])[IDS[1]] == "failed"
+    assert list(desk.statuses(IDS[:6]).values()).count("failed") == source.owed == 1
+
+
+def test_an_op_ends_in_the_transaction_of_its_last_result(desk: Desk) -> None:
+    op = desk.started(IDS)
+    half: list[int] = []
+
+    def torn(lead: str, _: LeadResult) -> None:
+        held = desk.store.results.known(IDS)
+        half.append(len(held) == len(IDS) and desk.state(op) != "done")
+
+    collector = Collector(desk.client, desk.store, report=lambda _: None, seen=torn)
+    collector.collect([collector.of(op)])
+    assert half == [False] * len(IDS)
+    assert desk.state(op) == "done"
+    assert desk.store.journal.claims_on(IDS) == {}
+
+
+def test_a_job_whose_leads_have_all_been_read_is_not_polled_to_its_end(desk: Desk) -> None:
+    desk.service.job_seconds = 20.0
+    op = desk.started(IDS)
+    desk.service.clock.now += 19.9
+    late: list[float] = []
+
+    def told(endpoint: str, _: str, __: object) -> None:
+        if endpoint == "status":
+            late.append(desk.service.clock.now)
+
+    desk.service.watchers.append(told)
+    desk.collect(op)
+    # Nothing is asked once the last lead is there.
+    assert late[-1] <= desk.service.clock.now - 0.01 * len(IDS) / 2
+    assert (op.state, op.job_status, desk.state(op)) == ("done", "COMPLETED", "done")
 
 
 def test_a_lead_that_answers_without_a_date_for_thirty_seconds_failed(desk: Desk) -> None:
@@ -397,7 +484,7 @@ def test_reads_under_way_when_a_job_falls_short_count_among_those_that_it_enrich
             if task.kind == "poll":
                 self._tasks.rotate(1)
 
-    monkeypatch.setattr("leads_pandas.reading.collect._Pool", PollsFirst)
+    monkeypatch.setattr("leads_pandas.reading.collect.Pool", PollsFirst)
     desk.service.job_seconds = seconds
     if not limited:
         desk.service.fates.append("failed")
@@ -500,12 +587,3 @@ def test_several_ops_and_free_reads_are_driven_together(desk: Desk) -> None:
     collector.collect([collector.of(first), collector.of(second), collector.free(IDS[20:30])])
     assert set(desk.statuses(IDS[:30]).values()) == {"found"}
     assert desk.service.clock.now - began < 10.0
-
-
-def test_life_is_shown_to_others_while_an_op_is_driven(desk: Desk) -> None:
-    desk.service.job_seconds = 20.0
-    op = desk.started(IDS)
-    marks: deque[object] = deque()
-    desk.service.watchers.append(lambda *_: marks.append(desk.store.journal.op_mark(op.id)))
-    desk.collect(op)
-    assert len(set(marks)) >= 3

@@ -27,7 +27,7 @@ from leads_pandas.leadsapi import transport
 from leads_pandas.leadsapi.transport import _Answer
 from leads_pandas.money import purchase
 from leads_pandas.pace import wait
-from leads_pandas.reading import collect
+from leads_pandas.reading import collect, pool
 
 if TYPE_CHECKING:
     import random
@@ -120,10 +120,10 @@ class InlinePool:
         value: Any = None
         error: Exception | None = None
         try:
-            value = (self._api.status if task.kind == "poll" else self._api.lead)(task.key)
+            value = task.send(self._api)
         except Exception as caught:  # the pool hands every error to the loop
             error = caught
-        return collect._Event(task, value, error)
+        return pool.Event(task, value, error)
 
     def get_nowait(self) -> NoReturn:
         raise queue.Empty
@@ -134,7 +134,7 @@ def install(
 ) -> None:
     """Put the model under the package: the lowest send, the time and the threads are replaced."""
     clock = service.clock
-    for module in (wait, transport, purchase, collect, run, progress):
+    for module in (wait, transport, purchase, run, progress):
         patch.setattr(module, "time", clock)
     # The class has taken hold of the real clock when it was made.
     batch = purchase.Batch
@@ -143,8 +143,8 @@ def install(
     )
     signals = type("Signal", (_Signal,), {"clock": clock})
     patch.setattr(collect, "threading", types.SimpleNamespace(Event=signals))
-    pool = type("Pool", (InlinePool,), {"clock": clock, "shuffle": shuffle})
-    patch.setattr(collect, "_Pool", pool)
+    inline = type("Pool", (InlinePool,), {"clock": clock, "shuffle": shuffle})
+    patch.setattr(collect, "Pool", inline)
 
     def send(
         _: object, __: object, method: str, path: str, *, body: Any, timeout: float
