@@ -11,7 +11,6 @@ multi-process set-up of its documentation: ``pip install pyrate-limiter``.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.metadata
 import math
 import multiprocessing
@@ -236,10 +235,8 @@ def cost_of_a_grant(limit: int = 6000) -> tuple[float, float]:
     costs = []
     for threads in (1, 16):
         each = (limit - 1) // threads
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            contextlib.closing(Pacer(Path(folder) / "pace.sqlite", limit)) as pacer,
-        ):
+        with tempfile.TemporaryDirectory() as folder:
+            pacer = Pacer(Path(folder) / "pace.sqlite", limit)
             send(pacer, 1)
             workers = [threading.Thread(target=send, args=(pacer, each)) for _ in range(threads)]
             began = time.perf_counter()

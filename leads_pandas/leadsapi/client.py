@@ -122,7 +122,6 @@ class LeadsClient:
         """Close the kept connections; a later request opens new ones."""
         for transport in self._transport:
             transport.close()
-            transport.pacer.close()
 
     def within(self, wait: Wait) -> LeadsClient:
         """The same client, whose requests stop when this wait does."""
@@ -336,7 +335,7 @@ class LeadsClient:
                 Transport(
                     self.base_url,
                     self._key,
-                    pacer=Pacer(path, limit),
+                    pacer=Pacer(path, limit, clock=self._wait.clock),
                     timeout=_ANSWER_TIMEOUT if self._timeout is None else self._timeout,
                     user_agent=f"leads_pandas/{version()}",
                 )

@@ -8,6 +8,7 @@ says is scrubbed of the key before it is repeated.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import ipaddress
 import json
@@ -36,12 +37,15 @@ from leads_pandas.errors import (
     ResponseError,
     ServerError,
     TransportError,
+    Way,
 )
+from leads_pandas.pace.rate import BELIEVED
 from leads_pandas.pace.wait import FOREVER, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from leads_pandas.pace.ledger import Slot
     from leads_pandas.pace.pacer import Pacer
 
 T = TypeVar("T")
@@ -111,16 +115,16 @@ def is_loopback(host: str) -> bool:
 
 
 def _parse_retry_after(text: str | None, now: float) -> float | None:
-    """Seconds that a ``Retry-After`` header asks for, in either of its forms."""
+    """Seconds that a ``Retry-After`` header asks for, in either of its forms; an hour at most."""
     if not text:
         return None
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), 10**9))
+        return min(float(text[:9]), BELIEVED)
     try:
         moment = email.utils.parsedate_to_datetime(text)
         # Rounded up: the header counts in whole seconds.
-        return max(moment.timestamp() - now, 0.0) + 1.0
+        return min(max(moment.timestamp() - now, 0.0) + 1.0, BELIEVED)
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -279,20 +283,9 @@ class Transport:
             APIError: the service said no.
             TransportError: no answer came; ``sent`` is False where it surely never left.
         """
-        session = self._new_session()
-        try:
-            return self._once(
-                method,
-                path,
-                parse,
-                body=body,
-                wait=wait,
-                session=session,
-                timeout=timeout,
-                before=before,
-            )
-        finally:
-            session.close()
+        return self._once(
+            method, path, parse, body=body, wait=wait, fresh=True, timeout=timeout, before=before
+        )
 
     def _once(
         self,
@@ -303,53 +296,63 @@ class Transport:
         body: dict[str, Any] | None,
         wait: Wait,
         urgent: bool = False,
-        session: requests.Session | None = None,
+        fresh: bool = False,
         timeout: float | None = None,
         before: Callable[[], None] | None = None,
     ) -> T:
         timeout = self._timeout if timeout is None else timeout
         blocked = self._pacer.paused()
         if blocked > PATIENCE:
-            raise RateLimitError(
-                f"the service asked this machine to wait, {duration(blocked)} from now; "
-                f"{method} {path} was not sent",
-                method=method,
-                path=path,
-                retry_after=blocked,
-            )
-        slot = self._pacer.acquire(
-            lease=timeout, stop=wait.stop, deadline=wait.deadline, urgent=urgent
-        )
-        failure: TransportError | None = None
+            raise self._blocked(blocked, method, path)
+        slot = self._pacer.acquire(lease=timeout, wait=wait, urgent=urgent)
+        failure: BaseException | None = None
+        sent = True
         answer = _Answer(0, None, b"")
-        if before is not None:
-            try:
-                before()
-            except BaseException:
-                self._pacer.cancel(slot)
-                raise
         try:
-            answer = self._send(
-                session or self._shared_session(), method, path, body=body, timeout=timeout
-            )
+            if before is not None:
+                sent = False
+                before()
+                sent = True
+            answer = self._send(fresh, method, path, body=body, timeout=timeout)
         except (OSError, urllib3.exceptions.HTTPError) as error:
+            if not sent:
+                raise
             # Raised further down: chained to ours, this one would carry the key.
+            sent = not _never_sent(error)
             failure = TransportError(
-                f"no answer from {self._host} to {method} {path}: {_describe(error)}",
-                sent=not _never_sent(error),
+                f"no answer from {self._host} to {method} {path}: {_describe(error)}", sent=sent
             )
+        except BaseException as error:
+            if not sent:
+                raise
+            # An interrupt goes on without the frames it came from, whose locals are requests.
+            failure = error.with_traceback(None)
+            failure.__cause__ = failure.__context__ = None
         finally:
-            if failure is not None and not failure.sent:
-                self._pacer.cancel(slot)
-            else:
+            if sent:
                 self._pacer.release(slot)
+            else:
+                self._pacer.cancel(slot)
         if failure is not None:
             raise failure
-        return self._read(answer, method, path, parse)
+        return self._read(answer, slot, method, path, parse)
+
+    def _blocked(self, seconds: float, method: str, path: str) -> RateLimitError:
+        file = self._pacer.ledger.path if self._pacer.ledger is not None else ""
+        return RateLimitError(
+            f"the service asked this machine to wait, {duration(seconds)} from now; "
+            f"{method} {path} was not sent",
+            "",
+            Way("later"),
+            Way("do", {"what": f"delete {file} to try all the same"}),
+            method=method,
+            path=path,
+            retry_after=seconds,
+        )
 
     def _send(
         self,
-        session: requests.Session,
+        fresh: bool,
         method: str,
         path: str,
         *,
@@ -357,14 +360,18 @@ class Transport:
         timeout: float,
     ) -> _Answer:
         ends = time.monotonic() + timeout
-        with session.request(
-            method,
-            self._base_url + path,
-            json=body,
-            timeout=(min(_CONNECT_TIMEOUT, timeout), timeout),
-            allow_redirects=False,
-            stream=True,
-        ) as response:
+        session = self._new_session() if fresh else self._shared_session()
+        with (
+            contextlib.closing(session) if fresh else contextlib.nullcontext(),
+            session.request(
+                method,
+                self._base_url + path,
+                json=body,
+                timeout=(min(_CONNECT_TIMEOUT, timeout), timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response,
+        ):
             parts, size = [], 0
             # The timeout of requests is between two bytes; this one is for the whole answer.
             while part := response.raw.read1(1 << 16, decode_content=True):
@@ -377,11 +384,13 @@ class Transport:
             retry_after = _parse_retry_after(response.headers.get("Retry-After"), time.time())
             return _Answer(response.status_code, retry_after, b"".join(parts))
 
-    def _read(self, answer: _Answer, method: str, path: str, parse: Callable[[object], T]) -> T:
+    def _read(
+        self, answer: _Answer, slot: Slot, method: str, path: str, parse: Callable[[object], T]
+    ) -> T:
         body, broken = _load(answer.body)
         if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's classes of status
             if broken is None and isinstance(body, dict) and body.get("success") is False:
-                raise self._refusal(answer, body, method, path)
+                raise self._refusal(answer, slot, body, method, path)
             if broken is None:
                 try:
                     return parse(models.open_envelope(body))
@@ -393,9 +402,11 @@ class Transport:
                 method=method,
                 path=path,
             )
-        raise self._refusal(answer, body, method, path)
+        raise self._refusal(answer, slot, body, method, path)
 
-    def _refusal(self, answer: _Answer, body: object, method: str, path: str) -> APIError:
+    def _refusal(
+        self, answer: _Answer, slot: Slot, body: object, method: str, path: str
+    ) -> APIError:
         status = answer.status
         words = models.error_message(body)
         # Scrubbed before it is cut, or a piece of the key could be left at the end.
@@ -409,7 +420,7 @@ class Transport:
                 path=path,
             )
         if status == requests.codes.too_many_requests:
-            waits = self._pacer.throttled(answer.retry_after)
+            waits = self._pacer.throttled(answer.retry_after, slot)
             asked = answer.retry_after if answer.retry_after is not None else waits
             return RateLimitError(
                 f"{message}; it asks to wait {duration(asked)}" if asked else message,

@@ -6,7 +6,9 @@ import contextlib
 import email.utils
 import gzip
 import json
+import os
 import pickle
+import signal
 import socket
 import threading
 import time
@@ -43,7 +45,7 @@ from leads_pandas.pace.wait import Interrupted, Late, Wait
 from tests.support.raw_server import RawServer, header, http, ok
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 KEY = "ll_" + "4d" * 32
@@ -454,7 +456,6 @@ def test_where_the_last_word_fails_nothing_is_sent_and_the_slot_is_given_back(
         assert server.requests == []
         assert transport.call("GET", "/x", whole, wait=Wait(deadline=time.monotonic() + 5)) == 1
         transport.close()
-    pacer.close()
 
 
 def test_a_request_that_never_left_gives_its_slot_back(closed: str, tmp_path: Path) -> None:
@@ -465,7 +466,6 @@ def test_a_request_that_never_left_gives_its_slot_back(closed: str, tmp_path: Pa
             transport.call_once(
                 "POST", "/start", whole, timeout=5.0, wait=Wait(deadline=time.monotonic() + 5)
             )
-    pacer.close()
 
 
 # -- redirects and the key -----------------------------------------------------------------------
@@ -595,6 +595,68 @@ def test_a_pause_ends_when_the_caller_is_told_to_stop() -> None:
         get(server, wait=Wait(stop=stop))
 
 
+def test_a_long_wait_says_until_when_and_how_to_lift_it(tmp_path: Path) -> None:
+    pacer = Pacer(tmp_path / "pace.sqlite3", 5)
+    with RawServer(http(429, b"", "Retry-After: 1700000000000"), ok(1)) as server:
+        transport = Transport(server.url, KEY, pacer=pacer, timeout=5.0, user_agent="test/1")
+        with pytest.raises(RateLimitError) as first:
+            transport.call("GET", "/x", whole)
+        assert first.value.retry_after == 3600.0
+        with pytest.raises(RateLimitError, match="was not sent") as later:
+            transport.call("GET", "/x", whole)
+        path = tmp_path / "pace.sqlite3"
+        assert f"delete {path}" in str(later.value)
+        path.unlink()
+        fresh = Pacer(path, 5)
+        lifted = Transport(server.url, KEY, pacer=fresh, timeout=5.0, user_agent="test/1")
+        assert lifted.call("GET", "/x", whole) == 1
+        transport.close()
+        lifted.close()
+
+
+def shown(error: BaseException) -> Iterator[tuple[str, object]]:
+    """What a verbose traceback shows: every local of every frame, of the chain too."""
+    seen: BaseException | None = error
+    while seen is not None:
+        for frame, _ in traceback.walk_tb(seen.__traceback__):
+            if frame.f_globals.get("__name__") != __name__:
+                yield from frame.f_locals.items()
+        seen = seen.__cause__ or seen.__context__
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_ctrl_c_inside_a_request_leaves_no_frame_that_shows_the_key(once: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        def interrupt() -> None:
+            connection, _ = silent.accept()
+            with connection:
+                connection.recv(1)
+                os.kill(os.getpid(), signal.SIGINT)
+                ended.wait(60)
+
+        ended = threading.Event()
+        thread = threading.Thread(target=interrupt, daemon=True)
+        thread.start()
+        transport = a_transport(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=60.0)
+        call: Callable[[], object] = (
+            (lambda: transport.call_once("POST", "/start", whole, timeout=60.0))
+            if once
+            else (lambda: transport.call("GET", "/x", whole))
+        )
+        with pytest.raises(KeyboardInterrupt) as caught:
+            call()
+        ended.set()
+        thread.join(30)
+        transport.close()
+    names = []
+    for name, value in shown(caught.value):
+        names.append(name)
+        assert KEY not in repr(value), name
+        assert type(value).__module__.partition(".")[0] not in {"requests", "urllib3", "http"}, name
+    assert "method" in names
+
+
 NOW = 1_700_000_000.0
 
 
@@ -609,7 +671,10 @@ NOW = 1_700_000_000.0
         ("²", None),
         ("0", 0.0),
         (" 12 ", 12.0),
-        ("9" * 40, 999_999_999.0),
+        ("9" * 40, 3600.0),
+        ("1700000060", 3600.0),
+        ("60000", 3600.0),
+        ("Fri, 14 Nov 2053 22:13:30 GMT", 3600.0),
         ("Tue, 14 Nov 2023 22:13:30 GMT", 11.0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0),
         ("Wed, 99 Oct 2015 07:28:00 GMT", None),

@@ -12,37 +12,23 @@ import itertools
 import math
 import tempfile
 from bisect import bisect_left, bisect_right
-from collections import deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leads_pandas.pace.pacer import FRESH, GUARD, Ledger, Pace, Slot, hold, relax, send_time, strike
+from leads_pandas.pace.ledger import Ledger, Slot
+from leads_pandas.pace.rate import FRESH, GUARD, Pace, hold, relax, send_time, strike
+from tests.support.clock import FakeClock
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator
 
 LEASE = 5.0
-TICK = 0.5
-
-
-class SimulatedClock:
-    """Time that moves only when told to."""
-
-    def __init__(self, moment: float = 0.0) -> None:
-        self.moment = moment
-        self.boot = "one"
-
-    def now(self) -> float:
-        return self.moment
-
-    def wait(self, bell: threading.Lock, seconds: float) -> bool:
-        self.moment += max(seconds, 0.0)
-        return bell.acquire(blocking=False)
+Kind = Literal["sliding", "fixed", "bucket"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +71,7 @@ class _Thread:
     requests: Iterator[Request]
     request: Request
     began: float
+    ticket: int | None = None
 
 
 @dataclass
@@ -96,6 +83,10 @@ class World:
         plans: per process the limit it keeps to and, per thread, its requests in order.
         window: seconds.
         stricter: a limit of the service's own; above it, it answers 429.
+        retry_after: what it says then.
+        kind: of its window.
+        counts_refused: whether a request that it refuses counts in its window.
+        phase: of its fixed windows, in seconds.
     """
 
     folder: Path
@@ -103,12 +94,15 @@ class World:
     window: float
     stricter: int | None = None
     retry_after: float | None = None
-    clock: SimulatedClock = field(default_factory=SimulatedClock)
+    clock: FakeClock = field(default_factory=lambda: FakeClock(0.0))
     counted: list[float] = field(default_factory=list)
     granted: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     longest_wait: float = 0.0
     served: int = 0
+    kind: Kind = "sliding"
+    counts_refused: bool = False
+    phase: float = 0.0
 
     def __post_init__(self) -> None:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -117,7 +111,6 @@ class World:
             Ledger(self.folder / "pace.sqlite", limit, self.window, self.clock)
             for limit, _ in self.plans
         ]
-        self._lines: list[deque[_Thread]] = [deque() for _ in self.plans]
         self._dead: set[int] = set()
 
     def run(self) -> World:
@@ -129,8 +122,6 @@ class World:
             moment, _, happen = heapq.heappop(self._events)
             self.clock.moment = max(self.clock.moment, moment)
             happen()
-        for ledger in self.ledgers:
-            ledger.close()
         return self
 
     def _at(self, moment: float, happen: Callable[[], None]) -> None:
@@ -140,26 +131,21 @@ class World:
         request = next(requests, None)
         if request is not None:
             began = self.clock.moment + request.pause
-            self._at(began, lambda: self._join(process, _Thread(requests, request, began)))
+            self._at(began, lambda: self._ask(process, _Thread(requests, request, began)))
 
-    def _join(self, process: int, thread: _Thread) -> None:
-        self._lines[process].append(thread)
-        if len(self._lines[process]) == 1:
-            self._ask(process)
-
-    def _ask(self, process: int) -> None:
-        line = self._lines[process]
-        if process in self._dead or not line:
+    def _ask(self, process: int, thread: _Thread) -> None:
+        if process in self._dead:
             return
-        answer = self.ledgers[process].ask(LEASE, len(line))
+        answer = self.ledgers[process].ask(LEASE, thread.ticket)
         if isinstance(answer, Slot):
-            thread, slot = line.popleft(), answer
+            slot, thread.ticket = answer, None
             self.longest_wait = max(self.longest_wait, slot.granted - thread.began)
             awake = slot.granted + thread.request.slept
             self._at(awake, lambda: self._send(process, thread, slot))
-            self._at(self.clock.moment, lambda: self._ask(process))
         else:
-            self._at(min(answer, self.clock.moment + TICK), lambda: self._ask(process))
+            thread.ticket = answer.ticket
+            again = min(answer.moment, self.clock.moment + self.ledgers[process].tick)
+            self._at(again, lambda: self._ask(process, thread))
 
     def _send(self, process: int, thread: _Thread, slot: Slot) -> None:
         if process in self._dead:
@@ -168,7 +154,7 @@ class World:
         if not slot.fresh():
             ledger.give_back(slot)
             thread.request = replace(request, slept=0.0)
-            self._join(process, thread)
+            self._ask(process, thread)
         elif request.fate == "cancelled":
             ledger.give_back(slot)
             self._next(process, thread.requests)
@@ -181,13 +167,26 @@ class World:
 
     def _count(self, process: int, thread: _Thread, slot: Slot) -> None:
         now, request = self.clock.moment, thread.request
-        recent = len(self.counted) - bisect_right(self.counted, now - self.window)
-        refused = self.stricter is not None and recent >= self.stricter
-        if not refused:
+        refused = self.stricter is not None and self._used(now) >= self.stricter
+        if not refused or self.counts_refused:
             self.counted.append(now)
         if request.fate != "killed":
             answered = now + request.down + request.held
             self._at(answered, lambda: self._answer(process, thread, slot, refused=refused))
+
+    def _used(self, now: float) -> float:
+        """How much of its limit the service takes as used."""
+        if self.kind == "fixed":
+            begin = now - (now - self.phase) % self.window
+        elif self.kind == "sliding":
+            begin = now - self.window
+        else:
+            used, before = 0.0, now
+            for one in self.counted:
+                rate = (self.stricter or 0) / self.window
+                used, before = max(used - max(one - before, 0.0) * rate, 0.0) + 1.0, one
+            return max(used - (now - before) * (self.stricter or 0) / self.window, 0.0) + 1e-9
+        return len(self.counted) - bisect_right(self.counted, begin)
 
     def _answer(self, process: int, thread: _Thread, slot: Slot, *, refused: bool) -> None:
         ledger = self.ledgers[process]
@@ -198,7 +197,7 @@ class World:
             self.refused.append(self.clock.moment)
             ledger.strike(self.retry_after, slot.granted)
             thread.began = self.clock.moment
-            self._join(process, thread)
+            self._ask(process, thread)
         else:
             self.served += 1
             self._next(process, thread.requests)
@@ -328,6 +327,24 @@ def test_against_a_stricter_server_all_is_served_with_few_refusals(
     assert world.served == 40
     # Once per thread in the first burst, then single ones as the spacing finds the service's pace.
     assert len(world.refused) <= 2 * 8
+
+
+@pytest.mark.parametrize("threads", [1, 8, 32])
+@pytest.mark.parametrize(
+    ("kind", "bound"),
+    # 30 at once and 40 more: two windows later, or at the bucket's pace.
+    [("sliding", 120.0), ("fixed", 120.0), ("bucket", 80.0)],
+)
+def test_a_service_of_thirty_a_minute_that_names_no_wait_is_met_near_its_own_pace(
+    tmp_path: Path, kind: Kind, bound: float, threads: int
+) -> None:
+    leads = [Request(up=0.1, down=0.1)] * 70
+    plan = (100, [leads[n::threads] for n in range(threads)])
+    world = World(tmp_path, [plan], window=60.0, stricter=30, kind=kind).run()
+    assert world.served == 70
+    assert world.clock.moment <= 1.5 * bound
+    # No storm: those of the first burst, and some single ones as the pauses double.
+    assert len(world.refused) <= threads + 12
 
 
 @given(

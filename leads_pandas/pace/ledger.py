@@ -1,0 +1,415 @@
+"""The slots in use, in one SQLite file that all processes of a machine user share.
+
+Every decision is one short transaction on a connection of its own, so that neither a fork nor a
+file that was replaced can leave anything stale behind. Losing the file costs one window of waiting
+and nothing else: it is not synced to disk, and whatever is wrong with it is cured by a new one that
+nobody may use for a window (the old one may have held a full budget).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import sqlite3
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from filelock import FileLock, Timeout
+
+from leads_pandas.errors import StoreError
+from leads_pandas.pace.rate import BELIEVED, FRESH, Pace, hold, rebooted, send_time, strike
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from leads_pandas.pace.wait import Clock
+
+T = TypeVar("T")
+
+_TICK = 1.0  # seconds between two signs of life of a thread that waits
+_KEEPS = 2.5  # ticks for which it keeps its place in the line without one
+_BUSY = 0.25  # seconds that SQLite itself waits for another process's transaction
+_STUCK = 20  # such waits in a row after which whoever holds it must be suspended
+_ATTEMPTS = 4
+_LOCK_TIMEOUT = 10.0  # seconds to wait for another process that makes the file
+
+_log = logging.getLogger("leads_pandas")
+
+# A child forked in the middle of a transaction, when it ends, would roll back its parent's.
+_transacting = threading.Lock()
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(
+        before=_transacting.acquire,
+        after_in_parent=_transacting.release,
+        after_in_child=_transacting.release,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The right to send one request.
+
+    Attributes:
+        id: random, so that no two processes, nor two ledger files, ever mean different slots by it.
+        granted: moment of the grant.
+        until: moment from which it no longer counts if it is never released.
+    """
+
+    id: int
+    granted: float
+    until: float
+    _clock: Clock = field(repr=False, compare=False)
+
+    def fresh(self) -> bool:
+        """Whether sending may still begin; if not, cancel it and acquire another."""
+        return not self.id or self._clock.now() <= self.granted + FRESH
+
+
+class Queued(NamedTuple):
+    """A place in the line.
+
+    Attributes:
+        ticket: the place; the lower the earlier.
+        moment: when it is worth asking again, at best.
+    """
+
+    ticket: int
+    moment: float
+
+
+class _DamagedError(Exception):
+    """The file cannot be used as it is; a new one can."""
+
+
+# A ledger of another layout must have another file name: two versions would replace it in turn.
+_SCHEMA = """
+CREATE TABLE slots (
+    until REAL NOT NULL CHECK (typeof(until) = 'real'),
+    id INTEGER NOT NULL,
+    PRIMARY KEY (until, id)
+) WITHOUT ROWID;
+CREATE TABLE tickets (                -- threads that wait, in the order of their coming
+    number INTEGER PRIMARY KEY,
+    expires REAL NOT NULL CHECK (typeof(expires) = 'real')
+);
+CREATE TABLE pace (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    ledger INTEGER NOT NULL,          -- random; version 0.1.0 knows by it which file this is
+    boot TEXT NOT NULL,
+    ticket INTEGER NOT NULL,          -- how many have been given out
+    granted REAL NOT NULL CHECK (typeof(granted) = 'real'),
+    blocked REAL NOT NULL CHECK (typeof(blocked) = 'real'),
+    struck REAL NOT NULL CHECK (typeof(struck) = 'real'),
+    level INTEGER NOT NULL CHECK (typeof(level) = 'integer'),
+    calm REAL NOT NULL CHECK (typeof(calm) = 'real')
+);
+"""
+_READ_PACE = "SELECT granted, blocked, struck, level, calm FROM pace"
+_WRITE_PACE = "UPDATE pace SET granted = ?, blocked = ?, struck = ?, level = ?, calm = ?"
+
+
+class Ledger:
+    """The budget of one service host.
+
+    Args:
+        path: the file; its folder must exist.
+        limit: requests per window that this process keeps to.
+        window: seconds.
+        clock: see `Clock`.
+
+    Attributes:
+        tick: seconds after which a waiting thread must ask again to keep its place.
+    """
+
+    def __init__(self, path: Path, limit: int, window: float, clock: Clock) -> None:
+        self.path = path.absolute()
+        self.tick = min(_TICK, window / 8)
+        self._limit = limit
+        self._window = window
+        self._clock = clock
+        self._used = False  # whether a file that is missing now has counted requests
+        # What is to be written with the next transaction: slots and until when they count, None
+        # for not at all. It outlives a transaction that fails.
+        self._owed: deque[tuple[Slot, float | None]] = deque()
+
+    def ask(
+        self, lease: float, ticket: int | None = None, *, urgent: bool = False
+    ) -> Slot | Queued:
+        """Take a slot, or a place in the line.
+
+        Args:
+            lease: seconds for which the slot counts as in use if it is never settled.
+            ticket: the place that an earlier asking gave.
+            urgent: pass those that came before, though no more than one window's worth of them.
+
+        Raises:
+            StoreError: the file cannot be used, and no new one made.
+        """
+
+        def decide(db: sqlite3.Connection, now: float) -> Slot | Queued:
+            used = self._clean(db, now)
+            number = self._number(db, urgent=urgent) if ticket is None else ticket
+            # Everybody ahead is sure of a slot, and nobody waits for one who does not come for it.
+            (ahead,) = db.execute(
+                "SELECT count(*) FROM tickets WHERE number < ?", (number,)
+            ).fetchone()
+            moment = self._send_time(db, now, ahead + 1, used)
+            if moment > now:
+                if ticket is None:
+                    db.execute("UPDATE pace SET ticket = ticket + 1")
+                # One that expired while its process was suspended gets its old place again.
+                expires = now + _KEEPS * self.tick
+                db.execute("INSERT OR REPLACE INTO tickets VALUES (?, ?)", (number, expires))
+                return Queued(number, moment)
+            # The lease is counted from the last moment at which sending may begin.
+            until = now + FRESH + lease + hold(self._window)
+            slot = Slot(int.from_bytes(os.urandom(8), "big") >> 1 or 1, now, until, self._clock)
+            db.execute("INSERT INTO slots VALUES (?, ?)", (slot.until, slot.id))
+            db.execute("UPDATE pace SET granted = ?", (now,))
+            db.execute("DELETE FROM tickets WHERE number = ?", (number,))
+            return slot
+
+        return self._transact(decide)
+
+    def leave(self, ticket: int) -> None:
+        """Give up a place in the line; where that fails, it expires."""
+        with contextlib.suppress(StoreError):
+            self._transact(
+                lambda db, _: db.execute("DELETE FROM tickets WHERE number = ?", (ticket,)),
+                patience=1,
+            )
+
+    def settle(self, slot: Slot) -> None:
+        """Let the slot count for one window more. Never fails: the write is made up for later."""
+        self._owe(slot, self._clock.now() + hold(self._window))
+
+    def give_back(self, slot: Slot) -> None:
+        """Let the slot no longer count. Never fails either."""
+        self._owe(slot, None)
+
+    def strike(self, retry_after: float | None, sent: float) -> float:
+        """Take in a 429 to a request granted at ``sent``; return the seconds that all now wait.
+
+        Raises:
+            StoreError: the file cannot be used, and no new one made.
+        """
+
+        def work(db: sqlite3.Connection, now: float) -> float:
+            pace = strike(
+                Pace._make(db.execute(_READ_PACE).fetchone()),
+                now,
+                retry_after,
+                sent=sent,
+                limit=self._limit,
+                window=self._window,
+            )
+            db.execute(_WRITE_PACE, pace)
+            return max(pace.blocked - now, 0.0)
+
+        return self._transact(work)
+
+    def blocked(self) -> float:
+        """Seconds for which nobody may send, whatever the count.
+
+        Raises:
+            StoreError: the file cannot be used, and no new one made.
+        """
+
+        def work(db: sqlite3.Connection, now: float) -> float:
+            (blocked,) = db.execute("SELECT blocked FROM pace").fetchone()
+            return max(float(blocked) - now, 0.0)
+
+        return self._transact(work)
+
+    def forecast(self, number: int) -> float:
+        """Seconds until the ``number``-th further request may be sent, at best.
+
+        Raises:
+            StoreError: the file cannot be used, and no new one made.
+        """
+
+        def work(db: sqlite3.Connection, now: float) -> float:
+            return max(self._send_time(db, now, number, self._clean(db, now)) - now, 0.0)
+
+        return self._transact(work)
+
+    # What happens inside a transaction.
+
+    def _number(self, db: sqlite3.Connection, *, urgent: bool) -> int:
+        given = int(db.execute("SELECT ticket FROM pace").fetchone()[0])
+        return 2 * (given - self._limit) - 1 if urgent else 2 * given
+
+    def _clean(self, db: sqlite3.Connection, now: float) -> int:
+        """Drop what has expired; return the number of slots in use."""
+        db.execute("DELETE FROM slots WHERE until <= ?", (now,))
+        db.execute("DELETE FROM tickets WHERE expires <= ?", (now,))
+        (used,) = db.execute("SELECT count(*) FROM slots").fetchone()
+        return int(used)
+
+    def _send_time(self, db: sqlite3.Connection, now: float, number: int, used: int) -> float:
+        def freed(index: int) -> float:
+            row = db.execute("SELECT until FROM slots ORDER BY until LIMIT 1 OFFSET ?", (index,))
+            return float(row.fetchone()[0])
+
+        return send_time(
+            number,
+            now,
+            limit=self._limit,
+            window=self._window,
+            used=used,
+            freed=freed,
+            pace=Pace._make(db.execute(_READ_PACE).fetchone()),
+        )
+
+    def _recognise(self, db: sqlite3.Connection, now: float) -> None:
+        """See whether this is still the same run of the clock, and no block is beyond belief."""
+        boot, *values = db.execute(
+            "SELECT boot, granted, blocked, struck, level, calm FROM pace"
+        ).fetchone()
+        pace = Pace._make(values)
+        another = boot != self._clock.boot
+        if another or now < pace.granted:
+            db.execute("DELETE FROM slots")
+            db.execute("DELETE FROM tickets")
+            db.execute(_WRITE_PACE, rebooted(pace, now, self._window, known=another))
+            db.execute("UPDATE pace SET boot = ?", (self._clock.boot,))
+        elif pace.blocked > now + BELIEVED:  # version 0.1.0 believed everything
+            db.execute(_WRITE_PACE, pace._replace(blocked=now + BELIEVED))
+
+    # How a transaction happens.
+
+    def _owe(self, slot: Slot, until: float | None) -> None:
+        self._owed.append((slot, until))
+        try:
+            self._transact(lambda _db, _now: None, patience=1)
+        except StoreError as error:
+            # An answer that has been paid for must not be lost over this: until it can be
+            # written the slot counts by its lease, which is the safe side.
+            _log.debug("a finished request still counts: %s", error)
+
+    def _transact(
+        self, work: Callable[[sqlite3.Connection, float], T], *, patience: int = _STUCK
+    ) -> T:
+        """Run one transaction on the file that now has the path, or on a new one.
+
+        ``work`` runs again where a file was replaced in the meantime.
+
+        Args:
+            work: what to do, given the connection and the moment.
+            patience: how often to wait for another process's transaction.
+
+        Raises:
+            StoreError: the file cannot be used, and no new one made.
+        """
+        for _ in range(_ATTEMPTS):
+            file = _identity(self.path)
+            try:
+                if file is None:
+                    self._make(None, used_up=self._used)
+                    continue
+                result = self._attempt(work, patience)
+            except _DamagedError as damage:
+                if patience < _STUCK:
+                    raise self._unusable(damage) from None
+                _log.info("the request budget %s is made anew (%s)", self.path, damage)
+                self._make(file, used_up=True)
+                continue
+            if file == _identity(self.path):
+                self._used = True
+                return result
+            # Somebody has put a new file in the place of the one just written to.
+        raise self._unusable("it is replaced again and again")
+
+    def _attempt(self, work: Callable[[sqlite3.Connection, float], T], patience: int) -> T:
+        for _ in range(patience):
+            try:
+                with _transacting, self._opened() as db:
+                    db.execute("BEGIN IMMEDIATE")
+                    now = self._clock.now()
+                    self._recognise(db, now)
+                    owed = list(self._owed)
+                    for slot, until in owed:
+                        db.execute("DELETE FROM slots WHERE id = ?", (slot.id,))
+                        if until is not None:
+                            db.execute("INSERT INTO slots VALUES (?, ?)", (until, slot.id))
+                    result = work(db, now)
+                    db.execute("COMMIT")
+                    for _ in owed:
+                        self._owed.popleft()
+                    return result
+            except sqlite3.Error as error:
+                code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+                if code == sqlite3.SQLITE_FULL:
+                    raise self._unusable(error) from None
+                if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    raise _DamagedError(str(error)) from None
+            except (TypeError, ValueError, OverflowError) as error:
+                raise _DamagedError(f"it holds what no ledger holds: {error}") from None
+        # Its transactions take microseconds. Whoever is suspended in one finds, on waking, that
+        # its file is no longer the one in use, and asks again.
+        raise _DamagedError("a suspended process holds it")
+
+    @contextlib.contextmanager
+    def _opened(self) -> Generator[sqlite3.Connection]:
+        with contextlib.closing(
+            sqlite3.connect(
+                f"{self.path.as_uri()}?mode=rw", uri=True, timeout=_BUSY, isolation_level=None
+            )
+        ) as db:
+            # A rollback journal: unlike a write-ahead log, it bears that the file is replaced under
+            # connections that others hold. Kept between transactions, because unlinking is slow.
+            db.execute("PRAGMA journal_mode = PERSIST")
+            db.execute("PRAGMA synchronous = OFF")
+            yield db
+
+    def _unusable(self, reason: object) -> StoreError:
+        return StoreError(
+            f"the request budget {self.path} cannot be written ({reason}); nothing was sent: "
+            "check its folder's permissions and free space"
+        )
+
+    def _make(self, instead_of: tuple[int, int] | None, *, used_up: bool) -> None:
+        """Put a new file in place of the one given, unless somebody else was first.
+
+        It appears complete, by a rename: nobody ever opens half a ledger.
+        """
+        if not self.path.parent.is_dir():
+            raise self._unusable("its folder does not exist")  # FileLock would make one, for all
+        lock = FileLock(f"{self.path}.lock", timeout=_LOCK_TIMEOUT, mode=0o600)
+        draft = self.path.with_name(f"{self.path.name}.new")
+        try:
+            with lock:
+                if _identity(self.path) != instead_of:
+                    return
+                draft.unlink(missing_ok=True)
+                draft.touch(mode=0o600, exist_ok=False)
+                with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as db:
+                    db.execute("PRAGMA journal_mode = OFF")
+                    db.execute("PRAGMA synchronous = OFF")
+                    db.executescript(_SCHEMA)
+                    pace = Pace(
+                        blocked=self._clock.now() + hold(self._window) if used_up else -math.inf
+                    )
+                    db.execute(
+                        "INSERT INTO pace VALUES (1, ?, ?, 0, ?, ?, ?, ?, ?)",
+                        (int.from_bytes(os.urandom(8), "big") >> 1, self._clock.boot, *pace),
+                    )
+                # A journal of the old file must not be rolled back into the new one.
+                Path(f"{self.path}-journal").unlink(missing_ok=True)
+                draft.replace(self.path)
+        except (OSError, sqlite3.Error, Timeout) as error:
+            raise self._unusable(error) from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file has the path, or None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
