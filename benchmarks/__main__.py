@@ -11,18 +11,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import end_to_end, plot, report, scoring, speed
+from benchmarks import end_to_end, orders, plot, report, scoring, speed
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results.md"
 PICTURE = ROOT / "docs" / "img" / "pace.png"
-PARTS = ("end_to_end", "unlimited", "big_frames", "looking", "store", "importing")
+PARTS = ("end_to_end", "out_of_order", "unlimited", "big_frames", "looking", "store", "importing")
 
 
 def measure(part: str, *, quick: bool, picture: Path | None) -> list[report.Section]:
     """One part's sections."""
     if part == "looking":
         return [scoring.looking(quick=quick)]
+    if part == "out_of_order":
+        return [orders.out_of_order(quick=quick)]
     if part != "end_to_end":
         return [getattr(speed, part)(quick=quick)]
     outcomes, window = end_to_end.measure_all(quick=quick)

@@ -14,9 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.harness import Vendor
-
 from benchmarks.clients import lead_ids
+from tests.support.harness import Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Generator
