@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 from urllib3.exceptions import LocationParseError
@@ -101,6 +102,7 @@ def port_of(url: Url) -> int:
     return url.port or _DEFAULT_PORTS[url.scheme or ""]
 
 
+@functools.lru_cache(4096)
 def parse(text: str) -> Url:
     """Take a URL apart; its host comes back in lower case, international names in ASCII.
 

@@ -44,6 +44,7 @@ RETRY_SECONDS = (1.0, 5.0)  # after a failure that passes
 _LONGEST_RETRY = 30.0
 _ASIDE_PER_SEAT, _ASIDE = 16, 256
 _BLOCKED = 10_000  # leads taken ahead whose hosts are busy
+_GATHER = 0.005  # seconds: results come in crowds, and a batch is taken and kept at once
 _UNTAKEN = 1_000  # results that nobody has taken yet
 _STOP_SECONDS = 10.0
 
@@ -190,6 +191,8 @@ class Round(Generic[K]):
             with self._lock:
                 while not (self._done or self._closed or self._failure or self._is_over()):
                     self._result.wait()
+            time.sleep(_GATHER)
+            with self._lock:
                 batch = list(self._done)
                 self._done.clear()
                 if len(batch) >= _UNTAKEN:
@@ -387,7 +390,10 @@ class Round(Generic[K]):
                 self._ready.append(queue.popleft())
             elif queue is not None:
                 del self._queues[site.host]
-            self._rise()
+            # This thread looks for work itself, so nobody else need be called.
+            self._seated -= 1
+            if self._returning:
+                self._seat.notify()
 
     def _again(self, site: _Site[K], failure: FetchError | None) -> float | None:
         """In how many seconds to try a site again; None where that is of no use."""

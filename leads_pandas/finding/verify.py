@@ -157,9 +157,11 @@ class MailDomains:
             domain: its name.
             aside: entered while the DNS is waited for.
         """
+        domain = domain.lower().rstrip(".")
+        if not self._is_asked(domain):
+            return Mail.UNKNOWN
         with aside():
-            answer = self._ask(domain.lower().rstrip("."))
-            return self._believed(answer)
+            return self._believed(self._ask(domain))
 
     def take_mail(
         self,
@@ -181,13 +183,17 @@ class MailDomains:
             pool.shutdown(wait=False, cancel_futures=True)
         return {domain: self._believed(answer) for domain, answer in answers.items()}
 
+    def _is_asked(self, domain: str) -> bool:
+        """Whether the DNS is asked for a domain at all, now."""
+        if domain.rpartition(".")[2] in _RESERVED or self._resolver is None:
+            return False
+        with self._lock:
+            return self._paused_until <= self._clock()
+
     def _ask(self, domain: str) -> Mail | None:
         """What the DNS says of a domain; None where it says that there is no such domain."""
-        if domain.rpartition(".")[2] in _RESERVED or self._resolver is None:
+        if self._resolver is None or not self._is_asked(domain):
             return Mail.UNKNOWN
-        with self._lock:
-            if self._paused_until > self._clock():
-                return Mail.UNKNOWN
         try:
             found = validate_email(f"postmaster@{domain}", dns_resolver=self._resolver)
         except EmailUndeliverableError as error:
