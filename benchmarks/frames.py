@@ -130,7 +130,7 @@ def store_steps(leads: int, folder: str) -> dict[str, float]:
         timed("save", save)
         timed("done", lambda: store.journal.update_op("op", state="done"))
         timed("known", lambda: store.results.known(ids))
-        timed("results", lambda: sum(1 for _ in store.results.of(ids)))
+        timed("results", lambda: store.results.answers(ids))
         path = store.path
     return seconds | {"bytes": path.stat().st_size, "peak": resident("VmHWM")}
 

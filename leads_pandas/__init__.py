@@ -133,7 +133,7 @@ def __getattr__(name: str) -> Any:
     if name == "errors":
         value = import_module("leads_pandas.errors")
     elif name == "SCHEMA":
-        value = import_module("leads_pandas.frames.parquet").schema()
+        value = import_module("leads_pandas.frames.columns").SCHEMA
     elif name == "__version__":
         value = import_module("leads_pandas.home").version()
     elif name in __all__:

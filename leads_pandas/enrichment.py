@@ -198,7 +198,7 @@ class EnrichmentRun:
                         self._update(engine)
                         outcomes = dict(engine.outcomes)
                 with kept_on_failure(self):
-                    answers = store.results.of(ready.asked, outcomes)
+                    answers = store.results.answers(ready.asked, outcomes, **ready.wanted)
                     out = deliver(ready, answers, self._facts(api))
                 _finish(display, out, ready)
                 return out
@@ -353,7 +353,7 @@ def enrich_frame(
                 if engine.run_id is not None:
                     engine.finish()
             refresh(run, engine)
-            results = store.results.of(order.lead_ids, engine.outcomes)
+            results = store.results.answers(order.lead_ids, engine.outcomes, **ready.wanted)
             with kept_on_failure(run):
                 out = deliver(ready, results, run._facts(api))  # noqa: SLF001 - its own receipt
             _finish(display, out, ready)
@@ -375,7 +375,8 @@ def stored_frame(
             if collector.errors:
                 raise collector.errors[0]
             outcomes = dict(collector.outcomes)
-        return deliver(ready, store.results.of(asked, outcomes), {"host": api.host})
+        answers = store.results.answers(asked, outcomes, **ready.wanted)
+        return deliver(ready, answers, {"host": api.host})
 
 
 def handle(engine: Enrichment, api: LeadsClient, work: _Work | None) -> EnrichmentRun:

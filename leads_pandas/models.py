@@ -6,6 +6,7 @@ No I/O, no pandas.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
@@ -118,6 +119,36 @@ def _encodable(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+LONGEST_ID = 200  # characters
+
+# Cc and Cf hide, Cs has no encoding, Zl and Zp break a line; joiners and marks (BOM) are Cf.
+_INVISIBLE = {
+    "Cc": "text with a control character",
+    "Cf": "text with an invisible character",
+    "Cs": "text with half a Unicode character",
+    "Zl": "text with a line separator",
+    "Zp": "text with a line separator",
+}
+
+
+def lead_id_fault(text: str) -> str:
+    """What keeps a text from being a lead ID; empty where it is one.
+
+    The one rule, for frames, client and local service: visible text, at most 200 characters, that
+    can stand in a URL's path.
+    """
+    if not text:
+        return "empty"
+    if len(text) > LONGEST_ID:
+        return f"longer than {LONGEST_ID} characters"
+    if text in {".", ".."}:
+        return "'.' or '..', which would name another endpoint"
+    if not text.isprintable():
+        kinds = (_INVISIBLE.get(unicodedata.category(char)) for char in text)
+        return next(filter(None, kinds), "")
+    return ""
 
 
 def _number(name: str, value: object) -> float:

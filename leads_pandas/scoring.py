@@ -19,7 +19,7 @@ import pandas as pd
 
 from leads_pandas.display import card_html
 from leads_pandas.errors import LeadsWarning
-from leads_pandas.frames.ids import lead_ids
+from leads_pandas.frames.ids import recorded_ids
 from leads_pandas.frames.join import RECEIPT
 from leads_pandas.models import STATUSES
 from leads_pandas.tracebacks import warn
@@ -364,11 +364,7 @@ def lead_codes(frame: pd.DataFrame) -> LeadCodes:
     Raises:
         LeadIdError: no column or index level holds them.
     """
-    on = receipt_of(frame).get("on")
-    recorded = on.get("name") if isinstance(on, Mapping) else None
-    # JSON knows names as text only; a column may be called 7.
-    named = [one for one in [*frame.columns, *frame.index.names] if str(one) == recorded]
-    ids = lead_ids(frame, named[0] if named else None)
+    ids = recorded_ids(frame, receipt_of(frame).get("on"))
     return LeadCodes(ids.codes, len(ids.unique))
 
 

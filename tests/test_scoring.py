@@ -20,6 +20,7 @@ from leads_pandas.errors import LeadIdError, LeadsWarning
 from leads_pandas.frames.ids import lead_ids
 from leads_pandas.frames.join import join, plan_columns, receipt_fields, with_receipt
 from leads_pandas.models import STATUSES, Email, LeadResult
+from tests.support.tables import answers_of
 
 NOW = pd.Timestamp("2026-05-08T12:00:00Z")
 MAY_5 = 1_777_939_200_000_000  # 2026-05-05T00:00:00Z in microseconds
@@ -38,7 +39,8 @@ def enriched_frame(
 ) -> Any:
     ids = lead_ids(frame, on)
     columns = plan_columns(frame, ids, **plan)
-    out = join(frame, ids, columns, [results[one] for one in ids.unique])
+    table = answers_of({one: results[one] for one in ids.unique}, emails=columns.emails)
+    out = join(frame, ids.codes, table, columns).frame
     statuses = [results[one].status for one in ids.unique]
     receipt = {
         "counts": {status: statuses.count(status) for status in STATUSES},
@@ -237,7 +239,10 @@ def test_ids_in_a_column_named_by_a_number_are_found_by_the_receipt() -> None:
     frame = pd.DataFrame({7: ["a", "b"]})
     ids = lead_ids(frame, 7)
     plan = plan_columns(frame, ids)
-    out = with_receipt(join(frame, ids, plan, [FOUND, FOUND]), receipt_fields(ids, plan))
+    out = with_receipt(
+        join(frame, ids.codes, answers_of({"a": FOUND, "b": FOUND}), plan).frame,
+        receipt_fields(ids, plan),
+    )
     assert scoring.summary(out)["leads"] == 2
 
 

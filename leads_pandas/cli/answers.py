@@ -118,12 +118,12 @@ def _summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _result_rows(out: pd.DataFrame) -> list[dict[str, Any]]:
     """The IDs and the new columns of a result, as plain JSON values."""
-    from leads_pandas.frames.ids import lead_ids
+    from leads_pandas.frames.ids import recorded_ids
     from leads_pandas.models import timestamp
 
     receipt = out.attrs["leads"]
     names: dict[str, str] = receipt["columns"]
-    ids = lead_ids(out, receipt["on"]["name"])
+    ids = recorded_ids(out, receipt["on"])
     columns = {
         receipt["on"]["name"]: [ids.unique[code] if code >= 0 else None for code in ids.codes],
         **{name: list(map(_plain, out[name].tolist())) for name in names.values()},

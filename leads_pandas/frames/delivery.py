@@ -8,17 +8,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from leads_pandas.frames import join, parquet
-from leads_pandas.frames.ids import LeadIds, lead_ids
-from leads_pandas.models import STATUSES, LeadResult
+from leads_pandas.display import clean
+from leads_pandas.frames import parquet
+from leads_pandas.frames.columns import SCHEMA, answers, gather, to_pandas
+from leads_pandas.frames.ids import lead_ids
+from leads_pandas.frames.join import (
+    ColumnPlan,
+    join,
+    plan_columns,
+    receipt_fields,
+    spread,
+    with_receipt,
+)
+from leads_pandas.frames.ours import marks
+from leads_pandas.models import STATUSES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from leads_pandas.frames.columns import Codes
+    from leads_pandas.frames.ids import Distinct, LeadIds
+    from leads_pandas.frames.join import Joined
+
+FORMAT: Final = 2  # of the receipt; the first had no number
 
 
 @dataclass(slots=True)
@@ -38,26 +59,32 @@ class Prepared:
 
     frame: pd.DataFrame
     ids: LeadIds
-    plan: join.ColumnPlan
+    plan: ColumnPlan
     target: parquet.Target | None
+    converted: pa.Table | None
 
     @property
     def asked(self) -> list[str]:
         """The unique lead IDs whose answers `deliver` wants, in this order."""
         return self.plan.asked(self.ids).unique
 
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """What `leads_pandas.frames.columns.answers` must know of the caller's wishes."""
+        return {"emails": self.plan.emails, "min_confidence": self.plan.min_confidence}
+
 
 def prepare(frame: pd.DataFrame, on: Any, output: Output) -> Prepared:
-    """Find everything that can be found wrong beforehand.
+    """Find everything that can be found wrong beforehand, by doing it on one row.
 
     Raises:
         LeadIdError: the IDs cannot be used.
         ColumnConflictError: a new column's name is taken.
-        ValueError: an option is wrong, or Parquet cannot hold the frame.
+        ValueError: an option is wrong, or pandas or Parquet cannot hold the frame.
         OSError: the target cannot be written.
     """
     ids = lead_ids(frame, on)
-    plan = join.plan_columns(
+    plan = plan_columns(
         frame,
         ids,
         emails=output.emails,
@@ -65,51 +92,115 @@ def prepare(frame: pd.DataFrame, on: Any, output: Output) -> Prepared:
         rename=output.rename,
         on_conflict=output.on_conflict,
     )
-    target = None
-    if output.path is not None:
-        target = parquet.check_target(output.path)
-        parquet.check_frame(frame, plan.columns, plan.stays)
-    return Prepared(frame, ids, plan, target)
+    tried = attempt(frame, plan)
+    if output.path is None:
+        return Prepared(frame, ids, plan, None, None)
+    target = parquet.check_target(output.path)
+    return Prepared(frame, ids, plan, target, parquet.convert(frame, plan, tried))
+
+
+def attempt(frame: pd.DataFrame, plan: ColumnPlan) -> Joined:
+    """Join an answer to one row.
+
+    Raises:
+        ValueError: pandas cannot.
+    """
+    emails = [("info@example.com", 0.5, "website")] * 2
+    table = answers([("trial", "found", emails, 0)], emails=plan.emails)
+    bare = ColumnPlan(plan.emails, 0.0, plan.columns, plan.stays)
+    try:
+        row = frame.iloc[:1]
+        return join(row, np.zeros(len(row), dtype=np.intp), table, bare)
+    except Exception as error:  # noqa: BLE001 - pandas' and pyarrow's kinds are many; all mean no
+        words = clean(str(error).partition("\n")[0]).rstrip(".")
+        raise ValueError(
+            f"pandas cannot add columns to this frame: {words}. Nothing was requested; check its "
+            "column labels, and convert columns of unusual types, for example with astype(str)"
+        ) from None
 
 
 def deliver(
-    ready: Prepared, results: Iterable[LeadResult], facts: Mapping[str, Any]
+    ready: Prepared,
+    table: pa.Table,
+    facts: Mapping[str, Any],
+    bought: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Join results to the frame, write the file, and put the receipt on both.
+    """Join answers to the frame, write the file, and put the receipt on both.
 
     Args:
         ready: the prepared frame.
-        results: one per ``ready.asked``, in that order.
+        table: the answers of ``ready.asked``, in that order, made as ``ready.wanted``.
         facts: what the receipt says of the run; empty where there was none.
+        bought: the leads that this very call paid for.
 
     Raises:
         OSError: the file could not be written.
     """
-    counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
-
-    def counted() -> Iterator[LeadResult]:
-        for one in results:
-            counts[one.status] += 1
-            yield one
-
-    out = join.join(ready.frame, ready.plan.asked(ready.ids), ready.plan, counted())
-    if ready.plan.keep_rows is not None:
-        counts = _count(out, ready)
+    joined = join(ready.frame, ready.plan.asked(ready.ids).codes, table, ready.plan)
+    codes = ready.ids.codes if joined.rows is None else ready.ids.codes[joined.rows]
     receipt = {
+        **receipt_of_call(facts, ready.ids.unique, codes, joined.columns, bought),
+        "rows": {
+            "total": len(ready.frame),
+            "without_id": ready.ids.rows_without,
+            "duplicate": ready.ids.duplicate_rows,
+        },
+        **receipt_fields(ready.ids, ready.plan),
+        "marks": marks(joined.columns, codes, ready.ids.unique),
+    }
+    out = with_receipt(joined.frame, receipt)
+    if ready.target is not None and ready.converted is not None:
+        whole = ready.converted if joined.rows is None else parquet.again(joined.frame)
+        whole = parquet.complete(whole, joined.columns, receipt, out.attrs)
+        parquet.write(whole, ready.target)
+    return out
+
+
+def receipt_of_call(
+    facts: Mapping[str, Any],
+    unique: Sequence[str],
+    codes: Codes,
+    columns: pa.Table,
+    bought: Collection[str] = (),
+) -> dict[str, Any]:
+    """What the receipt says whatever the answers were joined to.
+
+    Args:
+        facts: what it says of the run; empty where there was none.
+        unique: the lead IDs.
+        codes: per row of ``columns`` the position of its lead in ``unique``; -1: none.
+        columns: the five columns.
+        bought: the leads that this very call paid for.
+    """
+    statuses = _statuses(columns, codes, len(unique))
+    counts = np.bincount(statuses[statuses >= 0], minlength=len(STATUSES)).tolist()
+    mine = set(bought)
+    paid = [position for position, lead in enumerate(unique) if lead in mine] if mine else []
+    return {
+        "format": FORMAT,
         "run_id": None,
         "job_ids": [],
         "preview": None,
         "credits_reserved": 0,
+        "credits_new": 0,
         "host": None,
         **facts,
-        "counts": counts,
-        **join.receipt_fields(ready.ids, ready.plan),
+        "counts": dict(zip(STATUSES, counts, strict=True)),
+        "bought": {
+            "leads": len(paid),
+            "found": int(np.count_nonzero(statuses[paid] == STATUSES.index("found"))),
+        },
         "version": _version(),
     }
-    out = join.with_receipt(out, receipt)
-    if ready.target is not None:
-        parquet.write(out, ready.target, receipt, ready.plan.columns)
-    return out
+
+
+def _statuses(columns: pa.Table, codes: Codes, leads: int) -> npt.NDArray[np.int8]:
+    """Per lead the status of its first row that has one; -1: none."""
+    rows = pd.Categorical(to_pandas("enrichment_status", columns["enrichment_status"])).codes
+    there = (codes >= 0) & (rows >= 0)
+    statuses = np.full(leads, -1, dtype=np.int8)
+    statuses[codes[there][::-1]] = rows[there][::-1]
+    return statuses
 
 
 def _version() -> str | None:
@@ -119,15 +210,25 @@ def _version() -> str | None:
         return None
 
 
-def _count(out: pd.DataFrame, ready: Prepared) -> dict[str, int]:
-    """Unique leads per status where some rows kept what they had."""
-    ids = lead_ids(out, ready.ids.name)
-    status = pd.Series(out[ready.plan.columns["enrichment_status"]].to_numpy(), name="status")
-    firsts = status.groupby(ids.codes).first()
-    found = firsts[firsts.index >= 0].value_counts()
-    return {one: int(found.get(one, 0)) for one in STATUSES}
-
-
 def empty(ready: Prepared) -> pd.DataFrame:
     """The result of a frame without IDs to ask for: no key, no store, no request."""
-    return deliver(ready, [], {})
+    return deliver(ready, answers([]), {})
+
+
+def by_value(given: Distinct, table: pa.Table) -> tuple[pa.Table, Codes]:
+    """Answers by distinct value as given, for engines that join by plain equality.
+
+    Args:
+        given: the values.
+        table: the answers of ``given.unique``, in that order.
+
+    Returns:
+        ``lead_id`` and the five columns by `SCHEMA`, and per row the position of its lead.
+    """
+    rows, picks = spread(given.codes, table)
+    columns = gather(table, picks).cast(SCHEMA)
+    codes = given.codes
+    values = given.as_given
+    if rows is not None:
+        codes, values = codes[rows], values.take(pa.array(rows))
+    return columns.add_column(0, "lead_id", values), codes

@@ -10,29 +10,33 @@ import itertools
 import logging
 import math
 import operator
-import unicodedata
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from leads_pandas.display import clean
-from leads_pandas.errors import LeadIdError
+from leads_pandas.errors import LeadIdError, Way
+from leads_pandas.models import LONGEST_ID, lead_id_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Sequence
 
     import numpy.typing as npt
 
+    Kind = Literal["column", "level"]
     Codes = npt.NDArray[np.intp]
     Mask = npt.NDArray[np.bool_]
 
 ID_NAMES: Final = ("lead_id", "leadId", "id")  # where IDs are looked for, in this order
 
 _LAST_RESORT: Final = ID_NAMES[-1]  # may be anything's
-_LONGEST_ID: Final = 200
 _SHOWN: Final = 5
 
 _logger = logging.getLogger("leads_pandas")
@@ -43,23 +47,37 @@ class LeadIds:
     """The lead IDs of a frame.
 
     Attributes:
-        name: the column label or index level that held them.
+        name: the column label or index level that held them, as text.
         kind: ``column`` or ``level``.
+        position: which column or level.
+        type: the label's type; 0 and "0" are written alike.
         codes: per row the position in ``unique``; -1 where the row has no ID.
         unique: each ID once, in order of first appearance.
     """
 
     name: str
-    kind: Literal["column", "level"]
+    kind: Kind
+    position: int
+    type: str
     codes: Codes
     unique: list[str]
+
+    @property
+    def rows_without(self) -> int:
+        """How many rows have no ID."""
+        return int(np.count_nonzero(self.codes < 0))
+
+    @property
+    def duplicate_rows(self) -> int:
+        """How many rows repeat the lead of another row."""
+        return len(self.codes) - self.rows_without - len(self.unique)
 
     def where(self, rows: Mask) -> LeadIds:
         """Keep the IDs of these rows only; the other rows count as having none."""
         codes = np.full(len(self.codes), -1, dtype=np.intp)
         there = rows & (self.codes >= 0)
         codes[there], used = pd.factorize(self.codes[there])
-        return LeadIds(self.name, self.kind, codes, [self.unique[one] for one in used.tolist()])
+        return replace(self, codes=codes, unique=[self.unique[one] for one in used.tolist()])
 
 
 def lead_ids(frame: pd.DataFrame, on: Hashable | None = None) -> LeadIds:
@@ -73,48 +91,150 @@ def lead_ids(frame: pd.DataFrame, on: Hashable | None = None) -> LeadIds:
     Raises:
         LeadIdError: there is no such column, it is there twice, or a value is no lead ID.
     """
-    kind, position = _locate(frame, on)
+    return ids_at(frame, *_locate(frame, on))
+
+
+def recorded_ids(frame: pd.DataFrame, on: Mapping[str, Any] | None) -> LeadIds:
+    """Read the lead IDs where a receipt says that they are, else where `lead_ids` finds them.
+
+    Args:
+        frame: any frame; it is not changed.
+        on: the receipt's ``on``.
+
+    Raises:
+        LeadIdError: there are none, or a value is no lead ID.
+    """
+    place = None if not isinstance(on, Mapping) else _recorded(frame, on)
+    return ids_at(frame, *(place or _locate(frame, None)))
+
+
+def _recorded(frame: pd.DataFrame, on: Mapping[str, Any]) -> tuple[Kind, int] | None:
+    """Where the receipt's column or level stands now; None where that is not sure."""
+    kind: Kind = "level" if on.get("kind") == "level" else "column"
+    labels = list(frame.index.names if kind == "level" else frame.columns)
+    found = [i for i, label in enumerate(labels) if _label_text(label) == on.get("name")]
+    # JSON knows labels as text only: 0 beside "0" is told apart by its type, twins by position.
+    found = [i for i in found if type(labels[i]).__name__ == on.get("type")] or found
+    found = [i for i in found if i == on.get("position")] or found
+    return (kind, found[0]) if len(found) == 1 else None
+
+
+def ids_at(frame: pd.DataFrame, kind: Kind, position: int) -> LeadIds:
+    """Read the lead IDs of one column or index level.
+
+    Raises:
+        LeadIdError: a value is no lead ID.
+    """
+    label: Hashable
     values: Any
     if kind == "column":
-        name = _label_text(frame.columns[position])
-        values = frame.iloc[:, position]
+        label, values = frame.columns[position], frame.iloc[:, position]
     else:
-        name = _label_text(frame.index.names[position])
-        values = frame.index.get_level_values(position)
-    keys, limit = _keys(values)
-    codes, unique, faults = _clean(keys.cells, keys.codes, limit)
+        label, values = frame.index.names[position], frame.index.get_level_values(position)
+    name = _label_text(label)
+    keys = _keys(values)
+    codes, unique, faults = _clean(keys)
     if faults:
-        raise LeadIdError(_fault_message(frame, name, kind, keys.codes, faults))
-    return LeadIds(name, kind, codes, unique)
+        what = f"the {'column' if kind == 'column' else 'index level'} {shown(name)}"
+        raise _fault(what, frame.index, keys.codes, faults)
+    return LeadIds(name, kind, position, type(label).__name__, codes, unique)
 
 
-def _locate(frame: pd.DataFrame, on: Hashable | None) -> tuple[Literal["column", "level"], int]:
-    if on is not None:
-        found = _find(frame, (on,))
-        if found is None:
-            raise LeadIdError(
-                f"no column or index level is called {shown(on)}; the frame has "
-                f"{_inventory(frame)}. Nothing was requested; name the one that holds the lead IDs "
-                "with on=…"
-            )
-        return found
-    found = _find(frame, ID_NAMES[:-1])
-    if found is not None:
-        return found
-    found = _find(frame, (_LAST_RESORT,))
-    if found is None:
-        raise LeadIdError(
-            "no column or index level is called lead_id, leadId or id; the frame has "
-            f"{_inventory(frame)}. Nothing was requested; name the one that holds the lead IDs "
-            "with on=…"
+class Distinct(NamedTuple):
+    """The distinct values of some lead IDs, as they were given.
+
+    Attributes:
+        as_given: each value that is an ID, once, in the type it came in.
+        codes: per value the position of its ID in ``unique``.
+        unique: each ID once; ``" a"`` and ``"a"`` are two values of one.
+        rows: how many IDs were given, missing ones included.
+        missing: how many of them were missing or blank.
+    """
+
+    as_given: Any
+    codes: Codes
+    unique: list[str]
+    rows: int
+    missing: int
+
+
+def distinct(ids: Any) -> Distinct:
+    """Read lead IDs that belong to no frame.
+
+    Args:
+        ids: any iterable of IDs, a Series, an Index, an Arrow array, or what gives one.
+
+    Raises:
+        LeadIdError: a value is no lead ID.
+        TypeError: a table or a single text is given in place of IDs.
+    """
+    values = _listed(ids)
+    keys = _keys(values)
+    codes, unique, faults = _clean(keys)
+    if faults:
+        raise _fault("this list", pd.RangeIndex(len(keys.codes)), keys.codes, faults)
+    # What a key is worth, by the first row that has it.
+    worth = np.full(len(keys.cells), -1, dtype=np.intp)
+    worth[keys.codes[keys.codes >= 0]] = codes[keys.codes >= 0]
+    missing = int(np.count_nonzero(codes < 0))
+    return Distinct(*_as_given(keys, worth), unique, len(keys.codes), missing)
+
+
+def _listed(ids: Any) -> Any:
+    if isinstance(ids, str | bytes | Mapping | pd.DataFrame | pa.Table | pa.RecordBatch):
+        raise TypeError(
+            f"ids are lead IDs, not a {type(ids).__name__}: pass the column of a table, "
+            'df["lead_id"]'
         )
-    _logger.info("lead IDs are taken from the %s 'id'; on=… names another", found[0])
+    if isinstance(ids, pd.Series | pd.Index | pa.Array | pa.ChunkedArray):
+        return ids
+    if hasattr(ids, "__arrow_c_stream__"):
+        return pa.chunked_array(ids)
+    if hasattr(ids, "__arrow_c_array__"):
+        return pa.array(ids)
+    if isinstance(ids, np.ndarray):
+        return pd.Series(ids)
+    return pd.Series(list(ids), dtype=object)
+
+
+def _as_given(keys: _Keys, worth: Codes) -> tuple[Any, Codes]:
+    """The cells that are IDs in one Arrow type, text where they are of several, and their IDs."""
+    there = np.flatnonzero(worth >= 0)
+    if keys.arrow is not None:
+        return keys.arrow.take(pa.array(there)), worth[there]
+    cells = [keys.cells[one] for one in there.tolist()]
+    with suppress(pa.ArrowInvalid, OverflowError):  # integers beyond 64 bits
+        if len(set(map(type, cells))) == 1:
+            return pa.array(cells), worth[there]
+    texts: dict[str, int] = {}
+    for cell, code in zip(cells, worth[there].tolist(), strict=True):
+        text = str(cell)
+        if texts.setdefault(text, code) != code:
+            raise LeadIdError(
+                f"{shown(text)} is given as text and as a number, which are two leads",
+                "nothing was started",
+                Way("do", {"what": "give all IDs as text"}),
+            )
+    return pa.array(list(texts)), np.fromiter(texts.values(), np.intp, len(texts))
+
+
+def _locate(frame: pd.DataFrame, on: Hashable | None) -> tuple[Kind, int]:
+    found = _find(frame, ID_NAMES[:-1] if on is None else (on,))
+    if found is None and on is None:
+        found = _find(frame, (_LAST_RESORT,))
+        if found is not None:
+            _logger.info("lead IDs are taken from the %s 'id'; on=… names another", found[0])
+    if found is None:
+        called = "lead_id, leadId or id" if on is None else shown(on)
+        raise LeadIdError(
+            f"no column or index level is called {called}; the frame has {_inventory(frame)}",
+            "nothing was requested",
+            Way("name_ids"),
+        )
     return found
 
 
-def _find(
-    frame: pd.DataFrame, names: Sequence[Hashable]
-) -> tuple[Literal["column", "level"], int] | None:
+def _find(frame: pd.DataFrame, names: Sequence[Hashable]) -> tuple[Kind, int] | None:
     columns = list(frame.columns)
     levels = list(frame.index.names)
     for name in names:
@@ -137,7 +257,9 @@ def _only(labels: Sequence[Hashable], name: Hashable, what: str) -> int | None:
     if len(found) > 1:
         raise LeadIdError(
             f"{len(found)} {what} are called {shown(name)}, and which of them holds the lead IDs "
-            "is not clear. Nothing was requested; rename the others"
+            "is not clear",
+            "nothing was requested",
+            Way("do", {"what": "rename the others"}),
         )
     return found[0] if found else None
 
@@ -150,83 +272,64 @@ def is_padded(label: Any) -> bool:
 def same_label(label: object, name: object) -> bool:
     """Whether a frame's label is this name."""
     # By type as well: 1 and True are different columns; and pd.NA has no truth value.
-    if isinstance(name, np.generic):
-        name = name.item()
+    label = label.item() if isinstance(label, np.generic) else label
+    name = name.item() if isinstance(name, np.generic) else name
     if isinstance(name, str):
         return isinstance(label, str) and label == name
     return type(label) is type(name) and bool(label == name)
 
 
 class _Keys(NamedTuple):
-    """Distinct cells as they are, and per row the position of its cell (-1: missing)."""
+    """Distinct cells as they are, and per row the position of its cell (-1: missing).
+
+    Up to ``limit``, floats of their type hold every integer; ``arrow`` has the cells as Arrow,
+    where they are no Python objects.
+    """
 
     codes: Codes
     cells: list[Any]
+    limit: float = 2.0**53
+    arrow: Any = None
 
 
-def _keys(values: pd.Series[Any] | pd.Index[Any]) -> tuple[_Keys, float]:
-    """Number the distinct cells, and say up to where floats of this type hold every integer."""
-    dtype = values.dtype
-    limit = 2.0**53
-    if isinstance(dtype, pd.CategoricalDtype):
-        categorical: Any = values.array
-        categories, limit = _keys(dtype.categories)
-        # A missing cell's code of -1 takes the last entry, which is -1 as well.
-        drawn = np.append(categories.codes, -1)[np.asarray(categorical.codes)]
-        codes, used = pd.factorize(drawn)
-        cells = [None if code < 0 else categories.cells[code] for code in used.tolist()]
-        return _Keys(codes, cells), limit
-    if isinstance(dtype, pd.ArrowDtype) or (
-        isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
-    ):
-        arrow: Any = values.array
-        return _arrow_keys(arrow.__arrow_array__())
-    if dtype.kind in "iuf" and not isinstance(dtype, pd.SparseDtype):
-        exact: Any = dtype if isinstance(dtype, np.dtype) else getattr(dtype, "numpy_dtype", None)
-        if exact is not None:
-            present = ~np.asarray(values.isna(), dtype=np.bool_)
-            codes, distinct = pd.factorize(_hashable(values[present].to_numpy(dtype=exact)))
-            if exact.kind == "f":
-                limit = _exact_up_to(exact)
-            return _spread(codes, distinct.tolist(), present), limit
-    return _object_keys(np.asarray(values, dtype=object)), limit
-
-
-def _hashable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    # pandas numbers no half floats; wider floats hold each of them.
-    return values.astype(np.float32) if values.dtype == np.float16 else values
-
-
-def _exact_up_to(dtype: np.dtype[Any]) -> float:
-    """The number up to which floats of this type hold every integer, at most 2**53."""
-    return float(2.0 ** min(np.finfo(dtype).nmant + 1, 53))
-
-
-def _spread(codes: Codes, keys: list[Any], present: Mask) -> _Keys:
-    full = np.full(len(present), -1, dtype=np.intp)
-    full[present] = codes
-    return _Keys(full, keys)
-
-
-def _arrow_keys(values: Any) -> tuple[_Keys, float]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if isinstance(values, pa.Array):
-        values = pa.chunked_array([values])
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    limit = {pa.float16(): 2.0**11, pa.float32(): 2.0**24}.get(values.type, 2.0**53)
+def _keys(values: Any) -> _Keys:
+    """Number the distinct cells: by Arrow, and where it cannot, as Python objects."""
+    arrow = _as_arrow(values)
+    if arrow is None:
+        return _object_keys(np.asarray(values, dtype=object))
+    if pa.types.is_dictionary(arrow.type):
+        arrow = arrow.cast(arrow.type.value_type)
+    if arrow.type == pa.string_view():  # which Arrow numbers, and cannot take from
+        arrow = arrow.cast(pa.large_string())
+    limit = {pa.float16(): 2.0**11, pa.float32(): 2.0**24}.get(arrow.type, 2.0**53)
+    if arrow.null_count == len(arrow):
+        return _Keys(np.full(len(arrow), -1, dtype=np.intp), [])
     try:
-        encoded = values.dictionary_encode().unify_dictionaries()
+        encoded = arrow.dictionary_encode().unify_dictionaries()
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        # Nested and other types that cannot be numbered: they are no IDs, but say which rows.
-        return _object_keys(np.fromiter(values.to_pylist(), object, len(values))), limit
-    if encoded.num_chunks == 0 or pa.types.is_null(values.type):
-        return _Keys(np.full(len(values), -1, dtype=np.intp), []), limit
+        # Nested and other types that cannot be numbered: most are no IDs, but say which rows.
+        cells = np.fromiter(arrow.to_pylist(), object, len(arrow))
+        return _object_keys(cells)._replace(limit=limit)
     codes = [pc.fill_null(chunk.indices.cast(pa.int64()), -1) for chunk in encoded.chunks]
+    held = encoded.chunk(0).dictionary
     whole = pa.chunked_array(codes).to_numpy().astype(np.intp)
-    return _Keys(whole, encoded.chunk(0).dictionary.to_pylist()), limit
+    return _Keys(whole, held.to_pylist(), limit, held)
+
+
+def _as_arrow(values: Any) -> Any:
+    """The values as Arrow, or None where that would change or refuse some of them."""
+    if not isinstance(values, pa.Array | pa.ChunkedArray):
+        dtype = values.dtype
+        objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
+        if objects or (isinstance(dtype, pd.StringDtype) and dtype.storage == "python"):
+            return None
+        try:
+            values = pa.array(values, from_pandas=True)
+        except (pa.ArrowException, TypeError, ValueError):
+            return None
+        if isinstance(values.type, pa.BaseExtensionType):  # periods, whose numbers are no IDs
+            return None
+    return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
 
 
 def _object_keys(values: npt.NDArray[np.object_]) -> _Keys:
@@ -237,40 +340,38 @@ def _object_keys(values: npt.NDArray[np.object_]) -> _Keys:
     """
     present = ~np.asarray(pd.isna(values))
     there = values[present]
+    codes = np.full(len(values), -1, dtype=np.intp)
     numbered: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
+    text = pd.api.types.infer_dtype(there, skipna=False) == "string"
     try:
-        if pd.api.types.infer_dtype(there, skipna=False) == "string":
-            codes = np.fromiter(map(numbered.__getitem__, there), np.intp, len(there))
-            return _spread(codes, list(numbered), present)
-        pairs = zip(map(type, there), there, strict=True)
-        codes = np.fromiter(map(numbered.__getitem__, pairs), np.intp, len(there))
+        keyed = there if text else zip(map(type, there), there, strict=True)
+        codes[present] = np.fromiter(map(numbered.__getitem__, keyed), np.intp, len(there))
     except TypeError:  # lists and other unhashable cells, all of them faults
-        return _spread(np.arange(len(there), dtype=np.intp), list(there), present)
-    return _spread(codes, [value for _, value in numbered], present)
+        codes[present] = np.arange(len(there))
+        return _Keys(codes, list(there))
+    return _Keys(codes, list(numbered) if text else [value for _, value in numbered])
 
 
-def _clean(
-    keys: Sequence[Any], codes: Codes, limit: float
-) -> tuple[Codes, list[str], dict[int, str]]:
+def _clean(keys: _Keys) -> tuple[Codes, list[str], dict[int, str]]:
     """Turn cells into IDs: codes and unique IDs anew, and what is wrong with which key."""
     numbered: dict[str, int] = {}
     faults: dict[int, str] = {}
     # One entry more than keys, so that the code -1 of a missing cell stays -1.
-    renumbered = np.full(len(keys) + 1, -1, dtype=np.intp)
-    for position, key in enumerate(keys):
-        text, fault = _read(key, limit)
+    renumbered = np.full(len(keys.cells) + 1, -1, dtype=np.intp)
+    for position, cell in enumerate(keys.cells):
+        text, fault = _read(cell, keys.limit)
         if fault:
             faults[position] = fault
         elif text:
             renumbered[position] = numbered.setdefault(text, len(numbered))
-    return renumbered[codes], list(numbered), faults
+    return renumbered[keys.codes], list(numbered), faults
 
 
 def _read(cell: Any, limit: float) -> tuple[str, str]:
     """One cell as a lead ID ('' where it has none) and what is wrong with it ('' if nothing)."""
     if isinstance(cell, str):
         text = str.__str__(cell).strip()
-        return text, _text_fault(text)
+        return text, lead_id_fault(text) if text else ""
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return "", ""
     if isinstance(cell, bool | np.bool_):
@@ -278,12 +379,12 @@ def _read(cell: Any, limit: float) -> tuple[str, str]:
     if isinstance(cell, int | np.integer):
         whole = operator.index(cell)
         # Compared as a number first: Python refuses to write integers of 4,300 digits and more.
-        if abs(whole) >= 10**_LONGEST_ID or len(str(whole)) > _LONGEST_ID:
-            return "", f"longer than {_LONGEST_ID} characters"
+        if abs(whole) >= 10**LONGEST_ID or len(str(whole)) > LONGEST_ID:
+            return "", f"longer than {LONGEST_ID} characters"
         return str(whole), ""
     if isinstance(cell, float | np.floating):
         if not isinstance(cell, float):
-            limit = min(limit, _exact_up_to(cell.dtype))
+            limit = min(limit, 2.0 ** (np.finfo(cell.dtype).nmant + 1))
         cell = cast("float", cell)  # half and long floats compare like Python's
         if np.isnan(cell):
             return "", ""
@@ -297,30 +398,17 @@ def _read(cell: Any, limit: float) -> tuple[str, str]:
     return "", f"of type {type(cell).__name__}, neither text nor an integer"
 
 
-def _text_fault(text: str) -> str:
-    if len(text) > _LONGEST_ID:
-        return f"longer than {_LONGEST_ID} characters"
-    if text in {".", ".."}:
-        return "'.' or '..', which would name another endpoint"
-    if not text.isprintable():
-        kinds = {unicodedata.category(char) for char in text}
-        if "Cc" in kinds:
-            return "text with a control character"
-        if "Cs" in kinds:
-            return "text with half a Unicode character"
-    return ""
-
-
-def _fault_message(
-    frame: pd.DataFrame, name: str, kind: str, codes: Codes, faults: Mapping[int, str]
-) -> str:
+def _fault(
+    what: str, labels: pd.Index[Any], codes: Codes, faults: Mapping[int, str]
+) -> LeadIdError:
     rows = np.flatnonzero(np.isin(codes, np.fromiter(faults, np.intp, len(faults))))
-    bad = [f"row {shown(frame.index[row])} ({faults[int(codes[row])]})" for row in rows[:_SHOWN]]
+    bad = [f"row {shown(labels[row])} ({faults[int(codes[row])]})" for row in rows[:_SHOWN]]
     more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
-    where = "column" if kind == "column" else "index level"
-    return (
-        f"the {where} {shown(name)} holds values that are no lead IDs: {', '.join(bad)}{more}. "
-        "Nothing was started; correct these rows, empty them, or name another column with on=…"
+    return LeadIdError(
+        f"{what} holds values that are no lead IDs: {', '.join(bad)}{more}",
+        "nothing was started",
+        Way("do", {"what": "correct these rows or empty them"}),
+        Way("name_ids"),
     )
 
 

@@ -13,6 +13,7 @@ import re
 import secrets
 import stat
 import warnings
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -20,62 +21,32 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from leads_pandas.display import clean
+from leads_pandas.frames.columns import COLUMNS, SCHEMA, encodable
+from leads_pandas.frames.ids import shown
+from leads_pandas.frames.join import RECEIPT, attach
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    import numpy.typing as npt
-    import pyarrow as pa
     from pyarrow.fs import FileSystem
+
+    from leads_pandas.frames.join import ColumnPlan, Joined
 
 METADATA_KEY: Final = b"leads_pandas"
 
 _PANDAS_ATTRS: Final = b"PANDAS_ATTRS"  # where pandas' own read_parquet looks for attrs
-_OTHER_FORMATS: Final = frozenset({".csv", ".json", ".jsonl", ".tsv", ".xlsx"})
+_OTHER_FORMATS: Final = re.compile(
+    r"\.(csv|tsv|txt|json|jsonl|ndjson|xlsx?|ods|feather|arrow|ipc|orc|pkl|pickle|h5|hdf5?|html?"
+    r"|xml|db|sqlite3?|duckdb)(\.(gz|bz2|xz|zip|zst))?$|\.(gz|bz2|xz|zip|zst)$",
+    re.IGNORECASE,
+)
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PROBE: Final = b"\0" * 4096  # one block: a full disk lets a file be created, but not filled
 _PREFIX: Final = 100  # bytes of the target's name in a temporary one, well below any limit
 _CHUNK: Final = 16_384  # rows
-
-_SURE_DTYPES: Final = (
-    pd.BooleanDtype,
-    pd.CategoricalDtype,
-    pd.Float32Dtype,
-    pd.Float64Dtype,
-    pd.Int8Dtype,
-    pd.Int16Dtype,
-    pd.Int32Dtype,
-    pd.Int64Dtype,
-    pd.IntervalDtype,
-    pd.PeriodDtype,
-    pd.SparseDtype,
-    pd.UInt8Dtype,
-    pd.UInt16Dtype,
-    pd.UInt32Dtype,
-    pd.UInt64Dtype,
-)
-
-
-def schema(columns: Mapping[str, str] | None = None) -> pa.Schema:
-    """The Arrow types of the five new columns, the same for every frame and pandas version.
-
-    Args:
-        columns: what the columns are called; None takes the documented names.
-    """
-    import pyarrow as pa
-
-    fields: list[tuple[str, Any]] = [
-        ("email", pa.string()),
-        ("confidence", pa.float64()),
-        ("source", pa.string()),
-        ("enriched_at", pa.timestamp("us", tz="UTC")),
-        # int32: older versions of pyarrow read back no other index of a dictionary.
-        ("enrichment_status", pa.dictionary(pa.int32(), pa.string())),
-    ]
-    names = columns or {}
-    return pa.schema([(names.get(name, name), kind) for name, kind in fields])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +70,8 @@ class Target:
 def check_target(path: str | os.PathLike[str]) -> Target:
     """Find out whether a file can be written there, by writing one beside it and removing it.
 
-    An existing file keeps its content. A link is followed, so that it survives the write. ``~`` is
-    not expanded, as in `open`.
+    An existing file keeps its content. A link is followed, so that it survives the write; ``~`` is
+    the home folder.
 
     Args:
         path: local path, or a URL that pyarrow's filesystems take (``file``, ``s3``, ``gs``,
@@ -113,14 +84,16 @@ def check_target(path: str | os.PathLike[str]) -> Target:
         OSError: the operating system's own, where the file cannot be written.
     """
     text = _path_text(path)
-    suffix = PurePath(text).suffix.lower()
-    if suffix in _OTHER_FORMATS:
+    local = not _URL.match(text)
+    named = text if local else text.partition("?")[0]
+    if other := _OTHER_FORMATS.search(named):
         raise ValueError(
-            f"{_without_credentials(text)} is to be a Parquet file, and its name says otherwise. "
-            f"Nothing was requested; call it {PurePath(text).stem}.parquet"
+            f"{clean(text) if local else _without_credentials(text)} is to be a Parquet file, and "
+            "its name says otherwise. Nothing was requested; call it "
+            f"{clean(PurePath(named[: other.start()]).name)}.parquet"
         )
-    if not _URL.match(text):
-        return _check_local(text, text)
+    if local:
+        return _check_local(os.path.expanduser(text), text)  # noqa: PTH111 - a path of any kind
     from pyarrow import fs
 
     shown = _without_credentials(text)
@@ -145,10 +118,10 @@ def _path_text(path: object) -> str:
         )
     if not text.strip():
         raise ValueError("path is empty; give the Parquet file to write, or None for no file")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("path is not valid Unicode, which pyarrow asks for") from None
+    if "\0" in text:
+        raise ValueError(f"path {clean(text)} holds a NUL character, which no file's name can")
+    if not encodable(text):
+        raise ValueError("path is not valid Unicode, which pyarrow asks for")
     return text
 
 
@@ -161,7 +134,8 @@ def _without_credentials(url: str) -> str:
 
 def _first_line(error: BaseException, *, hide: str = "") -> str:
     # pyarrow appends the column to the first argument as a second one.
-    text = str(error.args[0] if error.args else error)
+    whole = isinstance(error, UnicodeError) or not error.args
+    text = str(error if whole else error.args[0])
     if hide:
         text = text.replace(hide, _without_credentials(hide))
     return clean(text.strip().partition("\n")[0]).rstrip(".")
@@ -209,7 +183,7 @@ def _check_replaceable(location: str, there: os.stat_result, shown: str) -> None
         # A rename could do it all the same; the owner said no.
         raise _os_error(errno.EACCES, shown)
     folder = os.stat(os.path.dirname(location))  # noqa: PTH116, PTH120 - a path of any kind
-    user = os.geteuid()
+    user = os.geteuid() if hasattr(os, "geteuid") else 0  # Windows has neither
     if folder.st_mode & stat.S_ISVTX and user not in {0, there.st_uid, folder.st_uid}:
         # In a sticky folder such as /tmp, only a file's owner may replace it.
         raise _os_error(errno.EPERM, shown)
@@ -221,11 +195,11 @@ def _temporary_name(name: str) -> str:
     return f".{prefix}.{secrets.token_hex(6)}.tmp"
 
 
-def _create_beside(folder: str, name: str) -> str:
+def _create_beside(folder: str, name: str, mode: int = 0o666) -> str:
     path = os.path.join(folder, _temporary_name(name))  # noqa: PTH118 - a path of any kind
-    # 0o666 less the umask, as any new file of the user's.
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-    return path
+    # The mode less the umask, as any new file of the user's.
+    with open(path, "xb", opener=lambda one, flags: os.open(one, flags, mode)):
+        return path
 
 
 def _check_remote(filesystem: FileSystem, location: str, shown: str) -> Target:
@@ -262,39 +236,55 @@ def _moves(filesystem: FileSystem, source: str, target: str) -> bool:
     return True
 
 
-def check_frame(
-    frame: pd.DataFrame,
-    columns: Mapping[str, str] | None = None,
-    stays: npt.NDArray[np.bool_] | None = None,
-) -> None:
-    """Find out whether Parquet can hold the frame with its new columns, without writing it.
+def convert(frame: pd.DataFrame, plan: ColumnPlan, tried: Joined) -> pa.Table:
+    """Convert a frame as `write` will want it, before anything is spent: a frame that cannot be.
 
-    Types that hold whatever their cells are tried on one row; Python objects are converted, all of
-    them, since only that tells.
+    Its own columns are converted once and for all. One row of them goes to Parquet and back under
+    the labels and types that the whole will have; where the cells decide, and not the type, all do.
 
     Args:
         frame: the frame to be enriched.
-        columns: what the new columns will be called; None takes the documented names.
-        stays: per column of the frame, whether it will be written; None: all.
+        plan: its new columns.
+        tried: one row of it, joined.
+
+    Returns:
+        the frame as Arrow, its new columns empty.
 
     Raises:
-        ValueError: it cannot; the message names the column.
+        ValueError: Parquet cannot hold it; the message names the column.
     """
-    if stays is not None and not stays.all():
-        frame = frame.loc[:, stays]
-    depth = frame.columns.nlevels
-    labels = [*frame.columns, *(_padded(name, depth) for name in schema(columns).names)]
-    _check_names(labels)
+    _check_names(list(tried.frame.columns))
     try:
         json.dumps(frame.attrs)
     except (TypeError, ValueError) as error:
         _refuse("the frame's attrs", error, "make frame.attrs plain JSON")
-    _check_sample(_sample(frame, labels))
-    for position, label in enumerate(frame.columns):
-        _check_cells(frame.iloc[:, position], f"the column {_shown(label)}")
-    for position, name in enumerate(frame.index.names):
-        what = f"the index level {position if name is None else _shown(name)}"
-        _check_level(frame.index, position, what)
+    own = frame if plan.stays.all() else frame.loc[:, plan.stays]
+    empty = np.full(len(frame), np.nan)
+    whole = attach(own, dict.fromkeys(plan.columns.values(), empty))
+    try:
+        table = _with_new_types(pa.Table.from_pandas(whole), tried.frame)
+    except Warning:  # where the caller has warnings raised
+        raise
+    except Exception as error:  # noqa: BLE001 - pyarrow's and pandas' kinds are many; all mean no
+        _blame(whole, error)
+    one = complete(table.slice(0, len(tried.columns)), tried.columns.slice(0, len(frame)), {}, {})
+    try:
+        _write_and_read(one)
+    except Exception as error:  # noqa: BLE001 - likewise
+        _blame_written(one, list(whole.columns), error)
+    _check_seconds(table, list(whole.columns))
+    return table
+
+
+def _with_new_types(table: pa.Table, tried: pd.DataFrame) -> pa.Table:
+    """What pandas' metadata says of the new columns, in place of what it said of empty ones."""
+    metadata = table.schema.metadata
+    told = json.loads(metadata[b"pandas"])
+    new = pa.Table.from_pandas(tried.iloc[:, -len(COLUMNS) :].reset_index(drop=True))
+    kinds = json.loads(new.schema.metadata[b"pandas"])["columns"][: len(COLUMNS)]
+    end = len(tried.columns)
+    told["columns"][end - len(COLUMNS) : end] = kinds
+    return table.replace_schema_metadata({**metadata, b"pandas": json.dumps(told).encode()})
 
 
 def _refuse(what: str, error: BaseException, cure: str) -> NoReturn:
@@ -304,11 +294,6 @@ def _refuse(what: str, error: BaseException, cure: str) -> NoReturn:
     ) from None
 
 
-def _shown(label: Hashable) -> str:
-    text = clean(repr(label))
-    return text if len(text) <= 60 else text[:57] + "…"  # noqa: PLR2004 - fits a line
-
-
 def _check_names(labels: Sequence[Any]) -> None:
     """Parquet knows columns by text alone: 1 and "1" are one name there."""
     seen: dict[str, Any] = {}
@@ -316,9 +301,9 @@ def _check_names(labels: Sequence[Any]) -> None:
         if str(label) in seen:
             other = seen[str(label)]
             twice = (
-                f"{_shown(label)} twice"
+                f"{shown(label)} twice"
                 if type(other) is type(label)
-                else (f"{_shown(other)} and {_shown(label)}, which it writes alike")
+                else (f"{shown(other)} and {shown(label)}, which it writes alike")
             )
             raise ValueError(
                 f"Parquet cannot hold columns called {twice}. Nothing was requested; rename one, "
@@ -327,147 +312,118 @@ def _check_names(labels: Sequence[Any]) -> None:
         seen[str(label)] = label
 
 
-def _padded(name: Any, levels: int) -> Any:
-    return (name, *("",) * (levels - 1)) if levels > 1 else name
-
-
-def _sample(frame: pd.DataFrame, labels: Sequence[Any]) -> pd.DataFrame:
-    """One row as it will be written, under these labels, Python objects left out."""
-    sample = frame.iloc[:1].copy()
-    nothing = np.full(len(sample), None, dtype=object)
-    sample.columns = pd.RangeIndex(len(frame.columns))
-    with warnings.catch_warnings():
-        # A frame of many blocks is the caller's choice.
-        warnings.simplefilter("ignore", pd.errors.PerformanceWarning)
-        for position, dtype in enumerate(frame.dtypes):
-            if not _is_sure(dtype):
-                sample[position] = nothing
-        for position in range(len(frame.columns), len(labels)):
-            sample[position] = nothing
-    names = frame.columns.names
-    sample.columns = (
-        pd.MultiIndex.from_tuples(labels, names=names)
-        if len(names) > 1
-        else pd.Index(labels, dtype=object, name=names[0], tupleize_cols=False)
-    )
-    return sample
-
-
-def _check_sample(sample: pd.DataFrame) -> None:
-    try:
-        _write_and_read(sample)
-    except Warning:  # where the caller has warnings raised
-        raise
-    except Exception as error:  # noqa: BLE001 - pyarrow's and pandas' kinds are many; all mean no
-        for position, label in enumerate(sample.columns):
-            try:
-                _write_and_read(sample.iloc[:, [position]].reset_index(drop=True))
-            except Exception as reason:  # noqa: BLE001 - likewise
-                dtype = sample.dtypes.iloc[position]
-                what = f"the column {_shown(label)} of dtype {clean(str(dtype))}"
-                _refuse(what, reason, "convert it, for example with astype(str), or drop it")
-        _refuse("this frame", error, "check its index and column names")
-
-
-def _write_and_read(frame: pd.DataFrame) -> None:
-    import pyarrow as pa
+def _write_and_read(table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pandas(frame)
-    if twice := [name for name in table.column_names if table.column_names.count(name) > 1]:
-        raise ValueError(f"{_shown(twice[0])} would be the name of several columns or index levels")
+    if twice := [name for name, times in Counter(table.column_names).items() if times > 1]:
+        raise ValueError(f"{shown(twice[0])} would be the name of several columns or index levels")
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     pq.ParquetFile(pa.BufferReader(sink.getvalue())).read().to_pandas()
 
 
-def _is_sure(dtype: Any) -> bool:
-    """Whether the type alone, and no cell, decides if Parquet can hold a column."""
-    if isinstance(dtype, pd.StringDtype):
-        return dtype.storage == "pyarrow"  # the other one can hold half a Unicode character
-    if isinstance(dtype, pd.ArrowDtype):
-        return not str(dtype.pyarrow_dtype).startswith("timestamp[s")
-    if isinstance(dtype, np.dtype):
-        # Parquet has no seconds: moments far away overflow when written in milliseconds.
-        return dtype.kind != "O" and not (dtype.kind == "M" and np.datetime_data(dtype)[0] == "s")
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        return dtype.unit != "s"
-    return isinstance(dtype, _SURE_DTYPES)
+def _blame(frame: pd.DataFrame, error: BaseException) -> NoReturn:
+    """Name the first column or index level that Arrow cannot hold."""
+    cure = "make its values one type, for example with astype(str), or drop it"
+    for position, label in enumerate(frame.columns):
+        column = frame.iloc[:, position]
+        if (reason := _unfit(column)) is not None:
+            dtype = clean(str(column.dtype))
+            _refuse(f"the column {shown(label)} of dtype {dtype}", reason, cure)
+    for position, name in enumerate(frame.index.names):
+        if (reason := _unfit(frame.index.get_level_values(position))) is not None:
+            _refuse(f"the index level {position if name is None else shown(name)}", reason, cure)
+    _refuse("this frame", error, "check its index and column names")
 
 
-def _check_level(index: pd.Index[Any], position: int, what: str) -> None:
-    if isinstance(index, pd.MultiIndex):
-        try:
-            _check_cells(index.levels[position], what)
-        except ValueError:
-            # A level may hold values that no row uses any more: what counts is the rows.
-            _check_cells(index.get_level_values(position), what)
-    else:
-        _check_cells(index, what)
-
-
-def _check_cells(values: pd.Series[Any] | pd.Index[Any], what: str) -> None:
-    if _is_sure(values.dtype):
-        return
+def _unfit(values: pd.Series[Any] | pd.Index[Any]) -> Exception | None:
     try:
-        _convert(values)
+        pa.Table.from_pandas(pd.DataFrame({"cells": values.array}))
     except Exception as error:  # noqa: BLE001 - pyarrow's and Python's kinds are many; all mean no
-        _refuse(what, error, "make its values one type, for example with astype(str), or drop it")
+        return error
+    return None
 
 
-def _convert(values: pd.Series[Any] | pd.Index[Any]) -> None:
-    import pyarrow as pa
+def _blame_written(table: pa.Table, labels: Sequence[Any], error: BaseException) -> NoReturn:
+    """Name the first column that Parquet cannot hold."""
+    for position, label in enumerate(labels):
+        try:
+            _write_and_read(
+                table.select([position]).rename_columns(["cells"]).replace_schema_metadata()
+            )
+        except Exception as reason:  # noqa: BLE001 - likewise
+            kind = clean(str(table.schema.field(position).type))
+            cure = "convert it, for example with astype(str), or drop it"
+            _refuse(f"the column {shown(label)} of Arrow type {kind}", reason, cure)
+    _refuse("this frame", error, "check its index and column names")
+
+
+def _check_seconds(table: pa.Table, labels: Sequence[Any]) -> None:
+    """Parquet has no seconds: moments far away overflow when written in milliseconds."""
     import pyarrow.parquet as pq
 
-    if values.dtype == object and _is_text(values.to_numpy()):
-        return
-    converted: Any = pa.array(values, from_pandas=True)
-    pq.write_table(pa.table({"cells": converted}), pa.MockOutputStream())
+    for position, field in enumerate(table.schema):
+        if "timestamp[s" in str(field.type):
+            column = table.select([position]).rename_columns(["cells"]).replace_schema_metadata()
+            try:
+                pq.write_table(column, pa.MockOutputStream())
+            except pa.ArrowException as error:
+                label = labels[position] if position < len(labels) else field.name
+                _refuse(f"the column {shown(label)}", error, "give it a finer unit, or drop it")
 
 
-def _is_text(cells: npt.NDArray[np.object_]) -> bool:
-    """Whether all cells are text or missing, and text that has an encoding.
-
-    Raises:
-        UnicodeEncodeError: a text holds half a Unicode character.
-    """
-    import pyarrow as pa
-
-    # In pieces that stay in the processor's cache, at half the price of converting everything.
-    for start in range(0, len(cells), _CHUNK):
-        piece = cells[start : start + _CHUNK]
-        try:
-            if all(map(str.isascii, piece)):
-                continue
-        except TypeError:  # not text alone: maybe missing cells, maybe others
-            if pd.api.types.infer_dtype(piece, skipna=True) not in {"string", "empty"}:
-                return False
-        pa.array(piece, pa.large_string(), from_pandas=True)
-    return True
-
-
-def write(
-    frame: pd.DataFrame,
-    target: Target,
+def complete(
+    table: pa.Table,
+    columns: pa.Table,
     receipt: Mapping[str, Any],
-    columns: Mapping[str, str] | None = None,
-) -> None:
-    """Write the frame, so that a reader sees the old file or the whole new one.
+    attrs: Mapping[Any, Any],
+) -> pa.Table:
+    """A converted frame with its new columns in the fixed schema, receipt and attrs as metadata.
+
+    Args:
+        table: of `convert`.
+        columns: the five columns of these rows, in their order.
+        receipt: plain JSON, under ``leads_pandas``; empty: none.
+        attrs: the frame's own, where pandas looks for them.
+    """
+    told = json.loads(table.schema.metadata[b"pandas"])
+    first = len(told["columns"]) - len(COLUMNS)
+    first -= sum(isinstance(level, str) for level in told["index_columns"])
+    for position, field in enumerate(SCHEMA, start=first):
+        values = _cast(columns.column(position - first), field.type)
+        named = field.with_name(table.field(position).name)
+        table = table.set_column(position, named, values)
+    told["attributes"] = dict(attrs)
+    metadata = {**table.schema.metadata, b"pandas": json.dumps(told).encode()}
+    if receipt:
+        metadata[METADATA_KEY] = json.dumps(dict(receipt)).encode()
+    if attrs:
+        metadata[_PANDAS_ATTRS] = json.dumps(dict(attrs)).encode()
+    return table.replace_schema_metadata(metadata)
+
+
+def again(frame: pd.DataFrame) -> pa.Table:
+    """Convert a joined frame whose rows are not those of the frame that was converted."""
+    with warnings.catch_warnings():
+        # Names that do not come back as they were: `convert` has already warned of them.
+        warnings.simplefilter("ignore", UserWarning)
+        return pa.Table.from_pandas(frame)
+
+
+def write(table: pa.Table, target: Target) -> None:
+    """Write a table, so that a reader sees the old file or the whole new one.
 
     The file is written beside the target and renamed. It is not forced onto the disk: after a
     power cut the store still holds every result, and the same call writes the file again without
-    spending. An existing file's mode is kept.
+    spending. An existing file's mode is kept, and its owner and group where that is allowed.
 
     Args:
-        frame: an enriched frame, its receipt in ``attrs``.
+        table: from `complete`.
         target: from `check_target`.
-        receipt: plain JSON, written to the schema's metadata under ``leads_pandas``.
-        columns: what the five columns are called; None takes the documented names.
 
     Raises:
         OSError: the disk filled up, or the target has become unwritable since it was checked.
     """
-    table = _table(frame, receipt, columns)
     if target.filesystem is None:
         try:
             _write_local(table, target.location)
@@ -483,17 +439,38 @@ def write(
 def _write_local(table: pa.Table, location: str) -> None:
     import pyarrow.parquet as pq
 
-    temporary = _create_beside(*os.path.split(location))
+    old = None
+    with suppress(FileNotFoundError):
+        old = os.stat(location)  # noqa: PTH116 - a path of any kind
+    # Nobody reads in the temporary one what the old one keeps from them.
+    temporary = _create_beside(*os.path.split(location), mode=0o666 if old is None else 0o600)
     try:
         # By path: an open Python file object was seen to crash the interpreter at its exit.
         pq.write_table(table, temporary)
-        with suppress(FileNotFoundError):
-            os.chmod(temporary, stat.S_IMODE(os.stat(location).st_mode))  # noqa: PTH101, PTH116 - a path of any kind
+        if old is not None:
+            _take_over(temporary, old)
         os.replace(temporary, location)  # noqa: PTH105 - likewise
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)  # noqa: PTH108 - likewise
         raise
+
+
+def _take_over(path: str, old: os.stat_result) -> None:
+    """Give a file the owner, group and mode of the one that it replaces."""
+    mode = stat.S_IMODE(old.st_mode)
+    if hasattr(os, "chown"):
+        new = os.stat(path)  # noqa: PTH116 - a path of any kind
+        try:
+            if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+                os.chown(path, old.st_uid, old.st_gid)
+        except OSError:
+            with suppress(OSError):
+                os.chown(path, -1, old.st_gid)
+        # What the old group was allowed is not for another one.
+        if os.stat(path).st_gid != old.st_gid:  # noqa: PTH116 - likewise
+            mode &= ~stat.S_IRWXG
+    os.chmod(path, mode)  # noqa: PTH101 - likewise
 
 
 def _write_remote(table: pa.Table, target: Target, filesystem: FileSystem) -> None:
@@ -512,37 +489,12 @@ def _write_remote(table: pa.Table, target: Target, filesystem: FileSystem) -> No
         raise
 
 
-def _table(
-    frame: pd.DataFrame, receipt: Mapping[str, Any], columns: Mapping[str, str] | None
-) -> pa.Table:
-    """The frame as Arrow: new columns in the fixed schema, receipt and attrs in the metadata."""
-    import pyarrow as pa
-
-    with warnings.catch_warnings():
-        # Names that do not come back as they were: `check_frame` has already warned of them.
-        warnings.simplefilter("ignore", UserWarning)
-        table = pa.Table.from_pandas(frame)
-    labels = list(frame.columns)
-    for field in schema(columns):
-        position = labels.index(_padded(field.name, frame.columns.nlevels))
-        values = _cast(table.column(position), field.type)
-        table = table.set_column(position, pa.field(table.field(position).name, field.type), values)
-    metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(dict(receipt)).encode()}
-    if frame.attrs:
-        metadata[_PANDAS_ATTRS] = json.dumps(frame.attrs).encode()
-    return table.replace_schema_metadata(metadata)
-
-
 def _cast(values: Any, kind: Any) -> Any:
-    import pyarrow as pa
-
     dictionary = isinstance(kind, pa.DictionaryType)
     return _cast_dictionary(values, kind) if dictionary else _cast_plain(values, kind)
 
 
 def _cast_dictionary(values: Any, kind: Any) -> Any:
-    import pyarrow as pa
-
     chunks = [
         pa.DictionaryArray.from_arrays(
             chunk.indices.cast(kind.index_type), chunk.dictionary.cast(kind.value_type)
@@ -553,8 +505,6 @@ def _cast_dictionary(values: Any, kind: Any) -> Any:
 
 
 def _cast_plain(values: Any, kind: Any) -> Any:
-    import pyarrow as pa
-
     try:
         return values.cast(kind)
     except pa.ArrowInvalid:
@@ -567,28 +517,40 @@ def _cast_plain(values: Any, kind: Any) -> Any:
         return pa.chunked_array(pieces, type=kind)
 
 
-def read_receipt(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The receipt in a Parquet file, or None where it holds none.
+def read_receipt(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The receipt in a Parquet file or dataset, such as Dask or ``partition_cols`` make it.
 
     Args:
-        path: local path or URL, as `check_target` takes.
+        path: local path or URL, as `check_target` takes; a folder is a dataset.
+
+    Returns:
+        the receipt, as in ``attrs["leads"]`` of the frame that was written.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
-        ValueError: it is no Parquet file.
+        ValueError: it is no Parquet file, or holds no receipt.
     """
+    import pyarrow.dataset as ds
     import pyarrow.parquet as pq
+    from pyarrow import fs
 
     text = _path_text(path)
     if _URL.match(text):
-        from pyarrow import fs
-
-        filesystem, text = fs.FileSystem.from_uri(text)
-        found = pq.read_schema(text, filesystem=filesystem).metadata
+        filesystem, location = fs.FileSystem.from_uri(text)
     else:
-        found = pq.read_schema(text).metadata
-    held = (found or {}).get(METADATA_KEY)
-    if held is None:
-        return None
-    receipt = json.loads(held)
-    return receipt if isinstance(receipt, dict) else None
+        filesystem, location = fs.LocalFileSystem(), os.path.expanduser(text)  # noqa: PTH111 - a path of any kind
+    if filesystem.get_file_info([location])[0].type == fs.FileType.Directory:
+        files = sorted(ds.dataset(location, filesystem=filesystem, format="parquet").files)
+    else:
+        files = [location]
+    for one in files:
+        found = pq.read_schema(one, filesystem=filesystem).metadata or {}
+        receipt = json.loads(found.get(METADATA_KEY, b"null"))
+        if receipt is None:  # written by pandas, which keeps a frame's attrs
+            receipt = json.loads(found.get(_PANDAS_ATTRS, b"{}")).get(RECEIPT)
+        if isinstance(receipt, dict):
+            return receipt
+    raise ValueError(
+        f"{_without_credentials(text) if _URL.match(text) else clean(text)} holds no receipt: "
+        "leads_pandas did not write it, or its metadata was dropped by what did"
+    )

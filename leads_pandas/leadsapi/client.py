@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 from urllib.parse import quote
 
+from leads_pandas.display import clean
 from leads_pandas.errors import ConfigurationError, LeadIdError, Way
 from leads_pandas.home import Place, find_place, fingerprint, home, hosts, private_folder, version
 from leads_pandas.leadsapi.transport import Transport, check_base_url
@@ -27,6 +28,7 @@ from leads_pandas.models import (
     StartedJob,
     Transaction,
     WireError,
+    lead_id_fault,
     selection,
 )
 from leads_pandas.pace.pacer import Pacer
@@ -428,15 +430,13 @@ def check_segment(value: str, what: str) -> None:
     """Refuse an ID that cannot stand in a path.
 
     Raises:
-        LeadIdError: it is no string, empty, ``.`` or ``..``, or holds control characters.
+        LeadIdError: it is no text, or no lead ID's (`leads_pandas.models.lead_id_fault`).
     """
-    bad = not isinstance(value, str) or not value or value in (".", "..")
-    if bad or any(ord(char) < ord(" ") or ord(char) == 127 for char in value):  # noqa: PLR2004 - DEL
-        raise LeadIdError(f"{value!r} cannot be a {what} ID; nothing was requested")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise LeadIdError(f"{value!r} cannot be a {what} ID; nothing was requested") from None
+    fault = lead_id_fault(value) if isinstance(value, str) else "no text"
+    if fault:
+        raise LeadIdError(
+            f"{clean(repr(value))} cannot be a {what} ID ({fault})", "nothing was requested"
+        )
 
 
 def _segment(value: str, what: str) -> str:

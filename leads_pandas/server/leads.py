@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from leads_pandas.errors import LeadIdError
+from leads_pandas.models import lead_id_fault
 
-MAX_ID = 200
 _MISSING_TYPES = frozenset(("NAType", "NaTType"))
 
 
@@ -56,8 +56,8 @@ def read_leads(leads: Leads) -> Iterator[Lead]:
         lead_id = _text(record["lead_id"])
         if lead_id is None:
             raise LeadIdError(f"{where} has an empty lead_id")
-        if len(lead_id) > MAX_ID or lead_id in (".", "..") or not lead_id.isprintable():
-            raise LeadIdError(f"{where} has a lead_id that no URL can carry: {lead_id[:40]!r}")
+        if fault := lead_id_fault(lead_id):
+            raise LeadIdError(f"{where} has a lead_id that is {fault}: {lead_id[:40]!r}")
         yield Lead(
             lead_id,
             _text(record.get("website")),

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from leads_pandas.errors import StoreError
-from leads_pandas.models import Email, LeadResult, LeadStatus
+from leads_pandas.frames.columns import answers
 from leads_pandas.store.database import chunks, now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    import pyarrow as pa
+
+    from leads_pandas.frames.columns import Row
+    from leads_pandas.models import Email, LeadResult, LeadStatus
     from leads_pandas.store.database import Database
 
 
 def pack_emails(emails: Iterable[Email]) -> str:
     """Emails as the store keeps them."""
     return json.dumps([[one.email, one.confidence, one.source] for one in emails])
-
-
-def _result(status: str, emails: str, enriched_at: int | None) -> LeadResult:
-    found = tuple(Email(*one) for one in json.loads(emails)) if emails != "[]" else ()
-    return LeadResult(cast("LeadStatus", status), found, enriched_at)
 
 
 class Results:
@@ -70,27 +69,37 @@ class Results:
             )
         return found
 
-    def of(
-        self, lead_ids: Sequence[str], others: dict[str, LeadStatus] | None = None
-    ) -> Iterator[LeadResult]:
-        """What is known of each lead, in the order given.
+    def answers(
+        self,
+        lead_ids: Sequence[str],
+        outcomes: Mapping[str, LeadStatus] | None = None,
+        *,
+        emails: str = "best",
+        min_confidence: float = 0.0,
+    ) -> pa.Table:
+        """What is known of each lead, in the order given: ``lead_id`` and the five columns.
 
         Args:
             lead_ids: unique lead IDs.
-            others: statuses of leads the store does not hold; ``not_enriched`` for the rest.
+            outcomes: statuses of leads the store does not hold; ``not_enriched`` for the rest.
+            emails: ``best``: one row per lead; ``all``: one per email.
+            min_confidence: emails below it are left out, 0-1; their lead keeps a row.
         """
-        others = others or {}
+        rows = self._rows(lead_ids, outcomes or {})
+        return answers(rows, emails=emails, min_confidence=min_confidence)
+
+    def _rows(self, lead_ids: Sequence[str], outcomes: Mapping[str, LeadStatus]) -> Iterator[Row]:
         for chunk in chunks(lead_ids):
             rows = self._file.rows(
                 "SELECT j.value, r.status, r.emails, r.enriched_at FROM json_each(?) AS j"
                 " LEFT JOIN results AS r ON r.lead_id = j.value ORDER BY j.key",
                 (json.dumps(chunk),),
             )
-            for lead_id, status, emails, enriched_at in rows:
-                if status is None:
-                    yield LeadResult(others.get(lead_id, "not_enriched"))
-                else:
-                    yield _result(status, emails, enriched_at)
+            # One document of a whole chunk is read in half the time of its thousands.
+            emails = iter(json.loads(f"[{','.join(row[2] or '[]' for row in rows)}]"))
+            for lead_id, status, _, enriched_at in rows:
+                found = next(emails)
+                yield lead_id, status or outcomes.get(lead_id, "not_enriched"), found, enriched_at
 
     def forget(self, lead_ids: Sequence[str] | None) -> int:
         """Erase results so that they cannot be recovered from the file; None erases all.

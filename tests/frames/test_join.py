@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from leads_pandas.errors import ColumnConflictError
+from leads_pandas.frames.columns import COLUMNS
 from leads_pandas.frames.ids import LeadIds, lead_ids
 from leads_pandas.frames.join import (
-    COLUMNS,
     ColumnPlan,
     check_options,
     join,
@@ -22,7 +22,9 @@ from leads_pandas.frames.join import (
     snapshot,
     with_receipt,
 )
+from leads_pandas.frames.ours import marks
 from leads_pandas.models import STATUSES, Email, LeadResult
+from tests.support.tables import answers_of
 
 MOMENT = datetime(2026, 5, 5, 11, 23, tzinfo=UTC)
 AT = int(MOMENT.timestamp() * 1_000_000)
@@ -46,9 +48,15 @@ def enrich(
     ids = lead_ids(frame, options.pop("on", None))
     plan = plan_columns(frame, ids, **options)
     asked = plan.asked(ids)
-    answers = [answer(one) if results is None else results[one] for one in asked.unique]
-    out = join(frame, asked, plan, answers)
-    return with_receipt(out, receipt_fields(ids, plan))
+    table = answers_of(
+        {one: answer(one) if results is None else results[one] for one in asked.unique},
+        emails=plan.emails,
+        min_confidence=plan.min_confidence,
+    )
+    joined = join(frame, asked.codes, table, plan)
+    codes = ids.codes if joined.rows is None else ids.codes[joined.rows]
+    told = {"marks": marks(joined.columns, codes, ids.unique)}
+    return with_receipt(joined.frame, receipt_fields(ids, plan) | told)
 
 
 def read(values: Any, **kind: Any) -> tuple[list[int], list[str]]:
@@ -322,29 +330,22 @@ def test_all_emails_are_refused_where_labels_must_not_repeat() -> None:
         plan_columns(frame, lead_ids(frame), emails="all")
 
 
-@pytest.mark.parametrize("number", [0, 1, 3])
-def test_results_that_do_not_match_the_ids_are_refused(number: int) -> None:
+def test_answers_that_do_not_match_the_ids_are_refused() -> None:
     frame = pd.DataFrame({"lead_id": ["a", "b"]})
     ids = lead_ids(frame)
-    with pytest.raises(ValueError, match="results for 2 lead IDs"):
-        join(frame, ids, plan_columns(frame, ids), [MISSING] * number)
+    with pytest.raises(ValueError, match="answers for 1 leads, and 2 lead IDs"):
+        join(frame, ids.codes, answers_of({"a": MISSING}), plan_columns(frame, ids))
 
 
-def test_ids_of_another_frame_are_refused() -> None:
+def test_codes_of_another_frame_are_refused() -> None:
     frame = pd.DataFrame({"lead_id": ["a", "b"]})
     ids = lead_ids(frame)
     plan = plan_columns(frame, ids)
+    table = answers_of({"a": MISSING, "b": MISSING})
     with pytest.raises(ValueError, match="another frame"):
-        join(frame.iloc[:1], ids, plan, [MISSING] * 2)
+        join(frame.iloc[:1], ids.codes, table, plan)
     with pytest.raises(ValueError, match="another frame"):
-        join(frame.assign(x=1), ids, plan, [MISSING] * 2)
-
-
-def test_results_may_be_a_stream() -> None:
-    frame = pd.DataFrame({"lead_id": ["a", "b"]})
-    ids = lead_ids(frame)
-    out = join(frame, ids, plan_columns(frame, ids), (answer(one) for one in ids.unique))
-    assert out["email"].tolist() == ["a@x.com", "b@x.com"]
+        join(frame.assign(x=1), ids.codes, table, plan)
 
 
 def test_multiindex_columns_get_padded_labels() -> None:
@@ -381,7 +382,13 @@ def test_columns_of_the_same_name_are_named_with_the_ways_out() -> None:
     with pytest.raises(ColumnConflictError) as raised:
         enrich(frame)
     message = str(raised.value)
-    for word in ("'email', 'source'", "'fill'", "'replace'", "rename={'email': …}", "Nothing"):
+    for word in (
+        "'email', 'source'",
+        "'fill'",
+        "'replace'",
+        "rename={'email': …}",
+        "nothing was requested",
+    ):
         assert word in message
 
 
@@ -472,7 +479,8 @@ def test_fill_asks_for_rows_that_are_not_done_and_changes_only_them() -> None:
     assert plan.keep_rows.tolist() == [True, True, False, False, False, True]
     asked = plan.asked(ids)
     assert asked.unique == ["c", "d"]
-    out = join(first, asked, plan, [answer("c"), LeadResult("not_found", (), AT + 1)])
+    table = answers_of({"c": answer("c"), "d": LeadResult("not_found", (), AT + 1)})
+    out = join(first, asked.codes, table, plan).frame
     assert cells_of(out["email"]) == ["a@x", None, "c@x.com", None, None, "a@x"]
     assert cells_of(out["confidence"]) == [0.5, None, 0.9, None, None, 0.5]
     assert cells_of(out["enrichment_status"])[1:4] == ["not_found", "found", "not_found"]
@@ -586,7 +594,9 @@ def test_a_plan_to_fill_works_with_all_ids_too() -> None:
     ids = lead_ids(frame)
     for emails in ("best", "all"):
         plan = plan_columns(frame, ids, on_conflict="fill", emails=emails)
-        out = join(frame, ids, plan, [found(("a1@x", 0.1), ("a2@x", 0.2)), answer("b")])
+        two = found(("a1@x", 0.1), ("a2@x", 0.2))
+        table = answers_of({"a": two, "b": answer("b")}, emails=emails)
+        out = join(frame, ids.codes, table, plan).frame
         assert cells_of(out["email"]) == ["mine@x", "b@x.com"]
 
 
@@ -612,7 +622,7 @@ def test_the_receipt_says_where_the_ids_were_and_what_the_columns_are_called() -
     frame = pd.DataFrame(index=pd.Index(["a"], name="place"))
     ids = lead_ids(frame, "place")
     fields = receipt_fields(ids, plan_columns(frame, ids, rename={"email": "mail"}))
-    assert fields["on"] == {"name": "place", "kind": "level"}
+    assert fields["on"] == {"name": "place", "kind": "level", "position": 0, "type": "str"}
     assert fields["columns"]["email"] == "mail"
     assert list(fields["columns"]) == list(COLUMNS)
 

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leads_pandas.errors import LeadIdError
+from leads_pandas.frames.columns import COLUMNS
 from leads_pandas.frames.ids import lead_ids
-from leads_pandas.frames.join import COLUMNS, join, plan_columns
+from leads_pandas.frames.join import join, plan_columns
 from leads_pandas.models import STATUSES, Email, LeadResult
+from tests.support.tables import answers_of
 
 LEADS = [f"lead{i}" for i in range(6)]
 CELLS = st.sampled_from([*LEADS, *(f" {one}\t" for one in LEADS), None, np.nan, "", "  ", pd.NA])
@@ -105,7 +107,9 @@ def test_the_best_email_of_a_rows_own_lead_reaches_it(
     before = frame.copy(deep=True)
     ids = lead_ids(frame)
     plan = plan_columns(frame, ids, min_confidence=minimum)
-    out = join(frame, ids, plan, (answers[one] for one in ids.unique))
+    asked = {one: answers[one] for one in ids.unique}
+    table = answers_of(asked, emails=plan.emails, min_confidence=minimum)
+    out = join(frame, ids.codes, table, plan).frame
     pd.testing.assert_frame_equal(frame, before)
     pd.testing.assert_frame_equal(out[list(frame)], before)
     assert list(out) == [*frame, *COLUMNS]
@@ -122,7 +126,9 @@ def test_every_email_of_a_rows_own_lead_gets_a_row(
 ) -> None:
     ids = lead_ids(frame)
     plan = plan_columns(frame, ids, emails="all", min_confidence=minimum)
-    out = join(frame, ids, plan, (answers[one] for one in ids.unique))
+    asked = {one: answers[one] for one in ids.unique}
+    table = answers_of(asked, emails=plan.emails, min_confidence=minimum)
+    out = join(frame, ids.codes, table, plan).frame
     expected: list[tuple[int, LeadResult | None, Email | None]] = []
     for number, cell in enumerate(frame["lead_id"]):
         lead = lead_of(cell)
@@ -141,10 +147,12 @@ def test_fill_changes_no_row_that_is_done_and_asks_for_every_other(
     frame: pd.DataFrame, first: dict[str, LeadResult], second: dict[str, LeadResult]
 ) -> None:
     ids = lead_ids(frame)
-    once = join(frame, ids, plan_columns(frame, ids), [first[one] for one in ids.unique])
+    table = answers_of({one: first[one] for one in ids.unique})
+    once = join(frame, ids.codes, table, plan_columns(frame, ids)).frame
     plan = plan_columns(once, ids, on_conflict="fill")
     asked = plan.asked(ids)
-    twice = join(once, asked, plan, [second[one] for one in asked.unique])
+    table = answers_of({one: second[one] for one in asked.unique})
+    twice = join(once, asked.codes, table, plan).frame
     email = once["email"]
     has_email = (email.notna() & (email.fillna("").str.strip() != "")).to_numpy()
     done = has_email | once["enrichment_status"].isin(["found", "not_found"]).to_numpy()

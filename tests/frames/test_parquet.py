@@ -28,17 +28,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from leads_pandas.frames import join as frames
+from leads_pandas.frames.columns import COLUMNS, schema
+from leads_pandas.frames.delivery import attempt
 from leads_pandas.frames.ids import lead_ids
 from leads_pandas.frames.parquet import (
     METADATA_KEY,
     Target,
-    check_frame,
+    again,
     check_target,
+    complete,
+    convert,
     read_receipt,
-    schema,
     write,
 )
 from leads_pandas.models import STATUSES, Email, LeadResult
+from tests.support.tables import answers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,18 +58,30 @@ def result_of(lead: str) -> LeadResult:
     return LeadResult("found", emails, AT)
 
 
-def enrich(frame: pd.DataFrame, **options: Any) -> tuple[pd.DataFrame, frames.ColumnPlan]:
+def converted(frame: pd.DataFrame, **options: Any) -> pa.Table:
+    """What is done before anything is spent."""
+    plan = frames.plan_columns(frame, lead_ids(frame), **options)
+    return convert(frame, plan, attempt(frame, plan))
+
+
+def enrich(
+    frame: pd.DataFrame, receipt: dict[str, Any] | None = None, **options: Any
+) -> tuple[pd.DataFrame, pa.Table]:
+    receipt = RECEIPT if receipt is None else receipt
     ids = lead_ids(frame)
     plan = frames.plan_columns(frame, ids, **options)
-    check_frame(frame, plan.columns, plan.stays)
-    out = frames.join(frame, ids, plan, [result_of(one) for one in ids.unique])
-    return frames.with_receipt(out, RECEIPT), plan
+    whole = convert(frame, plan, attempt(frame, plan))
+    table = answers_of({one: result_of(one) for one in ids.unique}, emails=plan.emails)
+    joined = frames.join(frame, ids.codes, table, plan)
+    out = frames.with_receipt(joined.frame, receipt)
+    whole = whole if joined.rows is None else again(joined.frame)
+    return out, complete(whole, joined.columns, receipt, out.attrs)
 
 
 def written(frame: pd.DataFrame, folder: Path, **options: Any) -> tuple[pd.DataFrame, Path]:
-    out, plan = enrich(frame, **options)
+    out, table = enrich(frame, **options)
     path = folder / "out.parquet"
-    write(out, check_target(path), RECEIPT, plan.columns)
+    write(table, check_target(path))
     assert [one.name for one in folder.iterdir()] == ["out.parquet"]
     return out, path
 
@@ -79,8 +95,8 @@ def small() -> pd.DataFrame:
 
 
 def test_the_schema_names_the_documented_columns() -> None:
-    assert schema().names == list(frames.COLUMNS)
-    assert schema({"email": "mail"}).names == ["mail", *frames.COLUMNS[1:]]
+    assert schema().names == list(COLUMNS)
+    assert schema({"email": "mail"}).names == ["mail", *COLUMNS[1:]]
 
 
 @pytest.mark.parametrize("cells", [["l1", "l3", None], [None, None], []], ids=str)
@@ -88,7 +104,7 @@ def test_every_file_has_the_one_schema(cells: list[Any], tmp_path: Path) -> None
     frame = pd.DataFrame({"lead_id": cells})
     _, path = written(frame, tmp_path)
     held = pq.read_schema(path)
-    assert pa.schema([held.field(name) for name in frames.COLUMNS]) == schema()
+    assert pa.schema([held.field(name) for name in COLUMNS]) == schema()
 
 
 def test_renamed_columns_keep_their_types(tmp_path: Path, small: pd.DataFrame) -> None:
@@ -194,11 +210,10 @@ def test_a_result_read_back_can_be_enriched_again(tmp_path: Path, small: pd.Data
     ids = lead_ids(small)
     plan = frames.plan_columns(small, ids)
     receipt = frames.receipt_fields(ids, plan)
-    out = frames.join(small, ids, plan, [result_of(one) for one in ids.unique])
-    write(frames.with_receipt(out, receipt), check_target(tmp_path / "a.parquet"), receipt)
+    out, table = enrich(small, receipt)
+    write(table, check_target(tmp_path / "a.parquet"))
     back = pd.read_parquet(tmp_path / "a.parquet")
-    again, _ = enrich(back)
-    pd.testing.assert_frame_equal(again, out)
+    pd.testing.assert_frame_equal(enrich(back)[0], out)
 
 
 def test_duckdb_reads_it(tmp_path: Path, small: pd.DataFrame) -> None:
@@ -260,7 +275,8 @@ def test_the_receipt_is_in_the_metadata_and_in_attrs(tmp_path: Path, small: pd.D
 
 def test_a_file_without_a_receipt_has_none(tmp_path: Path) -> None:
     pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "plain.parquet")
-    assert read_receipt(tmp_path / "plain.parquet") is None
+    with pytest.raises(ValueError, match="holds no receipt"):
+        read_receipt(tmp_path / "plain.parquet")
 
 
 def test_a_file_that_is_no_parquet_is_said_to_be_none(tmp_path: Path) -> None:
@@ -292,15 +308,13 @@ def test_a_relative_path_is_fixed_when_checked(
     target = check_target("out.parquet")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    write(enrich(small)[0], target, RECEIPT)
+    write(enrich(small)[1], target)
     assert (tmp_path / "out.parquet").is_file()
 
 
 def test_a_missing_folder_is_the_systems_own_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         check_target(tmp_path / "none" / "out.parquet")
-    with pytest.raises(FileNotFoundError):
-        check_target("~/out-of-leads-pandas.parquet")
 
 
 def test_a_folder_is_no_target(tmp_path: Path) -> None:
@@ -323,7 +337,7 @@ def test_a_name_too_long_is_the_systems_own_error(tmp_path: Path) -> None:
 
 def test_the_longest_name_allowed_can_be_written(tmp_path: Path, small: pd.DataFrame) -> None:
     path = tmp_path / ("ü" * 127)
-    write(enrich(small)[0], check_target(path), RECEIPT)
+    write(enrich(small)[1], check_target(path))
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
@@ -448,7 +462,7 @@ def test_a_link_survives_and_the_file_it_names_is_written(
         real.write_text("")
     link = tmp_path / "link.parquet"
     link.symlink_to(Path("data", "real.parquet"))
-    write(enrich(small)[0], check_target(link), RECEIPT)
+    write(enrich(small)[1], check_target(link))
     assert link.is_symlink()
     assert not real.is_symlink()
     assert len(pd.read_parquet(real)) == 4
@@ -457,19 +471,19 @@ def test_a_link_survives_and_the_file_it_names_is_written(
 def test_a_file_url_is_a_local_file(tmp_path: Path, small: pd.DataFrame) -> None:
     target = check_target((tmp_path / "a b.parquet").as_uri())
     assert target.filesystem is None
-    write(enrich(small)[0], target, RECEIPT)
+    write(enrich(small)[1], target)
     assert [one.name for one in tmp_path.iterdir()] == ["a b.parquet"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, small: pd.DataFrame
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "out.parquet"
     path.write_bytes(b"old")
     target = check_target(path)
-    frame = enrich(small)[0].assign(x=[1j] * 4)
+    unfit = pa.table({"x": pa.array([{}], pa.struct([]))})
     with pytest.raises(pa.ArrowNotImplementedError):
-        write(frame, target, RECEIPT)
+        write(unfit, target)
     assert [one.name for one in tmp_path.iterdir()] == ["out.parquet"]
     assert path.read_bytes() == b"old"
 
@@ -483,7 +497,7 @@ def test_an_interrupt_while_renaming_leaves_nothing(
     target = check_target(tmp_path / "out.parquet")
     monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write(enrich(small)[0], target, RECEIPT)
+        write(enrich(small)[1], target)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -494,23 +508,19 @@ def test_a_folder_lost_meanwhile_is_the_systems_own_error(
     target = check_target(tmp_path / "gone" / "out.parquet")
     (tmp_path / "gone").rmdir()
     with pytest.raises(FileNotFoundError) as raised:
-        write(enrich(small)[0], target, RECEIPT)
+        write(enrich(small)[1], target)
     assert raised.value.filename == str(tmp_path / "gone" / "out.parquet")
 
 
 FILLED_DISK = """
 import resource, sys
 import numpy as np, pandas as pd
-from leads_pandas.frames import join as frames
-from leads_pandas.frames.ids import lead_ids
-from leads_pandas.frames.parquet import check_target, write
+from leads_pandas.frames.delivery import Output, empty, prepare
 data = pd.DataFrame({"lead_id": [None] * 200_000, "x": np.random.default_rng(0).random(200_000)})
-ids = lead_ids(data)
-out = frames.join(data, ids, frames.plan_columns(data, ids), [])
-target = check_target(sys.argv[1])
+ready = prepare(data, None, Output(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    write(out, target, {})
+    empty(ready)
 except OSError as error:
     print("OSError", error.errno, error.filename)
 """
@@ -539,14 +549,14 @@ def test_a_disk_that_is_full_is_found_before_the_write(tmp_path: Path) -> None:
 
 
 def test_writers_at_once_do_not_collide(tmp_path: Path, small: pd.DataFrame) -> None:
-    out, _ = enrich(small)
+    _, table = enrich(small)
     path = tmp_path / "out.parquet"
     failed: list[BaseException] = []
 
     def work() -> None:
         try:
             for _ in range(10):
-                write(out, check_target(path), RECEIPT)
+                write(table, check_target(path))
                 assert len(pq.ParquetFile(path).read()) == 4
         except BaseException as error:
             failed.append(error)
@@ -563,16 +573,12 @@ def test_writers_at_once_do_not_collide(tmp_path: Path, small: pd.DataFrame) -> 
 WRITE_FOR_EVER = """
 import sys
 import numpy as np, pandas as pd
-from leads_pandas.frames import join as frames
-from leads_pandas.frames.ids import lead_ids
-from leads_pandas.frames.parquet import check_target, write
+from leads_pandas.frames.delivery import Output, empty, prepare
 data = pd.DataFrame({"lead_id": [None] * 50_000, "x": np.random.default_rng(0).random(50_000)})
-ids = lead_ids(data)
-out = frames.join(data, ids, frames.plan_columns(data, ids), [])
-target = check_target(sys.argv[1])
-write(out, target, {"n": 0})
+ready = prepare(data, None, Output(sys.argv[1]))
+empty(ready)
 while True:
-    write(out, target, {})
+    empty(ready)
     print("written", flush=True)
 """
 
@@ -597,12 +603,12 @@ def test_a_kill_never_leaves_half_a_file_under_the_targets_name(tmp_path: Path) 
 
 
 def fits(column: Any, **kind: Any) -> None:
-    check_frame(pd.DataFrame({"lead_id": ["l1"] * len(column), "x": pd.Series(column, **kind)}))
+    converted(pd.DataFrame({"lead_id": ["l1"] * len(column), "x": pd.Series(column, **kind)}))
 
 
 def refusal_of(frame: pd.DataFrame) -> str | None:
     try:
-        check_frame(frame)
+        converted(frame)
     except ValueError as error:
         return str(error)
     return None
@@ -628,7 +634,7 @@ UNFIT: dict[str, Any] = {
 def test_a_column_that_cannot_be_written_is_named_beforehand(name: str) -> None:
     frame = pd.DataFrame({"lead_id": ["l1", "l2"], "bad one": UNFIT[name], "good": 1})
     with pytest.raises(ValueError, match="Parquet cannot hold the column 'bad one'") as raised:
-        check_frame(frame)
+        converted(frame)
     message = str(raised.value)
     assert "\n" not in message
     assert "Nothing was requested" in message
@@ -654,9 +660,7 @@ def test_a_column_is_read_to_its_last_cell() -> None:
 
 def test_a_column_that_will_be_replaced_need_not_fit() -> None:
     frame = pd.DataFrame({"lead_id": ["l1", "l2"], "email": [1, "a"]})
-    ids = lead_ids(frame)
-    plan = frames.plan_columns(frame, ids, on_conflict="replace")
-    check_frame(frame, plan.columns, plan.stays)
+    converted(frame, on_conflict="replace")
 
 
 @pytest.mark.parametrize(
@@ -670,29 +674,29 @@ def test_a_column_that_will_be_replaced_need_not_fit() -> None:
 def test_columns_that_parquet_cannot_tell_apart_are_named(labels: list[Any], said: str) -> None:
     frame = pd.DataFrame([["l1", 1, 2]], columns=pd.Index(labels, dtype=object))
     with pytest.raises(ValueError, match=said):
-        check_frame(frame)
+        converted(frame)
 
 
 def test_a_label_written_like_a_new_column_is_named() -> None:
     frame = pd.DataFrame([["l1", 1]], columns=pd.Index(["lead_id", 5], dtype=object))
     with pytest.raises(ValueError, match="5 and '5'"):
-        check_frame(frame, {"email": "5"})
+        converted(frame, rename={"email": "5"})
 
 
 def test_a_name_without_an_encoding_is_refused() -> None:
     frame = pd.DataFrame([["l1", 1]], columns=pd.Index(["lead_id", "\ud800"], dtype=object))
-    with pytest.raises(ValueError, match="Parquet cannot hold the column"):
-        check_frame(frame)
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        converted(frame)
 
 
 def test_an_index_that_cannot_be_written_is_named() -> None:
     frame = pd.DataFrame({"lead_id": ["l1", "l2"]}, index=pd.Index(["a", 1], name="k"))
     with pytest.raises(ValueError, match="Parquet cannot hold the index level 'k'"):
-        check_frame(frame)
+        converted(frame)
     index = pd.MultiIndex.from_arrays([["a", 1], [1, 2]])
     with pytest.raises(ValueError, match="Parquet cannot hold the index level 0"):
-        check_frame(frame.set_axis(index))
-    check_frame(frame.set_axis(index)[:1])  # the number is a level still, and of no row
+        converted(frame.set_axis(index))
+    converted(frame.set_axis(index)[:1])  # the number is a level still, and of no row
 
 
 def test_index_levels_of_one_name_are_written_or_refused_beforehand(tmp_path: Path) -> None:
@@ -709,14 +713,14 @@ def test_attrs_that_are_no_json_are_refused() -> None:
     frame = pd.DataFrame({"lead_id": ["l1"]})
     frame.attrs["mine"] = {1, 2}
     with pytest.raises(ValueError, match="the frame's attrs"):
-        check_frame(frame)
+        converted(frame)
 
 
 def test_names_that_will_not_come_back_are_warned_of_once(tmp_path: Path) -> None:
     frame = pd.DataFrame([["l1", 1]], columns=pd.Index(["lead_id", 5], dtype=object))
     with pytest.warns(UserWarning, match="mixed type"):
-        out, _ = enrich(frame)
-    write(out, check_target(tmp_path / "out.parquet"), RECEIPT)
+        _, table = enrich(frame)
+    write(table, check_target(tmp_path / "out.parquet"))
     assert "5" in pd.read_parquet(tmp_path / "out.parquet")
 
 
@@ -730,7 +734,7 @@ def test_dates_among_the_labels_are_written(tmp_path: Path) -> None:
 
 def test_checking_does_not_change_the_frame(small: pd.DataFrame) -> None:
     before = small.copy(deep=True)
-    check_frame(small)
+    converted(small)
     pd.testing.assert_frame_equal(small, before)
 
 
@@ -885,8 +889,8 @@ def test_an_object_store_is_probed_and_left_as_it_was(bucket: Any) -> None:
 
 
 def test_an_object_appears_whole_under_its_name(bucket: Any, small: pd.DataFrame) -> None:
-    out, plan = enrich(small)
-    write(out, check_target(bucket.url), RECEIPT, plan.columns)
+    out, table = enrich(small)
+    write(table, check_target(bucket.url))
     assert files(bucket) == ["bucket/data/out.parquet"]
     back = pq.ParquetFile(pa.BufferReader(bucket.objects["bucket/data/out.parquet"])).read()
     pd.testing.assert_frame_equal(back.to_pandas(), out)
@@ -898,7 +902,7 @@ def test_an_object_store_without_a_rename_is_written_at_once(
     bucket.refuse_copies = True
     target = check_target(bucket.url)
     assert target.renames is False
-    write(enrich(small)[0], target, RECEIPT)
+    write(enrich(small)[1], target)
     assert files(bucket) == ["bucket/data/out.parquet"]
 
 
@@ -913,7 +917,7 @@ def test_a_failed_write_leaves_the_old_object(bucket: Any, small: pd.DataFrame) 
     target = check_target(bucket.url)
     bucket.refuse_copies = True
     with pytest.raises(OSError):
-        write(enrich(small)[0], target, RECEIPT)
+        write(enrich(small)[1], target)
     assert bucket.objects["bucket/data/out.parquet"] == b"old"
     assert files(bucket) == ["bucket/data/out.parquet"]
 
@@ -931,9 +935,9 @@ def test_a_failed_write_is_removed_where_nothing_can_be_renamed(
 ) -> None:
     filesystem = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
     target = Target("sub://out.parquet", "out.parquet", filesystem, renames=False)
-    frame = enrich(small)[0].assign(x=[1j] * 4)
+    unfit = pa.table({"x": pa.array([{}], pa.struct([]))})
     with pytest.raises(pa.ArrowNotImplementedError):
-        write(frame, target, RECEIPT)
+        write(unfit, target)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -942,7 +946,7 @@ def test_a_failed_write_is_removed_where_nothing_can_be_renamed(
 
 def test_importing_does_not_import_pyarrow_parquet() -> None:
     code = (
-        "import sys, leads_pandas.frames.join, leads_pandas.frames.parquet;"
+        "import sys, leads_pandas.frames.delivery;"
         "heavy = ('pyarrow.parquet', 'pyarrow.fs', 'pyarrow.dataset');"
         "print(*(name for name in heavy if name in sys.modules))"
     )

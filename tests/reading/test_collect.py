@@ -81,8 +81,9 @@ class Desk:
 
     def statuses(self, ids: list[str]) -> dict[str, str]:
         """What came of each lead, as a frame would tell it."""
-        results = self.store.results.of(ids, self.collector.outcomes)
-        return {one: result.status for one, result in zip(ids, results, strict=True)}
+        answers = self.store.results.answers(ids, self.collector.outcomes)
+        found: list[Any] = answers["enrichment_status"].to_pylist()
+        return dict(zip(ids, found, strict=True))
 
     def state(self, op: Op) -> str:
         found = self.store.journal.op(op.id)

@@ -1,0 +1,243 @@
+"""The five columns: their names, their Arrow and pandas types, and how values get into them.
+
+`SCHEMA` is the one table of them. Answers travel by it as an Arrow table from the store to every
+engine; a frame's own old columns are read back into it here.
+"""
+
+from __future__ import annotations
+
+import numbers
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from leads_pandas.frames.ids import shown
+from leads_pandas.models import STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from leads_pandas.models import LeadStatus
+
+    Codes = npt.NDArray[np.intp]
+    Mask = npt.NDArray[np.bool_]
+    # A lead, its status, its emails as (address, confidence, source), when it was enriched (µs).
+    Row = tuple[str, LeadStatus, Sequence[Sequence[Any]], int | None]
+
+_FIELDS: Final[list[tuple[str, Any]]] = [
+    ("email", pa.string()),
+    ("confidence", pa.float64()),
+    ("source", pa.string()),
+    ("enriched_at", pa.timestamp("us", tz="UTC")),
+    # int32: older versions of pyarrow read back no other index of a dictionary.
+    ("enrichment_status", pa.dictionary(pa.int32(), pa.string())),
+]
+SCHEMA: Final = pa.schema(_FIELDS)
+COLUMNS: Final = tuple(SCHEMA.names)
+
+_ANSWERS: Final = pa.schema([("lead_id", pa.string()), *_FIELDS])
+_STATUS_CODES: Final = {status: code for code, status in enumerate(STATUSES)}
+_CATEGORIES: Final = pa.array(STATUSES)
+_NONE: Final = ((None, None, None),)
+_BATCH: Final = 10_000
+
+
+def schema(columns: Mapping[str, str] | None = None) -> pa.Schema:
+    """The Arrow types of the five columns, the same for every frame and pandas version.
+
+    Args:
+        columns: what the columns are called; None takes the documented names.
+    """
+    names = columns or {}
+    return pa.schema([field.with_name(names.get(field.name, field.name)) for field in SCHEMA])
+
+
+def answers(rows: Iterable[Row], *, emails: str = "best", min_confidence: float = 0.0) -> pa.Table:
+    """What is known of leads, as a table: ``lead_id`` and the five columns.
+
+    Args:
+        rows: one per lead, each lead once.
+        emails: ``best``: one row per lead, with the email of highest confidence (none given counts
+            as 0; the first of equals); ``all``: one row per email, a lead's rows together.
+        min_confidence: emails below it are left out, 0-1; their lead keeps a row.
+    """
+    left = iter(rows)
+    batches = []
+    while batch := list(islice(left, _BATCH)):
+        batches.append(_batch(batch, emails, min_confidence))
+    return pa.Table.from_batches(batches, _ANSWERS)
+
+
+def _batch(rows: Iterable[Row], emails: str, least: float) -> pa.RecordBatch:
+    leads: list[str] = []
+    found: list[Sequence[Any]] = []
+    moments: list[int | None] = []
+    codes: list[int] = []
+    for lead_id, status, held, moment in rows:
+        chosen = held
+        if least > 0:
+            chosen = [one for one in chosen if (one[1] or 0.0) >= least]
+        if len(chosen) > 1 and emails == "best":
+            chosen = [max(chosen, key=lambda one: one[1] or 0.0)]  # the first of equals
+        for one in chosen or _NONE:
+            found.append(one)
+            leads.append(lead_id)
+            moments.append(moment)
+            codes.append(_STATUS_CODES[status])
+    address, confidence, source = zip(*found, strict=True)
+    values: list[Any] = [leads, address, confidence, source, moments]
+    arrays = [pa.array(one, kind) for one, kind in zip(values, _ANSWERS.types, strict=False)]
+    arrays.append(pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), _CATEGORIES))
+    return pa.RecordBatch.from_arrays(arrays, schema=_ANSWERS)
+
+
+def gather(table: pa.Table, picks: Codes, kept: pa.Table | None = None) -> pa.Table:
+    """The five columns of these rows of a table, and missing values where a pick is -1.
+
+    Args:
+        table: answers.
+        picks: positions in ``table``; those after its end count on in ``kept``.
+        kept: more rows of the five columns.
+    """
+    held = table.select(list(COLUMNS))
+    if kept is not None:
+        held = pa.concat_tables([held, kept])
+    places = pa.array(picks, pa.int64(), mask=picks < 0)
+    taken = {name: _whole(held.column(name)).take(places) for name in COLUMNS}
+    codes = taken["enrichment_status"]
+    taken["enrichment_status"] = pa.DictionaryArray.from_arrays(codes, _CATEGORIES)
+    return pa.table(taken)
+
+
+def _whole(column: Any) -> Any:
+    """A column in one piece: statuses as their codes, texts by offsets that outgrow 32 bits."""
+    if pa.types.is_dictionary(column.type):
+        column = pc.index_in(column.cast(pa.string()), value_set=_CATEGORIES)
+    elif column.type == pa.string():
+        column = column.cast(pa.large_string())
+    return column.combine_chunks() if column.num_chunks else pa.array([], column.type)
+
+
+def to_pandas(name: str, values: Any) -> Any:
+    """One of the five columns in its documented dtype."""
+    if name == "confidence":
+        return values.to_numpy()
+    if name == "enriched_at":
+        moments = pc.fill_null(values.cast(pa.int64()), np.iinfo(np.int64).min).to_numpy()
+        return pd.DatetimeIndex(moments.view("M8[us]")).tz_localize("UTC").array
+    if name == "enrichment_status":
+        codes = [pc.fill_null(chunk.indices, -1) for chunk in values.chunks]
+        drawn = pa.chunked_array(codes, pa.int32()).to_numpy().astype(np.int8)
+        kind = pd.CategoricalDtype(list(STATUSES), ordered=False)
+        return pd.Categorical.from_codes(drawn, dtype=kind)
+    # Arrow-backed on pandas 3, objects on 2.
+    dtype: Any = pd.Series([""]).dtype
+    if isinstance(dtype, np.dtype):
+        return values.to_numpy()
+    return dtype.__from_arrow__(values)
+
+
+# A frame's own old columns
+
+
+class NotOurs(Exception):  # noqa: N818 - never leaves this room
+    """A column holds what its documented type cannot."""
+
+
+def encodable(text: str) -> bool:
+    """Whether a text is valid Unicode, as Arrow asks for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number; True is none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def cells_of(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
+    """The cells as objects, None where missing or blank."""
+    missing = np.asarray(column.isna(), dtype=np.bool_)
+    cells = np.full(len(column), None, dtype=object)
+    if not missing.all():  # an Arrow column of nulls alone converts to nothing
+        cells[~missing] = column[~missing].to_numpy(dtype=object)
+    blank = [isinstance(cell, str) and not cell.strip() for cell in cells]
+    cells[np.asarray(blank, dtype=np.bool_)] = None
+    return cells
+
+
+def read_old(name: str, column: pd.Series[Any] | None, rows: Codes) -> Any:
+    """What an old column holds in these rows, by its documented type; nulls where it is None.
+
+    Raises:
+        NotOurs: a cell does not fit.
+    """
+    kind = SCHEMA.field(name).type
+    if column is None:
+        return pa.chunked_array([pa.nulls(len(rows), kind)])
+    old = column.take(rows).set_axis(column.index.take(rows))
+    return pa.chunked_array([_READERS[name](old).cast(kind)])
+
+
+def _fitting(column: pd.Series[Any], fits: Callable[[Any], bool]) -> npt.NDArray[np.object_]:
+    cells = cells_of(column)
+    for label, cell in zip(column.index, cells, strict=True):
+        if cell is not None and not fits(cell):
+            raise NotOurs(f"row {shown(label)} holds {shown(cell)}")
+    return cells
+
+
+def _old_text(column: pd.Series[Any]) -> Any:
+    return pa.array(
+        _fitting(column, lambda cell: isinstance(cell, str) and encodable(cell)), pa.large_string()
+    ).cast(pa.string())
+
+
+def _old_numbers(column: pd.Series[Any]) -> Any:
+    cells = _fitting(column, lambda cell: is_number(cell) or _is_numeric(cell))
+    return pa.array(cells.astype(np.float64), from_pandas=True)
+
+
+def _is_numeric(cell: Any) -> bool:
+    """Whether text holds a number, as a CSV file does."""
+    try:
+        return isinstance(cell, str) and bool(np.isfinite(float(cell)))
+    except ValueError:
+        return False
+
+
+def _old_times(column: pd.Series[Any]) -> Any:
+    if not isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) or column.dtype.kind != "M":
+        times = _fitting(column, lambda cell: isinstance(cell, str | datetime | np.datetime64))
+        column = pd.Series(times, dtype=object)
+    try:
+        # Text as a CSV file holds it; times without a zone are taken as UTC.
+        moments = pd.DatetimeIndex(pd.to_datetime(column, utc=True, format="ISO8601")).as_unit("us")
+    except (ValueError, OverflowError):
+        raise NotOurs("not every value is an ISO 8601 time") from None
+    return pa.array(moments, from_pandas=True)
+
+
+def _old_statuses(column: pd.Series[Any]) -> Any:
+    cells = _fitting(column, lambda cell: isinstance(cell, str) and cell in _STATUS_CODES)
+    codes = [None if cell is None else _STATUS_CODES[cell] for cell in cells]
+    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), _CATEGORIES)
+
+
+_READERS: Final[Mapping[str, Callable[[pd.Series[Any]], Any]]] = {
+    "email": _old_text,
+    "confidence": _old_numbers,
+    "source": _old_text,
+    "enriched_at": _old_times,
+    "enrichment_status": _old_statuses,
+}
