@@ -46,9 +46,9 @@ def test_a_csv_file_is_read_by_its_path(tmp_path: Path) -> None:
         ([{"lead_id": 1.5}], "not whole"),
         ([{"lead_id": True}], "no text"),
         ([{"lead_id": ["a"]}], "no text"),
-        ([{"lead_id": ".."}], "no URL can carry"),
-        ([{"lead_id": "a\x00b"}], "no URL can carry"),
-        ([{"lead_id": "a" * 201}], "no URL can carry"),
+        ([{"lead_id": ".."}], "has a lead_id that is"),
+        ([{"lead_id": "a\x00b"}], "has a lead_id that is"),
+        ([{"lead_id": "a" * 201}], "has a lead_id that is"),
         (["a"], "no mapping"),
     ],
 )
