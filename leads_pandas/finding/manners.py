@@ -208,16 +208,16 @@ class Visit:
                 left = [one for one in left if one not in tried]
         raise failure
 
-    def page(self, url: str) -> Reply:
-        """Fetch one more page of the site; `FetchError` where it cannot be had."""
+    def page(self, url: str, *, any_type: bool = False) -> Reply:
+        """Fetch one more page of the site, or a file; `FetchError` where it cannot be had."""
         try:
-            return self._page(url)
+            return self._page(url, any_type=any_type)
         except FetchError as error:
             if error.passing:
                 self.trouble = error
             raise
 
-    def _page(self, url: str, *, is_front: bool = False) -> Reply:
+    def _page(self, url: str, *, is_front: bool = False, any_type: bool = False) -> Reply:
         reply = self._manners.fetcher.get(
             url,
             deadline=self.deadline,
@@ -231,7 +231,7 @@ class Visit:
                 passing=reply.passing,
                 retry_after=reply.retry_after,
             )
-        if not reply.is_page:
+        if not (any_type or reply.is_page):
             raise FetchError(f"it is {reply.content_type[:60]}, not a page")
         return reply
 

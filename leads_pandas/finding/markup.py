@@ -1,144 +1,262 @@
-"""HTML into tokens, in time linear in its length; no tree, no I/O.
+"""HTML into what a visitor may see of it, in one pass over its tokens; no tree, no I/O.
 
-Pages come from strangers. A tree builder takes quadratic time on pages made for it: selectolax
-needed eight minutes, holding the interpreter lock, for two megabytes of nested ``<div>``, and three
-seconds for one tag of 270 kB with 40,000 attributes. Reading addresses needs no tree, so this
-follows the tokenizer of the HTML standard, where every construct ends at its terminator or with the
-page.
+Pages come from strangers, and a tree takes quadratic time on pages made for it. Reading addresses
+needs none: what is open, and since where it is hidden, is enough. Nothing here knows addresses.
 """
 
 from __future__ import annotations
 
-import html
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from turbohtml import TokenType, tokenize
 
-_SPACE = " \t\n\f\r"
-_MARKUP = re.compile(r"<(?=[a-zA-Z/!?])")
-_TAG = re.compile(rf"<(/?)([a-zA-Z][^{_SPACE}/>]*)")
-_GAP = re.compile(rf"[{_SPACE}/]*")
-_SPACES = re.compile(rf"[{_SPACE}]*")
-# The standard lets a name begin with "=".
-_NAME = re.compile(rf"[^{_SPACE}/>][^{_SPACE}/>=]*")
-_BARE_VALUE = re.compile(rf"[^{_SPACE}>]*")
-_COMMENT_END = re.compile(r"--!?>")
-
-# What stands inside these is no markup.
-_RAW = frozenset(
-    ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "plaintext")
-)
-_RAW_END = {
-    name: re.compile(rf"</{name}(?=[{_SPACE}/>])", re.IGNORECASE) for name in _RAW - {"plaintext"}
-}
+# In the text: where an inline element begins or ends, a line ends, a block ends.
+SEAM, LINE, BLOCK = "\x01", "\x02", "\x03"
+_OWN_SIGNS = re.compile("[\x01-\x03]")
 
 
-class Text(NamedTuple):
-    """Characters between tags, entities decoded."""
-
-    text: str
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
-class Start(NamedTuple):
-    """A start tag; names are in lower case, and the first of equal attributes counts."""
-
-    name: str
-    attributes: dict[str, str]
-
-
-class End(NamedTuple):
-    """An end tag, its name in lower case."""
-
-    name: str
-
-
-class Raw(NamedTuple):
-    """An element whose content is no markup, such as a script, with that content as written."""
-
-    name: str
-    attributes: dict[str, str]
-    content: str
-
-
-Token = Text | Start | End | Raw
-
-
-def tokens(page: str) -> Iterator[Token]:
-    """Split a page into its tokens; comments and declarations are left out.
-
-    As in a browser, an unfinished tag or comment at the end of the page is dropped.
+_VOID = _words(
     """
-    position, length = 0, len(page)
-    while position < length:
-        markup = _MARKUP.search(page, position)
-        if markup is None:
-            yield Text(html.unescape(page[position:]))
+    area base br col embed frame hr img input keygen link meta param source track wbr
+    """
+)
+_INLINE = _words(
+    """
+    a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label link mark
+    meta nobr q s samp script small span strike strong style sub sup time tt u var
+    """
+)
+# What stands inside these is no markup; their content comes as one text.
+_RAW = _words("script style textarea title xmp iframe noembed noframes noscript plaintext")
+# A tag of the first name ends open elements of the others, as far as the next boundary.
+_ENDS: dict[str, frozenset[str]] = {
+    "li": _words("li p"),
+    "dt": _words("dt dd p"),
+    "dd": _words("dt dd p"),
+    "td": _words("td th p"),
+    "th": _words("td th p"),
+    "tr": _words("td th tr p"),
+    "option": _words("option p"),
+}
+_P = _words("p")
+_BOUNDARIES = _words("ul ol menu dl table select button object template body")
+# Elements deeper than this under the innermost one are not looked for, to stay linear.
+_LOOK_BACK = 64
+_MAX_ELEMENTS = 20_000
+
+_HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
+_FOOTER = re.compile(r"(?:^|[\s_-])(?:page|site)?(?:footer|colophon|copyright)", re.IGNORECASE)
+_MENU = re.compile(
+    r"(?:^|[\s_-])(?:main|site|top)?(?:nav|navi|navbar|navigation|menu|menue)(?:$|[\s_-])",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class Element:
+    """A start tag whose attributes may say something.
+
+    Attributes:
+        name: the tag's, in lower case.
+        attributes: in lower case; the first of equal ones counts.
+        start: where in the text it begins.
+        end: where in the text its content ends; `start` for what has none.
+        footer: whether it stands in the page's footer.
+        menu: whether it stands in a menu.
+    """
+
+    name: str
+    attributes: dict[str, str]
+    start: int
+    end: int
+    footer: bool
+    menu: bool
+
+
+@dataclass(slots=True)
+class Outline:
+    """What a page consists of.
+
+    Attributes:
+        text: what a visitor sees, with `SEAM`, `LINE` and `BLOCK` between its pieces.
+        footers: where in the text footers begin and end.
+        elements: visible start tags with attributes, in the page's order.
+        scripts: scripts that stand in the page, with their type, in lower case.
+        title: the page's title.
+        language: of the page, as the page says, in lower case.
+    """
+
+    text: str = ""
+    footers: list[tuple[int, int]] = field(default_factory=list)
+    elements: list[Element] = field(default_factory=list)
+    scripts: list[tuple[str, str]] = field(default_factory=list)
+    title: str = ""
+    language: str = ""
+
+
+def read_outline(markup: str) -> Outline:
+    """Read a page."""
+    reader = _Reader()
+    reader.read(markup, nested=False)
+    return reader.outline()
+
+
+class _Reader:
+    """Follows the tokens of a page."""
+
+    def __init__(self) -> None:
+        self._out = Outline()
+        self._pieces: list[str] = []
+        self._size = 0
+        self._open: list[str] = []
+        self._paragraphs = 0  # how many of them are open
+        self._hidden: int | None = None  # how many elements are open outside the hidden one
+        self._footer: tuple[int, int] | None = None  # likewise, and where it began
+        self._menu: int | None = None
+        self._link: Element | None = None
+
+    def read(self, markup: str, *, nested: bool) -> None:
+        """Follow the tokens of a page, or of what stands inside a ``<noscript>``."""
+        raw = ""
+        attributes: dict[str, str] = {}
+        text, start, end = TokenType.TEXT, TokenType.START_TAG, TokenType.END_TAG
+        for token in tokenize(markup):
+            kind = token.type
+            if kind == text:
+                data = token.data or ""
+                if raw:
+                    self._raw(raw, attributes, data, nested=nested)
+                elif self._hidden is None:
+                    self._add(_OWN_SIGNS.sub(" ", data))
+            elif kind == start:
+                name = token.tag or ""
+                attributes = dict(token.attrs or ())
+                self._start(name, attributes)
+                raw = name if name in _RAW else ""
+            elif kind == end:
+                raw = ""
+                self._end(token.tag or "")
+
+    def outline(self) -> Outline:
+        """What was read."""
+        self._end_link()
+        if self._footer is not None:
+            self._out.footers.append((self._footer[1], self._size))
+        self._out.text = "".join(self._pieces)
+        return self._out
+
+    def _add(self, text: str) -> None:
+        self._pieces.append(text)
+        self._size += len(text)
+
+    def _raw(self, name: str, attributes: dict[str, str], content: str, *, nested: bool) -> None:
+        if name == "title" and not self._out.title:
+            self._out.title = " ".join(content.split())[:300]
+        elif self._hidden is not None:
             return
-        opening = markup.start()
-        if opening > position:
-            yield Text(html.unescape(page[position:opening]))
-        tag = _TAG.match(page, opening)
-        if tag is None:
-            end = _after_other(page, opening)
-            if end is None:
+        elif name == "script":
+            self._out.scripts.append((attributes.get("type", "").strip().lower(), content))
+        elif name in ("noscript", "noframes") and not nested:
+            self.read(content, nested=True)
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if name not in _INLINE and name not in _VOID:
+            self._close_implied(name)
+        if self._hidden is None:
+            self._break(name)
+            if attributes or name == "a":
+                self._look_at(name, attributes)
+        if name in _VOID:
+            return
+        depth = len(self._open)
+        if attributes:
+            if self._hidden is None and _is_hidden(attributes):
+                self._hidden = depth
+            marks = f"{attributes.get('class', '')} {attributes.get('id', '')}"
+            if self._menu is None and _MENU.search(marks):
+                self._menu = depth
+            if self._footer is None and name != "body" and _FOOTER.search(marks):
+                self._footer = depth, self._size
+        if name == "template" and self._hidden is None:
+            self._hidden = depth
+        elif name == "nav" and self._menu is None:
+            self._menu = depth
+        elif name == "footer" and self._footer is None:
+            self._footer = depth, self._size
+        self._open.append(name)
+        self._paragraphs += name == "p"
+
+    def _end(self, name: str) -> None:
+        if self._hidden is None:
+            self._break(name)
+        if name == "a":
+            self._end_link()
+        lowest = max(len(self._open) - _LOOK_BACK, 0)
+        for index in range(len(self._open) - 1, lowest - 1, -1):
+            if self._open[index] == name:
+                self._close(index)
                 return
-            position = end
-            continue
-        found = _attributes(page, tag.end())
-        if found is None:
+
+    def _break(self, name: str) -> None:
+        if name in _INLINE:
+            self._add(SEAM)
+        elif name == "br":
+            self._add(LINE)
+        elif name != "wbr":
+            self._add(BLOCK)
+
+    def _close_implied(self, name: str) -> None:
+        ends = _ENDS.get(name, _P)
+        if ends is _P and not self._paragraphs:
             return
-        attributes, position = found
-        name = tag[2].lower()
-        if tag[1]:
-            yield End(name)
-        elif name in _RAW:
-            closing = _RAW_END[name].search(page, position) if name in _RAW_END else None
-            stop = length if closing is None else closing.start()
-            yield Raw(name, attributes, page[position:stop])
-            position = stop
-        else:
-            yield Start(name, attributes)
+        found = None
+        lowest = max(len(self._open) - _LOOK_BACK, 0)
+        for index in range(len(self._open) - 1, lowest - 1, -1):
+            if self._open[index] in _BOUNDARIES:
+                break
+            if self._open[index] in ends:
+                found = index
+        if found is not None:
+            self._close(found)
+
+    def _close(self, index: int) -> None:
+        self._paragraphs -= self._open[index:].count("p")
+        del self._open[index:]
+        if self._hidden is not None and index <= self._hidden:
+            self._hidden = None
+        if self._menu is not None and index <= self._menu:
+            self._menu = None
+        if self._footer is not None and index <= self._footer[0]:
+            self._out.footers.append((self._footer[1], self._size))
+            self._footer = None
+
+    def _look_at(self, name: str, attributes: dict[str, str]) -> None:
+        if name == "html":
+            self._out.language = attributes.get("lang", "")[:20].lower()
+        if name in ("a", "area"):
+            self._end_link()
+        if len(self._out.elements) >= _MAX_ELEMENTS:
+            return
+        here = self._size
+        element = Element(
+            name, attributes, here, here, self._footer is not None, self._menu is not None
+        )
+        self._out.elements.append(element)
+        if name == "a":
+            self._link = element
+
+    def _end_link(self) -> None:
+        if self._link is not None:
+            self._link.end = self._size
+            self._link = None
 
 
-def _after_other(page: str, opening: int) -> int | None:
-    """Where a comment or declaration ends; None: nowhere, so it takes the rest of the page."""
-    if page.startswith("<!--", opening):
-        if page.startswith((">", "->"), opening + 4):
-            return page.index(">", opening) + 1
-        end = _COMMENT_END.search(page, opening + 4)
-        return None if end is None else end.end()
-    closing = page.find(">", opening)
-    return None if closing < 0 else closing + 1
-
-
-def _attributes(page: str, position: int) -> tuple[dict[str, str], int] | None:
-    """Read attributes up to the tag's ``>``; None where the page ends inside the tag."""
-    attributes: dict[str, str] = {}
-    while True:
-        position = _end(_GAP, page, position)
-        if position >= len(page):
-            return None
-        if page[position] == ">":
-            return attributes, position + 1
-        after = _end(_NAME, page, position)
-        name = page[position:after].lower()
-        position = _end(_SPACES, page, after)
-        value = ""
-        if page.startswith("=", position):
-            position = _end(_SPACES, page, position + 1)
-            if page.startswith(('"', "'"), position):
-                after = page.find(page[position], position + 1)
-                if after < 0:
-                    return None
-                value, position = page[position + 1 : after], after + 1
-            else:
-                after = _end(_BARE_VALUE, page, position)
-                value, position = page[position:after], after
-        attributes.setdefault(name, html.unescape(value))
-
-
-def _end(pattern: re.Pattern[str], page: str, position: int) -> int:
-    match = pattern.match(page, position)
-    return position if match is None else match.end()
+def _is_hidden(attributes: dict[str, str]) -> bool:
+    return "hidden" in attributes or (
+        "style" in attributes and _HIDDEN_STYLE.search(attributes["style"]) is not None
+    )

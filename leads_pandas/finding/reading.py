@@ -1,108 +1,79 @@
-"""What a page says: the addresses on it and the links to other pages; pure, no I/O.
+"""What a page says: the addresses on it, the links to other pages, who it says it is; pure, no I/O.
 
-An address is taken only where the page publishes it: in a ``mailto:`` link, in text that a visitor
-sees, in Cloudflare's encoding of either, or in structured data made for machines (JSON-LD).
-Scripts, comments, form fields and hidden elements, where traps for harvesters stand, are not read.
+An address is taken only where the page publishes it: in a link to write to, in text that a visitor
+sees, in a cloak that scripts take off, in a form's recipient, or in data made for machines.
+Comments, what is hidden, and plain strings in scripts are not read: traps for harvesters stand
+there.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import unquote, urljoin
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urljoin, urlsplit
 
-from leads_pandas.finding.markup import End, Raw, Start, Text, tokens
+from leads_pandas.finding.addresses import (
+    addresses_in,
+    find_addresses,
+    hints_in,
+    plain,
+    understand,
+)
+from leads_pandas.finding.cloaks import in_attributes, protected, uncloaked
+from leads_pandas.finding.domains import is_nowhere, registrable
+from leads_pandas.finding.markup import BLOCK, LINE, SEAM, Element, Outline, read_outline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-How = Literal["link", "data", "text"]
+How = Literal["link", "text", "data", "meta"]
 
-_MAX_MENTIONS = 500
-_MAX_LINKS = 500
-_LINK_TEXT = 200
+_MAX_MENTIONS, _MAX_LINKS = 500, 5000
+# Letters of lines with a sign that are looked at, a line counting for some more.
+_MAX_EFFORT, _BLOCK_EFFORT = 400_000, 50
+_LINK_TEXT, _BEFORE = 200, 220
+_SPLASH, _SIGN, _LONG = 1500, 20, 4000
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_VOID = _words(
-    """
-    area base br col embed frame hr img input keygen link meta param source track wbr
-    """
+_SIGNS = re.compile(f"[{SEAM}{LINE}{BLOCK}]+")
+_NOT_MAIL = re.compile(
+    r"^(?:tel|sms|callto|skype|whatsapp|viber|fax|data|blob|about):", re.IGNORECASE
 )
-_INLINE = _words(
-    """
-    a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label link mark
-    meta nobr q s samp small span strike strong sub sup time tt u var wbr
-    """
+# "malito:", "mailto//", "http://mailto:": what is typed where mailto: is meant.
+_MAIL_SCHEME = re.compile(
+    r"^\s*(?:https?:/{0,2})?(?:(?:mailto|malito|maitlo|mailo|mailt|mialto|maito|mail\s?to|e-?mail|mail)\s?[:;=]\s?/{0,3})+",
+    re.IGNORECASE,
 )
-# A tag of the first name ends open elements of the others, as far as the next boundary.
-_ENDS: dict[str, frozenset[str]] = {
-    "li": frozenset(("li",)),
-    "dt": frozenset(("dt", "dd")),
-    "dd": frozenset(("dt", "dd")),
-    "td": frozenset(("td", "th")),
-    "th": frozenset(("td", "th")),
-    "tr": frozenset(("td", "th", "tr")),
-    "option": frozenset(("option",)),
-}
-_BOUNDARIES = frozenset(
-    ("ul", "ol", "menu", "dl", "table", "select", "button", "object", "template", "body")
+_BARE_MAIL = re.compile(r"^(?:https?:/{0,2}|/{0,2})(?:www\.)?[\w.+-]{1,64}@[\w.-]{3,}(?:\?.*)?/?$")
+_RECIPIENT = re.compile(
+    r"^(?:_?(?:recipients?|to|mail_?to|e?mail_?to|send_?to|empf(?:ae|ä)nger|dest(?:inatario)?))$"
 )
-_P = frozenset(("p",))
-# Elements deeper than this under the innermost one are not looked for, to stay linear.
-_LOOK_BACK = 64
-
-# Between blocks, and where an inline element begins or ends inside one.
-_BREAK, _SEAM = "\n\n", "\x01"
-
-_HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
-
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
-_BLANKS = re.compile(r"\s+")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s<>\"|,;]+")
-_AT = re.compile(r" ?[\[({<] ?(?:at|ät|@|arroba|chez|apenstaartje) ?[\])}>] ?", re.IGNORECASE)
-_DOT = re.compile(r" ?[\[({<] ?(?:dot|punkt|punt|point|punto|\.) ?[\])}>] ?", re.IGNORECASE)
-_LETTER = "A-Za-z0-9\u00c0-\u024f"
-_ADDRESS = re.compile(
-    # Not in the middle of a word, and not behind an @: @user@server is no email.
-    rf"(?<![{_LETTER}_.+&/%@-])"
-    r"[A-Za-z0-9_][A-Za-z0-9._+&'-]{0,63}"
-    rf"@(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.){{1,8}}"
-    r"[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
-    rf"(?![{_LETTER}_@])"
+_META_DATA = re.compile(
+    r"^(?:og:email|business:contact_data:email|email|contact|reply-to|replyto|dc\.publisher\.address"
+    r"|contactemail|contact-email)$",
+    re.IGNORECASE,
 )
-
-_FILE_ENDINGS = _words(
-    """
-    png jpg jpeg gif svg webp avif bmp ico tif tiff heic css js mjs json map woff woff2 ttf eot
-    mp3 mp4 webm pdf html htm php xml txt doc docx xls xlsx
-    """
+_META_TEXT = re.compile(r"^(?:description|og:description|twitter:description)$", re.IGNORECASE)
+_NAMES = re.compile(r"^(?:og:site_name|application-name|author|og:title)$", re.IGNORECASE)
+_JSON_EMAIL = re.compile(
+    r"""["']?(?:email|e-mail)["']?\s*:\s*(\[[^\]]{0,2000}\]|"(?:[^"\\]|\\.){0,300}"|'(?:[^'\\]|\\.){0,300}')""",
+    re.IGNORECASE | re.DOTALL,
 )
-_SAMPLE_DOMAINS = _words(
-    """
-    example.com example.org example.net email.com mail.com test.com site.com company.com
-    website.com
-    """
+_JSON_STRING = re.compile(r"""["']((?:[^"'\\]|\\.){3,300})["']""")
+_REFRESH = re.compile(r"^\s*[\d.]*\s*[;,]?\s*url\s*=\s*['\"]?([^'\"]+)", re.IGNORECASE)
+_JUMP = re.compile(
+    r"(?:location(?:\.href)?\s*=|location\.(?:replace|assign)\()\s*(?:encodeURI\()?[\"']([^\"'<>]{1,300})[\"']"
 )
-_NOBODYS_DOMAINS = re.compile(
-    r"^(?:(?:your|my)-?(?:domain|company|website|site|e?mail|business)|domain)\.[a-z]+$"
+_SCRIPTED_LINK = re.compile(
+    r"[\"'](?:href[\"']?\s*:\s*[\"'])?((?:https?:)?/{1,2}[\w%./-]{2,120}|[\w%/-]{2,60}\.(?:html?|php))[\"']"
 )
-_SAMPLE_NAMES = _words(
-    """
-    you your name email e-mail user username someone somebody me john jane john.doe jane.doe
-    johndoe janedoe jdoe john.smith abc xxx xyz sample example address max.mustermann mustermann
-    """
+_ONCLICK = re.compile(
+    r"(?:location(?:\.href)?\s*=|open\(|assign\(|navigate\()\s*['\"]([^'\"]{1,300})['\"]"
 )
-_NOBODYS_NAMES = re.compile(
-    r"^(?:your[._-]?(?:name|e?mail|address)|first(?:name)?[._]last(?:name)?|vorname[._]nachname"
-    r"|prenom[._]nom|nombre[._]apellido|name[._]surname|[0-9a-f]{20,})$"
-)
+_JAVASCRIPT_TYPES = ("", "text/javascript", "application/javascript", "module")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,27 +82,50 @@ class Mention:
 
     Attributes:
         address: in lower case; its syntax is only roughly right.
-        how: ``link`` (``mailto:``), ``data`` (JSON-LD) or ``text``.
+        how: ``link`` (a link to write to), ``text``, ``data`` (JSON-LD, microdata) or ``meta``
+            (the page's description for search engines).
+        before: the words before it.
+        footer: whether it stands in the page's footer.
     """
 
     address: str
     how: How
+    before: str = ""
+    footer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link of a page: the absolute URL, and the words a visitor clicks on."""
+    """A link of a page: the absolute URL, and the words a visitor clicks on.
+
+    Attributes:
+        rel: what the page says of the link, such as ``help`` or ``author``.
+        menu: whether it stands in a menu or the footer.
+        frame: whether it is part of the page: a frame.
+    """
 
     url: str
     text: str
+    rel: str = ""
+    menu: bool = False
+    frame: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page says, in the page's order."""
+    """What a page says, in the page's order.
+
+    Attributes:
+        jump: where the page sends its visitors at once, or None.
+        title: its title and the site's name.
+        language: as the page says.
+    """
 
     mentions: tuple[Mention, ...]
     links: tuple[Link, ...]
+    jump: str | None = None
+    title: str = ""
+    language: str = ""
 
 
 def read_page(markup: str, url: str) -> Page:
@@ -141,211 +135,295 @@ def read_page(markup: str, url: str) -> Page:
         markup: the page.
         url: where it was found, against which its links are resolved.
     """
-    reader = _Reader(url)
-    for token in tokens(markup):
-        match token:
-            case Text(text):
-                reader.text(text)
-            case Start(name, attributes):
-                reader.start(name, attributes)
-            case End(name):
-                reader.end(name)
-            case Raw(name, attributes, content):
-                reader.raw(name, attributes, content)
-    return reader.page()
+    return _Reader(read_outline(markup), url).page()
 
 
-def addresses_in(text: str) -> Iterator[str]:
-    """The addresses in a visible text, ``info [at] firm [dot] example`` included, in lower case.
-
-    Only bracketed words count as signs: "look at this dot com" is no address.
-    """
-    plain = _INVISIBLE.sub("", text).replace("\uff20", "@")
-    plain = _BLANKS.sub(" ", _URL.sub(" ", plain))
-    plain = _DOT.sub(".", _AT.sub("@", plain))
-    for found in _ADDRESS.finditer(plain):
-        address = found[0].lower()
-        if not _is_no_address(address):
-            yield address
+def structured_emails(content: str) -> Iterator[str]:
+    """The values of ``email`` in JSON-LD, also where it is not quite JSON."""
+    for found in _JSON_EMAIL.finditer(content):
+        for value in _JSON_STRING.findall(found[1]):
+            try:
+                yield json.loads(f'"{value}"', strict=False)
+            except ValueError:
+                yield value
 
 
-def decode_cloudflare(code: str) -> str:
-    """Cloudflare's protected address: hexadecimal, every byte XORed with the first."""
-    try:
-        key, *rest = bytes.fromhex(code)
-        return bytes(byte ^ key for byte in rest).decode()
-    except ValueError:
+class _Reader:
+    """Finds addresses and links in an outline."""
+
+    def __init__(self, outline: Outline, url: str) -> None:
+        self._outline = outline
+        self._text = outline.text
+        self._base = url
+        host = urlsplit(url).hostname or ""
+        self._own = (
+            ""
+            if is_nowhere(host) and not host.endswith((".example", ".test"))
+            else registrable(host)
+        )
+        self._names = [outline.title]
+        self._links: list[Link] = []
+        self._mentions: list[Mention] = []
+        self._jump: str | None = None
+        self._footers = [edge for pair in outline.footers for edge in pair]
+        self._inserts: dict[int, str] = {}
+
+    def page(self) -> Page:
+        based = False
+        for element in self._outline.elements:
+            if element.name == "base" and not based and element.attributes.get("href"):
+                based = True
+                self._base = _absolute(self._base, element.attributes["href"]) or self._base
+            else:
+                self._element(element)
+        for kind, content in self._outline.scripts:
+            self._script(kind, content)
+        self._read_text()
+        return Page(
+            tuple(self._mentions),
+            tuple(self._links),
+            self._jump,
+            " | ".join(name for name in self._names if name)[:600],
+            self._outline.language,
+        )
+
+    def _element(self, element: Element) -> None:
+        name, attributes = element.name, element.attributes
+        if name in ("a", "area"):
+            self._anchor(element)
+        elif name in ("frame", "iframe"):
+            self._link(attributes.get("src", ""), element, frame=True)
+        elif name == "meta":
+            self._meta(element)
+        elif name == "img":
+            self._image(element)
+        elif name == "form" and "@" in attributes.get("action", ""):
+            self._published(unquote(attributes["action"]).replace("/", " "), "link", element)
+        elif name == "input":
+            if attributes.get("type", "").lower() == "hidden" and _RECIPIENT.match(
+                attributes.get("name", "").lower()
+            ):
+                self._published(attributes.get("value", ""), "data", element)
+        elif name == "link" and attributes.get("rev", attributes.get("itemprop")) in (
+            "made",
+            "email",
+        ):
+            self._published(_mailto(attributes.get("href", "")), "data", element)
+        elif name == "option" and "/" in attributes.get("value", ""):
+            self._link(attributes["value"], element)
+        if attributes.get("itemprop", attributes.get("property", "")).rpartition(":")[2] == "email":
+            self._published(_mailto(attributes.get("content", "")), "data", element)
+        for value in in_attributes(attributes):
+            self._cloaked(value, element)
+        if (clicked := attributes.get("onclick")) and (found := _ONCLICK.search(clicked)):
+            self._link(found[1], element)
+
+    def _anchor(self, element: Element) -> None:
+        href = element.attributes.get("href", "").strip()
+        if not href or href.startswith("#") or _NOT_MAIL.match(href):
+            return
+        if address := protected(href):
+            self._published(address, "link", element)
+        elif (
+            _MAIL_SCHEME.match(href)
+            or ("@" in href and _BARE_MAIL.match(href))
+            or href[:9].lower() == "mailto%3a"
+        ):
+            self._published(
+                _mailto(unquote(href) if href[:7].lower() == "mailto%" else href), "link", element
+            )
+        else:
+            self._link(href, element)
+
+    def _meta(self, element: Element) -> None:
+        attributes = element.attributes
+        content = attributes.get("content", "")
+        named = attributes.get("name") or attributes.get("property") or ""
+        if attributes.get("http-equiv", "").lower() == "refresh":
+            if (found := _REFRESH.match(content)) and self._jump is None:
+                self._jump = _absolute(self._base, found[1].strip())
+        elif attributes.get("http-equiv", "").lower() == "reply-to" or _META_DATA.match(named):
+            self._published(_mailto(content), "data", element)
+        elif _META_TEXT.match(named):
+            self._published(content, "meta", element)
+        elif _NAMES.match(named):
+            self._names.append(content[:200])
+
+    def _image(self, element: Element) -> None:
+        """A picture of a sign stands for the sign, one of an address for the address."""
+        alt = element.attributes.get("alt", "").strip()
+        picture = re.search(
+            r"(?:^|/)_?-?(?:at|arobase|arobas|aet|klammeraffe)[_-]?(?:sign|symbol|zeichen)?\.\w{3,4}$",
+            element.attributes.get("src", "").lower(),
+        )
+        if "@" in alt and len(alt) > len("[@]"):
+            self._published(alt, "text", element)
+        elif alt and len(alt) < _SIGN and hints_in(f"[{alt.strip('[](){}')}]"):
+            self._inserts[element.start] = f"[{alt.strip('[](){}')}]" if "@" not in alt else "@"
+        elif picture is not None:
+            self._inserts[element.start] = "@"
+
+    def _link(self, href: str, element: Element, *, frame: bool = False) -> None:
+        url = _absolute(self._base, href)
+        if url is None or len(self._links) >= _MAX_LINKS:
+            return
+        label = _SIGNS.sub(
+            " ",
+            self._text[element.start : min(element.end, element.start + 2 * _LINK_TEXT)].replace(
+                SEAM, ""
+            ),
+        )
+        label = " ".join(label.split())[:_LINK_TEXT]
+        if not label:
+            attributes = element.attributes
+            label = (
+                attributes.get("aria-label")
+                or attributes.get("title")
+                or attributes.get("alt")
+                or ""
+            )
+            label = " ".join(label.split())[:_LINK_TEXT]
+        if not label and element.end > element.start:
+            label = self._image_label(element)
+        rel = element.attributes.get("rel", "")
+        self._links.append(
+            Link(url, label, rel.strip().lower(), element.menu or element.footer, frame)
+        )
+
+    def _image_label(self, link: Element) -> str:
+        elements = self._outline.elements
+        at = bisect_right(elements, link.start, key=lambda one: one.start) - 1
+        for one in elements[max(at - 3, 0) : at + 4]:
+            if one.name == "img" and link.start <= one.start <= link.end:
+                return (one.attributes.get("alt") or one.attributes.get("title") or "")[:_LINK_TEXT]
         return ""
 
+    def _script(self, kind: str, content: str) -> None:
+        end = Element("script", {}, len(self._text), len(self._text), False, False)
+        if "ld+json" in kind:
+            for value in structured_emails(content):
+                self._published(_mailto(value), "data", None)
+        elif kind in _JAVASCRIPT_TYPES:
+            for value in uncloaked(content):
+                self._cloaked(value, end)
+            if (
+                self._jump is None
+                and len(self._text) < _SPLASH
+                and (found := _JUMP.search(content))
+            ):
+                self._jump = _absolute(self._base, found[1])
+            for path in _SCRIPTED_LINK.findall(content[:200_000])[:200]:
+                self._link(path, end)
+        elif kind == "application/json":
+            for path in _SCRIPTED_LINK.findall(content[:200_000])[:200]:
+                self._link(path, end)
 
-def _is_no_address(address: str) -> bool:
-    name, _, domain = address.rpartition("@")
-    return (
-        domain.rpartition(".")[2] in _FILE_ENDINGS
-        or _NOBODYS_DOMAINS.match(domain) is not None
-        or _NOBODYS_NAMES.match(name) is not None
-        or (name in _SAMPLE_NAMES and domain in _SAMPLE_DOMAINS)
-    )
+    def _cloaked(self, value: str, element: Element) -> None:
+        """A text or piece of markup that a script makes."""
+        if "<" in value:
+            outline = read_outline(value)
+            for one in outline.elements:
+                if one.name == "a" and (href := one.attributes.get("href", "")):
+                    if _MAIL_SCHEME.match(href):
+                        self._published(_mailto(href), "link", element)
+                    else:
+                        self._link(
+                            href,
+                            Element(
+                                "a",
+                                {
+                                    "title": plain(
+                                        _SIGNS.sub(" ", outline.text[one.start : one.end])
+                                    )
+                                },
+                                element.start,
+                                element.start,
+                                False,
+                                False,
+                            ),
+                        )
+            self._published(_SIGNS.sub("", outline.text), "text", element)
+        else:
+            self._published(_mailto(value), "link", element)
+
+    def _published(self, text: str, how: How, element: Element | None) -> None:
+        """Keep the addresses in what an element publishes."""
+        if len(text) > _LONG or len(self._mentions) >= _MAX_MENTIONS:
+            return
+        for address in islice(addresses_in(text, self._own), _MAX_MENTIONS):
+            if element is None:
+                self._mentions.append(Mention(address, how))
+            else:
+                here = self._text[max(element.start - 2 * _BEFORE, 0) : element.start]
+                self._mentions.append(Mention(address, how, _tail(here), element.footer))
+
+    def _read_text(self) -> None:
+        text = self._with_signs()
+        hints = hints_in(text, self._own)
+        if not hints:
+            return
+        position, before, effort = 0, "", _MAX_EFFORT
+        for block in text.split(BLOCK):
+            if block:
+                small = block.casefold()
+                if any(hint in small for hint in hints):
+                    self._read_block(block[:effort], before, self._in_footer(position))
+                    effort -= len(block) + _BLOCK_EFFORT
+                    if effort < 0 or len(self._mentions) >= _MAX_MENTIONS:
+                        return
+                before = f"{before} {block[-2 * _BEFORE :]}"[-2 * _BEFORE :]
+            position += len(block) + 1
+
+    def _with_signs(self) -> str:
+        """The page's text with the signs that pictures stand for."""
+        pieces, since = [], 0
+        for place, sign in sorted(self._inserts.items()):
+            pieces += [self._text[since:place], sign]
+            since = place
+        return "".join((*pieces, self._text[since:]))
+
+    def _read_block(self, block: str, before: str, footer: bool) -> None:
+        apart = plain(block.replace(SEAM, " ").replace(LINE, " "))
+        whole = self._keep(apart, before, footer, [])
+        if SEAM in block or LINE in block:
+            # info@<b>firm</b>.example is one word, but what merely touches is not: an address that
+            # is whole by itself does not grow.
+            together = plain(block.replace(SEAM, "").replace(LINE, ""))
+            self._keep(together, before, footer, whole)
+
+    def _keep(self, line: str, before: str, footer: bool, whole: list[str]) -> list[str]:
+        """Keep the addresses of a line but those that overlap one that is whole."""
+        kept: list[str] = []
+        understood = understand(line, self._own)
+        room = max(_MAX_MENTIONS - len(self._mentions), 0)
+        for found in islice(find_addresses(understood, self._own), room):
+            if any(part in found.address or found.address in part for part in whole):
+                continue
+            kept.append(found.address)
+            said = f"{before} {understood[max(found.start - _BEFORE, 0) : found.start]}"
+            self._mentions.append(Mention(found.address, "text", _tail(said), footer))
+        return kept
+
+    def _in_footer(self, position: int) -> bool:
+        return bisect_right(self._footers, position) % 2 == 1
+
+
+def _tail(text: str) -> str:
+    return " ".join(_SIGNS.sub(" ", text).split())[-_BEFORE:]
 
 
 def _mailto(href: str) -> str:
     """The recipients of a ``mailto:`` link, as text."""
-    path, _, query = href[len("mailto:") :].partition("?")
+    path, _, query = _MAIL_SCHEME.sub("", href, count=1).partition("?")
+    path = re.sub(r"^(?:https?:)?/{0,2}", "", path)
     recipients = [path]
-    recipients += [part[3:] for part in query.split("&") if part[:3].lower() == "to="]
+    recipients += [part[3:] for part in query.split("&") if part[:3].lower() in ("to=", "cc=")]
     return " , ".join(unquote(one) for one in recipients)
-
-
-def _structured_emails(content: str) -> Iterator[str]:
-    """The values of ``email`` anywhere in a JSON-LD block."""
-    try:
-        todo: list[Any] = [json.loads(content)]
-    except (ValueError, RecursionError):
-        return  # a block that is no JSON says nothing
-    while todo:
-        one = todo.pop()
-        if isinstance(one, list):
-            todo.extend(reversed(one))
-        elif isinstance(one, dict):
-            values = one.get("email")
-            for value in values if isinstance(values, list) else [values]:
-                if isinstance(value, str):
-                    yield value.removeprefix("mailto:")
-            todo.extend(reversed(list(one.values())))
-
-
-class _Reader:
-    """Keeps just enough of the page's structure: what is open, and since where it is hidden."""
-
-    def __init__(self, url: str) -> None:
-        self._base = url
-        self._based = False
-        self._open: list[str] = []
-        self._hidden: int | None = None  # how many elements are open outside the hidden one
-        self._text: list[str] = []
-        self._link: tuple[str, int] | None = None
-        self._links: list[Link] = []
-        self._mentions: list[Mention] = []
-
-    def text(self, text: str) -> None:
-        if self._hidden is None:
-            self._text.append(text)
-
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        self._close_implied(name)
-        self._break(name)
-        if self._hidden is None:
-            self._look_at(name, attributes)
-        if name in _VOID:
-            return
-        if self._hidden is None and _is_hidden(name, attributes):
-            self._hidden = len(self._open)
-        self._open.append(name)
-
-    def end(self, name: str) -> None:
-        self._break(name)
-        if name == "a":
-            self._close_link()
-        lowest = max(len(self._open) - _LOOK_BACK, 0)
-        for index in range(len(self._open) - 1, lowest - 1, -1):
-            if self._open[index] == name:
-                self._close(index)
-                return
-
-    def raw(self, name: str, attributes: dict[str, str], content: str) -> None:
-        self.start(name, attributes)
-        if name == "script" and attributes.get("type", "").strip().lower() == "application/ld+json":
-            for value in _structured_emails(content):
-                self._mention(value, "data")
-        self.end(name)
-
-    def page(self) -> Page:
-        self._close_link()
-        for line in "".join(self._text).split(_BREAK):
-            apart = self._mention(line.replace(_SEAM, " "), "text")
-            if _SEAM in line:
-                # info@<b>firm</b>.example is one word, but what merely touches is not: an address
-                # that is whole by itself does not grow.
-                self._mention(line.replace(_SEAM, ""), "text", unless_it_holds=apart)
-        return Page(tuple(self._mentions), tuple(self._links))
-
-    def _break(self, name: str) -> None:
-        if self._hidden is None and name != "wbr":
-            self._text.append(_SEAM if name in _INLINE else _BREAK)
-
-    def _close_implied(self, name: str) -> None:
-        if name in _INLINE or name in _VOID:
-            return
-        ends = _ENDS.get(name, frozenset()) | _P
-        found = None
-        lowest = max(len(self._open) - _LOOK_BACK, 0)
-        for index in range(len(self._open) - 1, lowest - 1, -1):
-            if self._open[index] in _BOUNDARIES:
-                break
-            if self._open[index] in ends:
-                found = index
-        if found is not None:
-            self._close(found)
-
-    def _close(self, index: int) -> None:
-        del self._open[index:]
-        if self._hidden is not None and len(self._open) <= self._hidden:
-            self._hidden = None
-
-    def _look_at(self, name: str, attributes: dict[str, str]) -> None:
-        if "data-cfemail" in attributes:
-            self._mention(decode_cloudflare(attributes["data-cfemail"]), "text")
-        href = attributes.get("href", "").strip()
-        if name in ("a", "area"):
-            self._close_link()
-            self._follow(href)
-            if name == "area":
-                self._close_link()
-        elif name in ("frame", "iframe"):
-            self._follow(attributes.get("src", "").strip())
-            self._close_link()
-        elif name == "base" and href and not self._based:
-            self._based = True
-            self._base = _absolute(self._base, href) or self._base
-
-    def _follow(self, href: str) -> None:
-        if href[:7].lower() == "mailto:":
-            self._mention(_mailto(href), "link")
-        elif "/cdn-cgi/l/email-protection#" in href:
-            self._mention(decode_cloudflare(href.rpartition("#")[2]), "link")
-        elif (url := _absolute(self._base, href)) is not None:
-            self._link = (url, len(self._text))
-
-    def _close_link(self) -> None:
-        if self._link is not None:
-            url, since = self._link
-            self._link = None
-            words = "".join(self._text[since:])[: 2 * _LINK_TEXT].replace(_SEAM, "")
-            words = " ".join(words.split())
-            if len(self._links) < _MAX_LINKS:
-                self._links.append(Link(url, words[:_LINK_TEXT]))
-
-    def _mention(self, text: str, how: How, unless_it_holds: Iterable[str] = ()) -> list[str]:
-        """Keep the addresses in a text, and return them."""
-        kept = [
-            address
-            for address in islice(addresses_in(text), _MAX_MENTIONS - len(self._mentions))
-            if not any(part in address for part in unless_it_holds)
-        ]
-        self._mentions += [Mention(address, how) for address in kept]
-        return kept
-
-
-def _is_hidden(name: str, attributes: dict[str, str]) -> bool:
-    return (
-        name == "template"
-        or "hidden" in attributes
-        or _HIDDEN_STYLE.search(attributes.get("style", "")) is not None
-    )
 
 
 def _absolute(base: str, href: str) -> str | None:
     """The absolute http(s) URL of a link without its fragment, or None where it is no such link."""
+    href = href.strip()
     if not href or href.startswith("#"):
         return None
     try:

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from leads_pandas.finding.fetch import Fetcher
-from leads_pandas.finding.finder import Finder, Sighting, choose, rank
+from leads_pandas.finding.finder import Finder
 from leads_pandas.finding.guard import Stopped
 from leads_pandas.finding.manners import front_pages
-from leads_pandas.finding.reading import Link
-from leads_pandas.finding.verify import Mail, MailDomains
-from leads_pandas.models import Email
+from leads_pandas.finding.verify import MailDomains
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,46 +156,79 @@ def test_no_more_pages_are_read_than_allowed_and_none_twice(
     assert site.seen == ["/robots.txt", "/", "/p0", "/p1", "/p2"]
 
 
-def test_the_likeliest_pages_are_read_first_and_other_sites_never() -> None:
-    front = "https://www.firm.example/shop/"
-    links = [
-        Link("https://firm.example/shop/cakes", "Cakes"),
-        Link("https://www.firm.example/news", "News"),
-        Link("https://www.firm.example/about", "About us"),
-        Link("https://www.firm.example/x", "Impressum"),
-        Link("https://www.firm.example/contact-us", ""),
-        Link("https://www.firm.example/shop/menu.pdf", "Contact sheet"),
-        Link("https://other.example/contact", "Contact"),
-        Link("https://www.firm.example:8080/contact", "Contact"),
-    ]
-    assert [link.url.rpartition("/")[2] for link in choose(links, front)] == [
-        "contact-us",
-        "x",
-        "about",
-        "cakes",
-    ]
-
-
 @pytest.mark.parametrize(
-    "words",
+    "front",
     [
-        "Kontakt",
-        "Contacto",
-        "Contatti",
-        "Nous joindre",
-        "Get in touch",
-        "Impressum",
-        "Mentions légales",
-        "Colofon",
-        "Über uns",
-        "Qui sommes-nous, l'équipe",
-        "Quiénes somos",
-        "Who we are",
+        "<frameset><frame src=menu.htm><frame src=start.htm></frameset>",
+        "<meta http-equiv=refresh content='0;url=menu.htm'>",
+        "<script>window.location='menu.htm'</script>",
+        "<a href=/de/>Deutsch</a><a href=/en/>English</a>",
+        "<a href=/datenschutz>Datenschutz</a>",
+        "<a href=/impressum>Impressum</a>",
+        "<div id=app></div><script>routes = ['/kontakt']</script>",
     ],
 )
-def test_contact_pages_of_many_languages_are_known(words: str) -> None:
-    other, wanted = Link("http://x.example/a", "A"), Link("http://x.example/b", words)
-    assert choose([other, wanted], "http://x.example/") == [wanted, other]
+def test_a_contact_page_that_the_front_page_does_not_link_to_is_found(
+    website: Callable[..., Website], find: Callable[..., list[str]], front: str
+) -> None:
+    site = website({"/": front, "/kontakt": "info@firm.example"})
+    link = "<a href=/kontakt>Kontakt</a>"
+    for page in ("/menu.htm", "/de/", "/en/", "/datenschutz", "/impressum"):
+        site.pages[page] = link
+    assert find(site.url) == ["info@firm.example"]
+
+
+def test_a_menu_made_by_scripts_leaves_the_sitemap(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website({"/": "<div id=app></div>", "/wir/erreichbar/kontakt.html": "info@firm.example"})
+    site.pages["/sitemap.xml"] = (
+        f"<urlset><url><loc>{site.url}/wir/erreichbar/kontakt.html</loc></url></urlset>"
+    )
+    assert find(site.url) == ["info@firm.example"]
+
+
+def test_a_menu_made_by_scripts_leaves_a_few_usual_paths_each_asked_for_once(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website({"/": "<html lang=de><div id=app></div>", "/kontakt": "info@firm.example"})
+    assert find(site.url) == ["info@firm.example"]
+    assert site.seen == ["/robots.txt", "/", "/sitemap.xml", "/impressum", "/kontakt"]
+
+
+def test_a_site_that_answers_every_path_with_its_front_page_is_not_asked_for_more(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    front = "<html lang=de><div id=app></div>"
+    site = website({"/": front, "/impressum": front, "/kontakt": front})
+    assert find(site.url) == []
+    assert site.seen == ["/robots.txt", "/", "/sitemap.xml", "/impressum"]
+
+
+def test_nothing_is_tried_where_an_address_is_found(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website({"/": "info@firm.example"})
+    assert find(site.url) == ["info@firm.example"]
+    assert site.seen == ["/robots.txt", "/"]
+
+
+def test_a_footer_behind_hundreds_of_links_is_reached(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    links = "".join(f"<a href=/p/{n}>Product {n}</a>" for n in range(900))
+    site = website({"/": f"{links}<a href=/k>Kontakt</a>", "/k": "info@firm.example"})
+    assert find(site.url, max_pages=2) == ["info@firm.example"]
+
+
+def test_pages_that_only_sound_alike_do_not_use_up_the_pages(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    lenses = "".join(f"<a href=/kontaktlinsen-{n}>Kontaktlinsen {n}</a>" for n in range(9))
+    notes = "".join(f"<a href=/news/legal-{n}>Legal {n}</a>" for n in range(9))
+    site = website({"/": f"{lenses}{notes}<a href=/x>Impressum</a>", "/x": "info@firm.example"})
+    site.pages |= {f"/kontaktlinsen-{n}": "x" for n in range(9)}
+    assert find(site.url, max_pages=2) == ["info@firm.example"]
 
 
 # Manners
@@ -309,72 +340,7 @@ def test_closing_the_fetcher_ends_the_reading(nameserver: NameServer) -> None:
         Finder(fetcher, MailDomains([nameserver.address])).find("http://127.0.0.1/")
 
 
-# Confidence
-
-
-def scores(
-    *seen: tuple[str, Any, bool], host: str = "www.firm.example", mail: Mail = Mail.TAKEN
-) -> dict[str, float | None]:
-    emails = rank([Sighting(*one) for one in seen], host, lambda _: mail)
-    return {one.email: one.confidence for one in emails}
-
-
-def test_the_confidence_follows_how_and_where_an_address_is_published() -> None:
-    assert scores(
-        ("a@firm.example", "link", True),
-        ("b@firm.example", "text", True),
-        ("c@firm.example", "text", False),
-        ("d@other.example", "link", True),
-        ("e@other.example", "data", True),
-        ("f@other.example", "text", False),
-    ) == {
-        "a@firm.example": 0.95,
-        "b@firm.example": 0.85,
-        "c@firm.example": 0.75,
-        "d@other.example": 0.70,
-        "e@other.example": 0.65,
-        "f@other.example": 0.50,
-    }
-
-
-def test_the_best_sighting_of_an_address_counts() -> None:
-    seen = [("a@firm.example", how, good) for how in ("text", "link") for good in (False, True)]
-    assert scores(*seen) == {"a@firm.example": 0.95}
-
-
-@pytest.mark.parametrize(
-    ("mail", "confidence"), [(Mail.TAKEN, 0.95), (Mail.UNKNOWN, 0.85), (Mail.REFUSED, 0.05)]
-)
-def test_the_dns_lowers_the_confidence(mail: Mail, confidence: float) -> None:
-    assert scores(("a@firm.example", "link", True), mail=mail) == {"a@firm.example": confidence}
-
-
-@pytest.mark.parametrize(
-    ("host", "domain", "confidence"),
-    [
-        ("firm.example", "firm.example", 0.75),
-        ("WWW.Firm.Example.", "firm.example", 0.75),
-        ("shop.firm.example", "firm.example", 0.75),
-        ("firm.example", "mail.firm.example", 0.75),
-        ("xn--mller-kva.de", "müller.de", 0.75),
-        ("firm.example", "affirm.example", 0.50),
-        ("firm.example", "firm.test", 0.50),
-        ("127.0.0.1", "firm.example", 0.60),
-        ("::1", "firm.example", 0.60),
-        ("localhost", "firm.example", 0.60),
-    ],
-)
-def test_the_websites_own_domain_is_known(host: str, domain: str, confidence: float) -> None:
-    assert list(scores((f"a@{domain}", "text", False), host=host).values()) == [confidence]
-
-
-def test_wrong_syntax_is_left_out() -> None:
-    assert scores(("a..b@firm.example", "link", True), ("a@firm.local", "link", True)) == {}
-
-
-def test_equal_confidence_keeps_the_pages_order_and_the_number_is_bounded() -> None:
-    seen = [(f"a{n}@firm.example", "text", True) for n in range(100)]
-    assert list(scores(*seen)) == [f"a{n}@firm.example" for n in range(25)]
+# What comes back
 
 
 def test_found_addresses_are_verified_by_the_dns(
@@ -386,9 +352,51 @@ def test_found_addresses_are_verified_by_the_dns(
     finder = Finder(
         Fetcher(user_agent="tester", allow_private=True), MailDomains([nameserver.address])
     )
-    assert finder.find(site.url) == (
-        Email("c@good.com", 0.7, "website"),
-        Email("d@shop.example", 0.6, "website"),
-        Email("a@gone.com", 0.05, "website"),
-        Email("b@null.com", 0.05, "website"),
+    found = finder.find(site.url)
+    assert [one.email for one in found] == [
+        "c@good.com",
+        "d@shop.example",
+        "a@gone.com",
+        "b@null.com",
+    ]
+    assert [one.confidence for one in found[2:]] == [0.05, 0.05]
+    assert found[0].confidence is not None
+    assert found[1].confidence is not None
+    assert found[0].confidence > found[1].confidence > 0.05
+
+
+def test_an_address_says_where_it_stood(
+    website: Callable[..., Website], nameserver: NameServer
+) -> None:
+    pages = {
+        "/": "<a href=/k>Kontakt</a><a href=/i>Impressum</a><a href=/u>About us</a>a@firm.example"
+        "<script type=application/ld+json>{'email': 'd@firm.example'}</script>",
+        "/k": "b@firm.example",
+        "/i": "c@firm.example",
+        "/u": "e@firm.example",
+    }
+    finder = Finder(
+        Fetcher(user_agent="tester", allow_private=True), MailDomains([nameserver.address])
     )
+    found = finder.find(website(pages).url)
+    assert {one.email[0]: one.source for one in found} == {
+        "a": "front_page",
+        "b": "contact_page",
+        "c": "imprint",
+        "d": "structured_data",
+        "e": "about_page",
+    }
+
+
+def test_what_was_weighed_and_what_was_left_out_is_told_on_request(
+    website: Callable[..., Website], nameserver: NameServer
+) -> None:
+    site = website({"/": "info@firm.example you@example.com"})
+    finder = Finder(
+        Fetcher(user_agent="tester", allow_private=True), MailDomains([nameserver.address])
+    )
+    kept, left = finder.explain(site.url, time.monotonic() + 10)
+    assert (kept.address, kept.refused) == ("info@firm.example", None)
+    assert dict(kept.evidence)["on the front_page"] > 0
+    assert (left.address, left.confidence) == ("you@example.com", 0.0)
+    assert "placeholder" in (left.refused or "")

@@ -100,7 +100,7 @@ def test_leads_are_previewed_started_polled_and_read(
     assert re.fullmatch(when, found["enrichedAt"])
     assert found == {
         "leadId": "l0",
-        "emails": [{"email": "info@firm.example", "confidence": 0.7, "source": "website"}],
+        "emails": [{"email": "info@firm.example", "confidence": 0.92, "source": "front_page"}],
         "enrichedAt": found["enrichedAt"],
     }
     assert re.fullmatch(when, empty["enrichedAt"])

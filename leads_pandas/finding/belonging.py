@@ -1,0 +1,219 @@
+"""Whose an address is: the business's, or of one that its site merely names; pure, no I/O.
+
+An address at the site's own domain is its own. One elsewhere may be theirs as well (many a small
+business has its mailbox at a provider, or under an older name), unless the words around it, the
+domain, or the page says that it is an authority's, an agency's, a platform's or a client's.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from leads_pandas.finding.domains import (
+    alike,
+    in_ascii,
+    is_free,
+    is_mistyped,
+    is_nowhere,
+    name_of,
+    one_slip,
+    registrable,
+    squeeze,
+)
+from leads_pandas.finding.placeholders import is_nobodys
+from leads_pandas.finding.wordlists import pattern, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from leads_pandas.finding.reading import Mention
+
+
+class Place(StrEnum):
+    """The kind of page an address stood on; the value is what `Email.source` says."""
+
+    CONTACT = "contact_page"
+    IMPRINT = "imprint"
+    FRONT = "front_page"
+    ABOUT = "about_page"
+    PRIVACY = "privacy_page"
+    OTHER = "other_page"
+
+
+class Relation(StrEnum):
+    """How an address's domain belongs to the site."""
+
+    OWN = "own domain"
+    BRAND = "domain of the same name"
+    NAMED = "free mailbox of the same name"
+    FREE = "free mailbox"
+    UNKNOWN = "the site has no domain to compare"
+    FOREIGN = "another domain"
+
+
+class Site(NamedTuple):
+    """Who a website says it is: its hosts, its titles, the folder it lives in on a shared host."""
+
+    hosts: tuple[str, ...]
+    title: str = ""
+    folder: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """The names that the site goes by, squeezed."""
+        hosts = [squeeze(name_of(host)) for host in self.hosts if not is_nowhere(host)]
+        return [name for name in (*hosts, squeeze(self.folder)) if len(name) > 1]
+
+
+class Sighting(NamedTuple):
+    """An address on a page."""
+
+    mention: Mention
+    place: Place
+    url: str
+
+
+_TITLE_NAME = 5
+_LOCAL_SLIP = 8
+_THEIRS = (Relation.OWN, Relation.BRAND, Relation.NAMED, Relation.FREE)
+_MAIN_PLACES = frozenset((Place.CONTACT, Place.FRONT, Place.IMPRINT, Place.ABOUT))
+
+_AUTHORITIES = pattern("whose", "authorities")
+_AUTHORITY_WORDS = pattern("whose", "authority words")
+_CREDIT_WORDS = pattern("whose", "credit words")
+_CONTROLLER_WORDS = pattern("whose", "controller words")
+# Where things are sold, booked, posted or hosted. On their own sites they are OWN.
+_PLATFORMS = words("domains", "platforms")
+
+
+def relation_of(address: str, site: Site) -> Relation:
+    """How an address belongs to a site."""
+    local, _, domain = address.rpartition("@")
+    held, ascii_domain = registrable(domain), in_ascii(domain)
+    hosts = [
+        host for host in site.hosts if not is_nowhere(host) or host.endswith((".example", ".test"))
+    ]
+    for host in hosts:
+        plain = in_ascii(host).removeprefix("www.")
+        if in_ascii(registrable(host)) == in_ascii(held) or plain == ascii_domain:
+            return Relation.OWN
+    title = squeeze(site.title)
+    names = [squeeze(name_of(host)) for host in hosts] + (
+        [squeeze(site.folder)] if site.folder else []
+    )
+    if is_free(domain):
+        mailbox = squeeze(local)
+        named = any(alike(mailbox.strip("0123456789"), name) for name in names) or (
+            len(mailbox) > _TITLE_NAME and mailbox.strip("0123456789") in title
+        )
+        return Relation.NAMED if named else Relation.FREE
+    label = squeeze(name_of(domain))
+    if any(alike(label, name) or name == squeeze(held) for name in names):
+        return Relation.BRAND
+    if len(label) >= _TITLE_NAME and label in title:
+        return Relation.BRAND
+    return Relation.FOREIGN if hosts else Relation.UNKNOWN
+
+
+def belong(seen: Mapping[str, Sequence[Sighting]], site: Site) -> dict[str, str]:
+    """Which of the addresses seen are not the business's, each with the reason."""
+    host = next(iter(site.hosts), "")
+    relations = {address: relation_of(address, site) for address in seen}
+    refused: dict[str, str] = {}
+    for address, relation in relations.items():
+        if is_nobodys(address, host) and not (
+            relation is Relation.OWN
+            and not is_nobodys(address, registrable(address.rpartition("@")[2]))
+        ):
+            refused[address] = "a placeholder, a theme's or a machine's"
+        elif relation is not Relation.OWN and is_mistyped(address.rpartition("@")[2]):
+            refused[address] = "a provider's name with a slip"
+    kept = [address for address in seen if address not in refused]
+    for address in kept:
+        reason = _slip(address, kept, seen, relations) or _credit(seen[address], relations[address])
+        if reason:
+            refused[address] = reason
+    theirs = [one for one in kept if one not in refused and relations[one] in _THEIRS]
+    for address in kept:
+        if address not in refused and relations[address] in (Relation.FOREIGN, Relation.UNKNOWN):
+            reason = _others(address, seen[address], relations[address], have_theirs=bool(theirs))
+            if reason:
+                refused[address] = reason
+    return refused
+
+
+def _slip(
+    address: str,
+    kept: Sequence[str],
+    seen: Mapping[str, Sequence[Sighting]],
+    relations: Mapping[str, Relation],
+) -> str | None:
+    """Whether an address is another one, seen more often, with a letter wrong."""
+    local, _, domain = address.rpartition("@")
+    pages = len({one.url for one in seen[address]})
+    for other in kept:
+        if other == address:
+            continue
+        name, _, at = other.rpartition("@")
+        often = len({one.url for one in seen[other]})
+        if (
+            at == domain
+            and len(local) >= _LOCAL_SLIP
+            and pages == 1 < often
+            and _letters_slip(local, name)
+        ):
+            return f"a slip of {other}"
+        if (
+            name == local
+            and relations[other] is Relation.OWN
+            and relations[address] is not Relation.OWN
+            and len(at) >= _LOCAL_SLIP
+            and one_slip(squeeze(domain), squeeze(at)) | (squeeze(domain) == squeeze(at))
+        ):
+            return f"a slip of {other}"
+    return None
+
+
+def _letters_slip(one: str, other: str) -> bool:
+    without = re.sub(r"\d", "", one), re.sub(r"\d", "", other)
+    return one_slip(one, other) and without[0] != without[1] and squeeze(one) != squeeze(other)
+
+
+def _credit(sightings: Sequence[Sighting], relation: Relation) -> str | None:
+    """Whether every sighting stands behind the words that name who made the website."""
+    if relation in (Relation.OWN, Relation.NAMED):
+        return None
+    for one in sightings:
+        near = one.mention.before[-70:]
+        if _CREDIT_WORDS.search(near) is None:
+            return None
+    return "named as the maker or host of the website"
+
+
+def _others(
+    address: str, sightings: Sequence[Sighting], relation: Relation, *, have_theirs: bool
+) -> str | None:
+    domain = address.rpartition("@")[2]
+    if registrable(domain) in _PLATFORMS or domain in _PLATFORMS:
+        return "a platform's"
+    if _AUTHORITIES.search(domain):
+        return "an authority's, a court's or a chamber's"
+    if all(_AUTHORITY_WORDS.search(one.mention.before[-160:]) for one in sightings):
+        return "named as an authority, a court or a chamber"
+    if relation is Relation.UNKNOWN:
+        return None
+    places = {one.place for one in sightings}
+    if have_theirs:
+        if {one.mention.how for one in sightings} <= {"data", "meta"}:
+            return "another business's, in data for machines alone"
+        if all(one.mention.footer for one in sightings):
+            return "another business's, in the footer"
+        if places <= {Place.PRIVACY, Place.OTHER, Place.IMPRINT, Place.ABOUT}:
+            return "another business's, on a page inside"
+    elif not places & _MAIN_PLACES and len({one.url for one in sightings}) == 1:
+        said = " ".join(one.mention.before for one in sightings)
+        if places == {Place.OTHER} or _CONTROLLER_WORDS.search(said) is None:
+            return "another business's, on a page inside"
+    return None

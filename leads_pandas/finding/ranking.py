@@ -1,0 +1,162 @@
+"""How sure an address is the business's: evidence, weighed; pure, no I/O.
+
+The confidence is a logistic model: weights of what was seen, added up, as a probability. Its
+weights were fitted on hand-labelled sites (see ``python -m benchmarks finder``) under the condition
+that more evidence never makes less of an address; the table below is all there is of it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from leads_pandas.finding.addresses import ROLES
+from leads_pandas.finding.belonging import Place, Relation, Sighting, Site, belong, relation_of
+from leads_pandas.finding.verify import Mail, well_formed
+from leads_pandas.finding.wordlists import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+MAX_EMAILS = 25
+NO_MAIL = 0.05
+
+BASE = -0.9
+RELATION = {
+    Relation.OWN: 2.4,
+    Relation.BRAND: 2.1,
+    Relation.NAMED: 2.1,
+    Relation.FREE: 1.6,
+    Relation.UNKNOWN: 1.0,
+    Relation.FOREIGN: 0.0,
+}
+PUBLISHED = {"link": 0.8, "text": 0.6, "data": 0.5, "meta": 0.0}
+PLACE = {
+    Place.CONTACT: 0.9,
+    Place.IMPRINT: 0.7,
+    Place.FRONT: 0.7,
+    Place.ABOUT: 0.4,
+    Place.PRIVACY: 0.1,
+    Place.OTHER: 0.0,
+}
+ON_SEVERAL_PAGES = 0.4
+MAILBOX = {"general": 0.8, "named": 0.2, "special": -0.9, "nobody reads it": -2.2}
+MAIL = {Mail.TAKEN: 0.4, Mail.UNKNOWN: 0.0}
+
+_SPECIAL = words("mailboxes", "special")
+_UNREAD = ("noreply", "donotreply", "bounce", "unsubscribe", "mailerdaemon", "nepasrepondre")
+
+
+class Scored(NamedTuple):
+    """An address with what speaks for it.
+
+    Attributes:
+        address: in its normal form.
+        confidence: 0 to 1.
+        source: where it stood: a `Place`, ``structured_data`` or ``page_description``.
+        evidence: what was weighed, in words, with the weight of each.
+        refused: why it is not the business's, or None.
+    """
+
+    address: str
+    confidence: float
+    source: str
+    evidence: tuple[tuple[str, float], ...]
+    refused: str | None = None
+
+
+def mailbox_kind(address: str) -> str:
+    """What a mailbox is for: a key of `MAILBOX`."""
+    local = address.partition("@")[0]
+    plain = "".join(letter for letter in local if letter.isalnum())
+    if plain.startswith(_UNREAD):
+        return "nobody reads it"
+    first = local.replace("_", ".").replace("-", ".").partition(".")[0]
+    if plain in _SPECIAL or first in _SPECIAL:
+        return "special"
+    return "general" if plain in ROLES or first in ROLES else "named"
+
+
+def weigh(
+    address: str, sightings: Sequence[Sighting], relation: Relation, mail: Mail
+) -> tuple[tuple[str, float], ...]:
+    """What speaks for an address, with the weight of each."""
+    best = max(sightings, key=lambda one: PLACE[one.place])
+    how = max((one.mention.how for one in sightings), key=lambda it: PUBLISHED[it])
+    mailbox = mailbox_kind(address)
+    evidence = [
+        ("base", BASE),
+        (f"domain: {relation.value}", RELATION[relation]),
+        (f"published as {how}", PUBLISHED[how]),
+        (f"on the {best.place.value}", PLACE[best.place]),
+        (f"mailbox: {mailbox}", MAILBOX[mailbox]),
+        (f"its domain takes mail: {mail.value}", MAIL.get(mail, 0.0)),
+    ]
+    if len({one.url for one in sightings}) > 1:
+        evidence.append(("on several pages", ON_SEVERAL_PAGES))
+    return tuple(evidence)
+
+
+def explain(
+    sightings: Iterable[Sighting], site: Site, takes_mail: Callable[[str], Mail]
+) -> list[Scored]:
+    """Every address seen, with its confidence, its evidence, and why it is left out if it is.
+
+    The most confident come first, those left out last. Of the others, at most `MAX_EMAILS`.
+    """
+    seen = _by_address(sightings)
+    refused = belong(seen, site)
+    relations = {address: relation_of(address, site) for address in seen}
+    prior = {
+        address: _sum(weigh(address, these, relations[address], Mail.UNKNOWN))
+        for address, these in seen.items()
+    }
+    likeliest = sorted((one for one in seen if one not in refused), key=lambda it: -prior[it])
+    scored = []
+    said = _all_said([one.rpartition("@")[2] for one in likeliest[:MAX_EMAILS]], takes_mail)
+    for address in likeliest[:MAX_EMAILS]:
+        mail = said[address.rpartition("@")[2]]
+        evidence = weigh(address, seen[address], relations[address], mail)
+        confidence = NO_MAIL if mail is Mail.REFUSED else probability(_sum(evidence))
+        scored.append(Scored(address, confidence, source_of(seen[address]), evidence))
+    # The sum, not the rounded confidence, decides between equals.
+    scored.sort(key=lambda it: (it.confidence == NO_MAIL, -_sum(it.evidence)))
+    for address, reason in refused.items():
+        evidence = weigh(address, seen[address], relations[address], Mail.UNKNOWN)
+        scored.append(Scored(address, 0.0, source_of(seen[address]), evidence, reason))
+    return scored
+
+
+def _all_said(domains: list[str], takes_mail: Callable[[str], Mail]) -> dict[str, Mail]:
+    """Ask for each domain; a denial is believed once another domain has been shown to exist."""
+    said = {one: takes_mail(one) for one in dict.fromkeys(domains)}
+    if set(said.values()) > {Mail.UNKNOWN}:
+        said |= {one: takes_mail(one) for one, mail in said.items() if mail is Mail.UNKNOWN}
+    return said
+
+
+def probability(log_odds: float) -> float:
+    """Log-odds as a probability of two digits."""
+    return round(1 / (1 + math.exp(-log_odds)), 2)
+
+
+def source_of(sightings: Sequence[Sighting]) -> str:
+    """Where an address stood."""
+    hows = {one.mention.how for one in sightings}
+    if hows <= {"data", "meta"}:
+        return "structured_data" if "data" in hows else "page_description"
+    shown = [one for one in sightings if one.mention.how in ("link", "text")]
+    return max(shown, key=lambda one: PLACE[one.place]).place.value
+
+
+def _sum(evidence: Sequence[tuple[str, float]]) -> float:
+    return sum(weight for _, weight in evidence)
+
+
+def _by_address(sightings: Iterable[Sighting]) -> Mapping[str, list[Sighting]]:
+    seen: dict[str, list[Sighting]] = {}
+    for one in sightings:
+        address = well_formed(one.mention.address)
+        if address is not None:
+            seen.setdefault(address, []).append(one)
+    return seen
