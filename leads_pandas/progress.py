@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import re
 import sys
 import threading
 import time
@@ -40,6 +41,7 @@ _COLUMNS = 100  # of a bar in text, in a notebook
 _SHORTEST = 6  # columns below which a bar says nothing
 _AROUND = len(": 100%|| 00:00, ") + 1  # the other columns of its line, the last of which stays free
 _TITLE = "Enrichment run"
+_BRIEF = re.compile(r",| \(")  # ends the short form of a reason to wait
 _QUESTION = "Enrich? [y/N] "
 
 
@@ -155,6 +157,7 @@ def _words(picture: Picture, *, room: int | None = None) -> str:
         (read, why, left),
         (read, why),
         (why,),
+        (_BRIEF.split(why)[0],),
     )
     without = (emails, read, credit, left), (emails, read, left), (read, left)
     for words in (*(with_why if why else ()), *without):

@@ -120,7 +120,8 @@ LIMIT = "waiting for the limit (100 a minute)"
         (60, LIMIT, f"50/100 read, {LIMIT}, 50 s left"),
         (49, LIMIT, f"50/100 read, {LIMIT}"),
         (40, LIMIT, LIMIT),
-        (30, LIMIT, "50/100 read, 50 s left"),
+        (27, LIMIT, "waiting for the limit"),
+        (20, LIMIT, "50/100 read"),
     ],
 )
 def test_where_there_is_little_room_the_most_important_is_said(
