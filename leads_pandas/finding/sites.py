@@ -61,6 +61,7 @@ class Looked(Generic[K]):
         emails: what was found, the most confident first.
         reason: why it could not be read, in a line; else empty.
         private: it was not read because it is not on the public internet.
+        passing: it could not be read today, and may well be another day.
     """
 
     key: K
@@ -69,6 +70,7 @@ class Looked(Generic[K]):
     emails: tuple[Email, ...] = ()
     reason: str = ""
     private: bool = False
+    passing: bool = False
 
 
 class Unread(NamedTuple):
@@ -364,7 +366,9 @@ class Round(Generic[K]):
         except FetchError as error:
             failure = error
             private = isinstance(error, NotPublic)
-            looked = Looked(site.key, site.website, "failed", (), str(error), private)
+            looked = Looked(
+                site.key, site.website, "failed", (), str(error), private, error.passing
+            )
         except Exception as error:
             # The others go on: it is one page that breaks the reading.
             log.exception("a website could not be processed: %r", site.website)

@@ -300,7 +300,7 @@ class Collector:
         """Every lead has been asked for after the job's end: decide on those that do not show."""
         if not source.pending or (source.stopped_short and not source.owed):
             self._leave(source)
-        elif source.looks == len(_LOOKS):
+        elif source.looks == len(_LOOKS) or (source.looks and source.admits_less):
             self._give_up(source)
         elif now >= (source.ended or now) + _LOOKS[source.looks]:
             self._look_again(source)

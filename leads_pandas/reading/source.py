@@ -99,6 +99,13 @@ class Source:
         return self.op is not None and (self.op.job_status == "FAILED" or self.op.limited)
 
     @property
+    def admits_less(self) -> bool:
+        """Whether a job says that it has come to its end and did fewer leads than it took."""
+        op = self.op
+        took = None if op is None else op.leads_queued
+        return op is not None and op.job_status == "COMPLETED" and op.processed < (took or 0)
+
+    @property
     def served(self) -> bool:
         """Whether no lead that this call waits for is left to be read or looked for."""
         # The needed ones stand first, so this ends at the first of them.

@@ -13,6 +13,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +35,7 @@ from leads_pandas.models import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from leads_pandas.server.leads import Lead
 
@@ -76,26 +77,33 @@ CREATE TABLE tasks (
     PRIMARY KEY (job, place)
 ) WITHOUT ROWID;
 """,
-    # A lead without a website costs nothing.
+    # A lead without a website costs nothing, nor does one whose website cannot be read.
     """
 ALTER TABLE tasks ADD COLUMN costs INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE leads ADD COLUMN unread INTEGER NOT NULL DEFAULT 0;
 """,
 )
 VERSION = len(MIGRATIONS)
 
 # The IDs travel as one JSON text, so that no limit on variables applies; the order is the one sent.
 _BY_IDS = """
-SELECT leads.number, leads.job, leads.enriched_at, leads.website, wanted.key AS place
+SELECT leads.number, leads.job, iif(leads.unread, NULL, leads.enriched_at) AS enriched_at,
+    leads.website, wanted.key AS place
 FROM json_each(?) AS wanted CROSS JOIN leads ON leads.lead_id = wanted.value
 """
 _BY_QUERY = """
-SELECT number, job, enriched_at, website, number AS place FROM leads WHERE query_id = ?
+SELECT number, job, iif(unread, NULL, enriched_at) AS enriched_at, website, number AS place
+FROM leads WHERE query_id = ?
 """
 _OPEN = "enriched_at IS NULL AND job IS NULL"
 _COSTS = "ifnull(trim(website), '') <> ''"  # there is something to look at
 
 # What became of a lead of a job, in `tasks.done`.
 _DONE, _NOT_LOOKED_AT, _FOR_NOTHING = 1, -1, -2
+
+# What was found for a lead; "unread": its website does not let itself be read, so that it has no
+# address today, and is looked at when asked for again; None: it could not be looked at.
+Outcome = Sequence[Email] | Literal["unread"] | None
 
 
 class UnknownQueryError(LookupError):
@@ -437,12 +445,11 @@ class Database:
                 (job,),
             )
 
-    def finish(self, results: Iterable[tuple[Task, Sequence[Email] | None]]) -> set[int]:
+    def finish(self, results: Iterable[tuple[Task, Outcome]]) -> set[int]:
         """Record what came of some leads, each once; the last one of a job ends it.
 
         Args:
-            results: what was found for each; None where it could not be looked at. Such leads are
-                paid back and free again when the job ends.
+            results: what came of each. What is no list of addresses is paid back when the job ends.
 
         Returns:
             The numbers of the jobs that have ended.
@@ -451,10 +458,13 @@ class Database:
             touched = {task.job for task, emails in results if self._record(db, task, emails)}
             return {job for job in touched if self._end(db, job)}
 
-    def _record(self, db: sqlite3.Connection, task: Task, emails: Sequence[Email] | None) -> bool:
+    def _record(self, db: sqlite3.Connection, task: Task, outcome: Outcome) -> bool:
         """Record what came of one lead; False where that is known already."""
-        done = _NOT_LOOKED_AT if emails is None else _DONE
-        if emails is not None and not (task.website or "").strip():
+        emails = () if outcome is None or outcome == "unread" else outcome
+        done = _DONE
+        if outcome is None:
+            done = _NOT_LOOKED_AT
+        elif outcome == "unread" or not (task.website or "").strip():
             done = _FOR_NOTHING
         changed = db.execute(
             "UPDATE tasks SET done = ? WHERE job = ? AND place = ? AND NOT done",
@@ -462,13 +472,14 @@ class Database:
         ).rowcount
         if not changed:
             return False
-        if emails is None:
+        if outcome is None:
             db.execute("UPDATE jobs SET failed = failed + 1 WHERE number = ?", (task.job,))
         else:
             rows = [(one.email, one.confidence, one.source) for one in emails]
             db.execute(
-                "UPDATE leads SET emails = ?, enriched_at = ?, job = NULL WHERE number = ?",
-                (json.dumps(rows), self._clock(), task.lead),
+                "UPDATE leads SET emails = ?, enriched_at = ?, unread = ?, job = NULL "
+                "WHERE number = ?",
+                (json.dumps(rows), self._clock(), outcome == "unread", task.lead),
             )
             db.execute(
                 "UPDATE jobs SET processed = processed + 1, found = found + ? WHERE number = ?",

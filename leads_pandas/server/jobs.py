@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from leads_pandas.finding.options import SiteOptions
     from leads_pandas.finding.sites import Looked
     from leads_pandas.finding.verify import MailDomains
-    from leads_pandas.server.db import Database, Task
+    from leads_pandas.server.db import Database, Outcome, Task
 
 log = logging.getLogger("leads_pandas.server")
 
@@ -110,7 +110,7 @@ class Worker:
 
     def _keep(self, batch: Sequence[Looked[Task]]) -> None:
         """Record results, and wait for the disk where it does not take them."""
-        results = [(one.key, None if one.state == "failed" else one.emails) for one in batch]
+        results = [(one.key, _outcome(one)) for one in batch]
         while True:
             try:
                 ended = self._database.finish(results)
@@ -155,3 +155,9 @@ class Worker:
             self._queues.rotate(-1)
             return task
         return None
+
+
+def _outcome(looked: Looked[Task]) -> Outcome:
+    if looked.state != "failed":
+        return looked.emails
+    return None if looked.passing else "unread"

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from leads_pandas.server.leads import Lead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 FOUND = [Email("info@firm.example", 0.9, "website")]
 
@@ -400,6 +400,27 @@ def test_a_file_of_a_newer_version_is_refused(
     file.close()
     with pytest.raises(StoreError, match="written by a newer version"):
         Database(tmp_path / "service.db")
+
+
+FILES = sorted((Path(__file__).parent / "files").glob("version*.sql"))
+
+
+@pytest.mark.parametrize("dump", FILES, ids=lambda dump: dump.stem)
+def test_a_file_of_every_version_opens_and_its_job_goes_on(tmp_path: Path, dump: Path) -> None:
+    file = sqlite3.connect(tmp_path / "service.db")
+    file.executescript(dump.read_text(encoding="utf-8"))
+    file.close()
+    db = Database(tmp_path / "service.db")
+    try:
+        known = db.lead("l0")
+        assert known is not None
+        assert known.emails == tuple(FOUND)
+        assert queue(db) == ["1.example", "2.example"]
+        first, second = db.tasks(db.unfinished()[0], 0, 10)
+        assert db.finish([(first, FOUND), (second, None)])
+        assert (db.balance().used_credits, db.preview(ids("l0", "l1", "l2")).to_enrich) == (2, 1)
+    finally:
+        db.close()
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

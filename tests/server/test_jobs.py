@@ -107,17 +107,24 @@ def test_a_site_that_breaks_the_reading_stops_no_other_and_is_paid_back(
     ours.start()
     assert ours.wait(started.job_id, 10)
     status = status_of(database, started.job_id)
-    assert (status.status, status.processed_leads) == ("COMPLETED", 9)
+    assert (status.status, status.processed_leads) == ("COMPLETED", 10)
     assert database.balance().used_credits == 9
     assert database.preview(query("q0")).to_enrich == 1
     assert f"a website could not be processed: '{site.url}/3'" in caplog.text
     assert ours.unread == (1, 0, f"{site.url}/3: ZeroDivisionError")
 
 
+@pytest.mark.parametrize(("answer", "passes"), [(410, False), (503, True)])
 def test_what_could_not_be_looked_at_costs_nothing_and_is_looked_at_when_asked_again(
-    database: Database, worker: Callable[..., Worker], site: Website
+    database: Database,
+    worker: Callable[..., Worker],
+    site: Website,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: int,
+    passes: bool,
 ) -> None:
-    site.pages["/4"] = (410, {}, "gone")
+    monkeypatch.setattr("leads_pandas.finding.sites.RETRY_SECONDS", (0.01,))
+    site.pages["/4"] = (answer, {}, "")
     ours = worker()
     ours.start()
     started = database.start(query("q0"))
@@ -126,7 +133,7 @@ def test_what_could_not_be_looked_at_costs_nothing_and_is_looked_at_when_asked_a
     assert (database.balance().used_credits, database.preview(query("q0")).to_enrich) == (9, 1)
     lead = database.lead("l4")
     assert lead is not None
-    assert lead.enriched_at is None
+    assert (lead.enriched_at is None) == passes
     site.pages["/4"] = "info4@firm.example"
     again = database.start(query("q0"))
     ours.look()

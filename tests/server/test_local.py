@@ -111,6 +111,26 @@ def test_leads_can_be_enriched_beforehand_for_nothing(
         server.pre_enrich(["l1"], timeout=0.05)
 
 
+def test_a_website_in_trouble_fails_its_lead_alone_and_soon(
+    service: Service, website: Callable[..., Website]
+) -> None:
+    site = website({"/0/": "info@firm.example", "/1/": "nothing", "/2/": (503, {}, "")})
+    more = [{"lead_id": "l3", "website": None}, {"lead_id": "l4", "website": f"{site.url}/4/"}]
+    server, api = service([*leads(site.url, 3), *more])
+    frame = pd.DataFrame({"lead_id": ids(5)})
+    began = time.monotonic()
+    with server.client() as client:
+        out = frame.leads.enrich(client=client, progress=False, partial=True)
+        found = ["found", "not_found", "failed", "not_found", "not_found"]
+        assert list(out["enrichment_status"]) == found
+        assert time.monotonic() - began < 25  # a lead that may yet show is waited for 30 s
+        assert api.available() == 100_000 - 2
+        site.pages["/2/"] = "late@firm.example"
+        again = frame.leads.enrich(client=client, progress=False)
+    assert list(again["enrichment_status"])[2] == "found"
+    assert api.available() == 100_000 - 3
+
+
 # Starting and stopping
 
 
