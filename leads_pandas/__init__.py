@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from leads_pandas import accessor as _accessor  # registers df.leads
 from leads_pandas.functions import (
     enrich,
+    enrich_ids,
     features,
     forget,
     jobs,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         TransportError,
         UnknownRunError,
     )
+    from leads_pandas.frames.parquet import read_receipt
     from leads_pandas.leadsapi.client import LeadsClient, set_default_client
     from leads_pandas.models import (
         ActiveJob,
@@ -97,10 +99,12 @@ __all__ = [  # noqa: RUF022 - plainly sorted, as users are told
     "TransportError",
     "UnknownRunError",
     "enrich",
+    "enrich_ids",
     "features",
     "forget",
     "jobs",
     "preview",
+    "read_receipt",
     "results",
     "resume",
     "runs",
@@ -112,6 +116,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, as users are told
 _HOMES = {
     "LeadsClient": "leadsapi.client",
     "set_default_client": "leadsapi.client",
+    "read_receipt": "frames.parquet",
     "EnrichmentRun": "enrichment",
     **dict.fromkeys(
         (

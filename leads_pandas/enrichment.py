@@ -7,8 +7,9 @@ interrupt, and opens and closes the store around each call.
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pandas as pd
 
@@ -16,7 +17,17 @@ from leads_pandas import progress
 from leads_pandas.display import card_html, card_text
 from leads_pandas.errors import LeadsError, UnknownRunError
 from leads_pandas.frames import join as frames
-from leads_pandas.frames.delivery import Output, Prepared, deliver, empty, prepare
+from leads_pandas.frames.columns import answers
+from leads_pandas.frames.delivery import (
+    Output,
+    Prepared,
+    PreparedIds,
+    deliver,
+    deliver_ids,
+    empty,
+    prepare,
+)
+from leads_pandas.frames.parquet import METADATA_KEY
 from leads_pandas.home import home
 from leads_pandas.interrupts import Terminated, terminable
 from leads_pandas.leadsapi.client import LeadsClient, using
@@ -31,7 +42,11 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Generator, Mapping, Sequence
 
+    import pyarrow as pa
+
     from leads_pandas.store.journal import Op
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -198,8 +213,8 @@ class EnrichmentRun:
                         self._update(engine)
                         outcomes = dict(engine.outcomes)
                 with kept_on_failure(self):
-                    answers = store.results.answers(ready.asked, outcomes, **ready.wanted)
-                    out = deliver(ready, answers, self._facts(api))
+                    table = store.results.answers(ready.asked, outcomes, **ready.wanted)
+                    out = deliver(ready, table, self._facts(api))
                 _finish(display, out, ready)
                 return out
 
@@ -340,6 +355,67 @@ def enrich_frame(
     """Price, start, poll, read and join a frame's leads; see `leads_pandas.enrich`."""
     if not order.lead_ids:
         return empty(ready)
+
+    def give(table: pa.Table, run: EnrichmentRun, facts: dict[str, Any]) -> pd.DataFrame:
+        with kept_on_failure(run):
+            return deliver(ready, table, facts)
+
+    return _carry_out(
+        order,
+        give,
+        lambda display, out: _finish(display, out, ready),
+        wanted=ready.wanted,
+        progress=progress,
+        timeout=timeout,
+        client=client,
+    )
+
+
+def enrich_values(
+    ready: PreparedIds,
+    order: Order,
+    *,
+    progress: bool | Callable[[RunStatus], object] | None,
+    timeout: float | None,
+    client: LeadsClient | None,
+) -> pa.Table:
+    """Price, start, poll and read leads that belong to no frame; see `leads_pandas.enrich_ids`."""
+    if not order.lead_ids:
+        return deliver_ids(ready, answers([]), {})
+
+    def finish(display: Display, out: pa.Table) -> None:
+        receipt = json.loads((out.schema.metadata or {})[METADATA_KEY])
+        rows = receipt["rows"]
+        display.finished(
+            receipt["counts"],
+            receipt["credits_reserved"],
+            None,
+            without_id=rows["without_id"],
+            repeated=rows["duplicate"],
+        )
+
+    return _carry_out(
+        order,
+        lambda table, _, facts: deliver_ids(ready, table, facts),
+        finish,
+        wanted=ready.wanted,
+        progress=progress,
+        timeout=timeout,
+        client=client,
+    )
+
+
+def _carry_out(
+    order: Order,
+    give: Callable[[pa.Table, EnrichmentRun, dict[str, Any]], T],
+    finish: Callable[[Display, T], None],
+    *,
+    wanted: Mapping[str, Any],
+    progress: bool | Callable[[RunStatus], object] | None,
+    timeout: float | None,
+    client: LeadsClient | None,
+) -> T:
+    """Buy and read what an order asks for, and give the answers on in whatever form."""
     with opened(client) as (api, store):
         display = Display(progress)
         with (
@@ -353,10 +429,9 @@ def enrich_frame(
                 if engine.run_id is not None:
                     engine.finish()
             refresh(run, engine)
-            results = store.results.answers(order.lead_ids, engine.outcomes, **ready.wanted)
-            with kept_on_failure(run):
-                out = deliver(ready, results, run._facts(api))  # noqa: SLF001 - its own receipt
-            _finish(display, out, ready)
+            table = store.results.answers(order.lead_ids, engine.outcomes, **wanted)
+            out = give(table, run, run._facts(api))  # noqa: SLF001 - its own receipt
+            finish(display, out)
             return out
 
 
@@ -375,8 +450,8 @@ def stored_frame(
             if collector.errors:
                 raise collector.errors[0]
             outcomes = dict(collector.outcomes)
-        answers = store.results.answers(asked, outcomes, **ready.wanted)
-        return deliver(ready, answers, {"host": api.host})
+        table = store.results.answers(asked, outcomes, **ready.wanted)
+        return deliver(ready, table, {"host": api.host})
 
 
 def handle(engine: Enrichment, api: LeadsClient, work: _Work | None) -> EnrichmentRun:

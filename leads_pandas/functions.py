@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
     from datetime import datetime
 
+    import pyarrow as pa
+
     from leads_pandas.enrichment import EnrichmentRun
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.models import CostPreview, RunStatus
@@ -176,6 +178,74 @@ def enrich(
         refresh=refresh,
     )
     return enrichment.enrich_frame(ready, order, progress=progress, timeout=timeout, client=client)
+
+
+@pointing_outside
+def enrich_ids(
+    ids: Any,
+    *,
+    query_id: str | None = None,
+    max_credits: int | None = None,
+    confirm: bool | Callable[[CostPreview], bool] = False,
+    partial: bool = False,
+    emails: Literal["best", "all"] = "best",
+    min_confidence: float = 0.0,
+    rename: Mapping[str, str] | None = None,
+    refresh: bool = False,
+    progress: bool | Callable[[RunStatus], object] | None = None,
+    timeout: float | None = None,
+    client: LeadsClient | None = None,
+) -> pa.Table:
+    """Buy the email of each lead once, and return the answers as an Arrow table, for any engine.
+
+    `enrich` without the frame: the same purchase, errors and endpoints. DuckDB, Polars or Spark
+    join the table to their own rows by plain equality on ``lead_id``.
+
+    Args:
+        ids: lead IDs: any iterable, a Series, an Arrow array, or the column of a table; missing
+            and blank ones are left out.
+        query_id: hold the IDs against this search; see `enrich`.
+        max_credits: hard cap in credits.
+        confirm: True: show the preview and ask; or a callable that answers.
+        partial: True: enrich what fits.
+        emails: ``"best"``: one row per value; ``"all"``: one row per email.
+        min_confidence: 0-1; emails below it are left out of the table.
+        rename: names for the new columns.
+        refresh: read leads again that the store already holds.
+        progress: see `enrich`.
+        timeout: seconds for the whole run; then `JobTimeoutError`.
+        client: a `LeadsClient`; None: the default client.
+
+    Returns:
+        one row per distinct value as it was given (``" a"`` and ``"a"`` are two of one lead):
+        ``lead_id`` in its own type (text where there are several types), then the five columns by
+        `SCHEMA`; the receipt is in the schema's metadata under ``leads_pandas``.
+
+    Raises:
+        LeadIdError: a value is no lead ID.
+        TypeError: a table or a single text is given in place of IDs.
+        LeadsError: see `enrich`.
+
+    Example:
+        >>> table = leads_pandas.enrich_ids(df["lead_id"], max_credits=50)
+        >>> table.column_names[:2]
+        ['lead_id', 'email']
+    """
+    from leads_pandas import enrichment
+    from leads_pandas.frames.delivery import Output, prepare_ids
+
+    _check_options(client, refresh=refresh, partial=partial, progress=progress)
+    enrichment.check_timeout(timeout)
+    ready = prepare_ids(ids, Output(None, emails, min_confidence, rename))
+    order = _order(
+        ready.given.unique,
+        query_id=query_id,
+        max_credits=max_credits,
+        confirm=confirm,
+        partial=partial,
+        refresh=refresh,
+    )
+    return enrichment.enrich_values(ready, order, progress=progress, timeout=timeout, client=client)
 
 
 @pointing_outside
@@ -567,6 +637,16 @@ def _check_call(
 ) -> None:
     if not isinstance(df, pd.DataFrame):
         raise TypeError(f"a pandas DataFrame is needed, not {type(df).__name__}")
+    _check_options(client, refresh=refresh, partial=partial, progress=progress)
+
+
+def _check_options(
+    client: LeadsClient | None,
+    *,
+    refresh: bool = False,
+    partial: bool = False,
+    progress: object = None,
+) -> None:
     for name, value in (("refresh", refresh), ("partial", partial)):
         if not isinstance(value, bool):
             raise ValueError(f"{name} must be True or False, not {value!r}")  # noqa: TRY004 - a wrong value

@@ -6,6 +6,7 @@ file and puts the receipt on both. No request, no store, no run.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
@@ -17,9 +18,10 @@ import pyarrow as pa
 from leads_pandas.display import clean
 from leads_pandas.frames import parquet
 from leads_pandas.frames.columns import SCHEMA, answers, gather, to_pandas
-from leads_pandas.frames.ids import lead_ids
+from leads_pandas.frames.ids import distinct, lead_ids
 from leads_pandas.frames.join import (
     ColumnPlan,
+    check_options,
     join,
     plan_columns,
     receipt_fields,
@@ -213,6 +215,61 @@ def _version() -> str | None:
 def empty(ready: Prepared) -> pd.DataFrame:
     """The result of a frame without IDs to ask for: no key, no store, no request."""
     return deliver(ready, answers([]), {})
+
+
+@dataclass(slots=True)
+class PreparedIds:
+    """Lead IDs that belong to no frame, found fit before anything is requested."""
+
+    given: Distinct
+    emails: str
+    min_confidence: float
+    columns: dict[str, str]
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """As in `Prepared`."""
+        return {"emails": self.emails, "min_confidence": self.min_confidence}
+
+
+def prepare_ids(ids: Any, output: Output) -> PreparedIds:
+    """Find everything that can be found wrong with lead IDs beforehand.
+
+    Raises:
+        LeadIdError: a value is no lead ID.
+        TypeError: a table or a single text is given in place of IDs.
+        ValueError: an option is wrong.
+    """
+    columns = check_options(
+        emails=output.emails, min_confidence=output.min_confidence, rename=output.rename
+    )
+    return PreparedIds(distinct(ids), output.emails, float(output.min_confidence), columns)
+
+
+def deliver_ids(
+    ready: PreparedIds,
+    table: pa.Table,
+    facts: Mapping[str, Any],
+    bought: Collection[str] = (),
+) -> pa.Table:
+    """Answers by value as given, the receipt in the schema's metadata; see `deliver`."""
+    given = ready.given
+    out, codes = by_value(given, table)
+    receipt = {
+        **receipt_of_call(facts, given.unique, codes, out, bought),
+        "rows": {
+            "total": given.rows,
+            "without_id": given.missing,
+            "duplicate": given.rows - given.missing - len(given.unique),
+        },
+        "on": {"name": "lead_id", "kind": "column", "position": 0, "type": "str"},
+        "columns": dict(ready.columns),
+        "emails": ready.emails,
+        "min_confidence": ready.min_confidence,
+        "marks": marks(out, codes, given.unique),
+    }
+    named = out.rename_columns(["lead_id", *ready.columns.values()])
+    return named.replace_schema_metadata({parquet.METADATA_KEY: json.dumps(receipt).encode()})
 
 
 def by_value(given: Distinct, table: pa.Table) -> tuple[pa.Table, Codes]:

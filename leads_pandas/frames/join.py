@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from leads_pandas.errors import ColumnConflictError, Way
+from leads_pandas.errors import ColumnConflictError, LeadsWarning, Way
 from leads_pandas.frames.columns import (
     COLUMNS,
     NotOurs,
@@ -200,7 +200,7 @@ def _warn_of_twins(frame: pd.DataFrame, stays: Mask, names: Iterable[str]) -> No
                 f"the frame's column {shown(label)} and the new {shown(twin)} differ in case "
                 "alone, and DuckDB, Spark and Hive cannot tell them apart; "
                 f"rename={{{twin!r}: …}} avoids that",
-                UserWarning,
+                LeadsWarning,
                 stacklevel=2,
             )
 

@@ -529,6 +529,11 @@ def read_receipt(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         OSError: there is no such file, or it cannot be read.
         ValueError: it is no Parquet file, or holds no receipt.
+
+    Example:
+        >>> out = df.leads.enrich("enriched.parquet")
+        >>> leads_pandas.read_receipt("enriched.parquet")["counts"]["found"]
+        26
     """
     import pyarrow.dataset as ds
     import pyarrow.parquet as pq
