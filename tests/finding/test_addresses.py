@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from leads_pandas.finding.addresses import addresses_in
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "info@firma.de",
+        "info@firma.deTel.: 0123",
+        "info@firma.deFax",
+        "write to info@firma.de.Next sentence",
+        "INFO@FIRMA.DE",
+        "info@firma.de2020",
+        "info@firma.de-Tel",
+        "info@firma.dewww.firma.de",
+        "E-Mailinfo@firma.de",
+        "info [at] firma [dot] de",
+        "info (at) firma.de",
+        "info{AT}firma{DOT}de",
+        "info(a)firma.de",
+        "info(at)firma(punkt)de",
+        "info -at- firma -dot- de",
+        "info_at_firma.de",
+        "info AT firma DOT de",
+        "info at firma dot de",
+        "info arobase firma point de",
+        "info chiocciola firma punto de",
+        "info małpa firma kropka de",
+        "info zavináč firma tečka de",
+        "info kukac firma pont de",
+        "info собака firma точка de",
+        "info snabel-a firma punktum de",
+        "info アットマーク firma ドット de",
+        "infoアットマークfirma.de",
+        "info arroba firma punto de",
+        "info ＠ firma．de",  # noqa: RUF001 - the signs are meant
+        "info @ firma.de",
+        "info@ firma.de",
+        "info@firma .de",
+        "联系info@firma.de谢谢",
+        "ed.amrif@ofni",
+    ],
+)
+def test_an_address_is_understood_in_whatever_way_it_is_written(text: str) -> None:
+    assert list(addresses_in(text)) == ["info@firma.de"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Lunch @ noon, lobster @ market.de",
+        "look at this dot com",
+        "what-to-look-at-first.de",
+        "we are @firm and @firm@social.de",
+        "follow @firma.de today",
+        "logo@2x.png, app@1.2.js, jquery@3.6.0",
+        "https://key@errors.de/12",
+        "info@localhost and user@pc.lan",
+        "user@server@host.de",
+        "meet us at firma.com",
+    ],
+)
+def test_what_only_looks_like_an_address_is_none(text: str) -> None:
+    assert list(addresses_in(text)) == []
+
+
+def test_the_site_s_own_domain_needs_no_more_to_be_believed() -> None:
+    assert list(addresses_in("bakery @ firma.de", own="firma.de")) == ["bakery@firma.de"]
+
+
+@pytest.mark.parametrize("domain", ["почта.рф", "köln.de", "sub.firm-1.co.uk", "firma.museum"])
+def test_a_domain_of_any_script_is_read(domain: str) -> None:
+    assert list(addresses_in(f"info@{domain}.")) == [f"info@{domain}"]
+
+
+def test_two_addresses_glued_together_come_apart() -> None:
+    assert list(addresses_in("ann@gmail.combob@gmail.com")) == ["ann@gmail.com", "bob@gmail.com"]
+    assert list(addresses_in("max@firma.demoritz@firma.de")) == ["max@firma.de", "moritz@firma.de"]
+
+
+def test_an_address_with_every_usual_sign_is_read_whole() -> None:
+    text = "o'brien+shop_1.x-y&co@sub.firm-1.co.example"
+    assert list(addresses_in(f"({text})")) == [text]

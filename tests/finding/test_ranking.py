@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leads_pandas.finding.belonging import Place, Relation, Sighting, Site, belong, relation_of
+from leads_pandas.finding.ranking import MAX_EMAILS, explain, probability, weigh
+from leads_pandas.finding.reading import Mention
+from leads_pandas.finding.verify import Mail
+
+SITE = Site(("www.kern-brot.com",), "Kern Brot, bakery")
+
+
+def on(
+    address: str, place: Place = Place.CONTACT, how: Any = "text", before: str = "", **more: Any
+) -> Sighting:
+    url = more.pop("url", f"kern-brot.com/{place}")
+    return Sighting(Mention(address, how, before, **more), place, url)
+
+
+def given_for(*seen: Sighting, site: Site = SITE, mail: Mail = Mail.TAKEN) -> list[str]:
+    return [one.address for one in explain(seen, site, lambda _: mail) if one.refused is None]
+
+
+@pytest.mark.parametrize(
+    ("address", "relation"),
+    [
+        ("info@kern-brot.com", Relation.OWN),
+        ("info@mail.kern-brot.com", Relation.OWN),
+        ("info@kern-brot.de", Relation.BRAND),
+        ("info@kernbrot-gmbh.de", Relation.BRAND),
+        ("kern.brot@gmail.com", Relation.NAMED),
+        ("anna77@gmail.com", Relation.FREE),
+        ("info@other.de", Relation.FOREIGN),
+    ],
+)
+def test_how_an_address_belongs_to_a_site(address: str, relation: Relation) -> None:
+    assert relation_of(address, SITE) is relation
+
+
+def test_a_site_without_a_name_has_nothing_to_compare() -> None:
+    assert relation_of("info@other.de", Site(("127.0.0.1",))) is Relation.UNKNOWN
+
+
+def test_a_general_mailbox_comes_before_special_ones() -> None:
+    special = ("webmaster", "bewerbung", "rechnung", "noreply", "datenschutz")
+    seen = [on(f"{name}@kern-brot.com", how="link") for name in special]
+    assert given_for(*seen, on("info@kern-brot.com", Place.IMPRINT))[0] == "info@kern-brot.com"
+
+
+def test_the_business_s_free_mailbox_stands_and_the_agency_s_address_does_not() -> None:
+    agency = on("hello@pixelwerk.de", Place.FRONT, "link", "Webdesign:", footer=True)
+    assert given_for(agency, on("anna77@gmail.com", Place.FRONT)) == ["anna77@gmail.com"]
+
+
+@pytest.mark.parametrize(
+    "sighting",
+    [
+        on("poststelle@lda.bayern.de", Place.IMPRINT),
+        on("info@rak-koeln.de", Place.IMPRINT, before="Zuständige Kammer: Rechtsanwaltskammer"),
+        on("mail@hotels.fr", Place.IMPRINT, before="Médiateur de la consommation :"),
+        on("support@eventbrite.com", Place.FRONT),
+        on("kunde@schreinerei-abc.de", Place.OTHER),
+        on("kern@gmail.co", Place.CONTACT),
+        on("kontakt@agentur.de", Place.FRONT, before="Realisierung:"),
+    ],
+)
+def test_others_named_on_the_site_are_left_out(sighting: Sighting) -> None:
+    assert given_for(sighting, on("info@kern-brot.com")) == ["info@kern-brot.com"]
+
+
+def test_an_address_elsewhere_is_given_where_nothing_says_that_it_is_another_s() -> None:
+    assert given_for(on("office@rohr-service.at", Place.FRONT)) == ["office@rohr-service.at"]
+
+
+def test_a_rarer_spelling_is_a_slip_of_the_pen() -> None:
+    seen = [on("kernbrotbakery@gmail.com", url=f"x/{n}") for n in range(3)]
+    wrong = on("kernbrotbakry@gmail.com", url="x/9")
+    assert given_for(wrong, *seen) == ["kernbrotbakery@gmail.com"]
+
+
+def test_a_refusal_says_why() -> None:
+    seen = {"support@eventbrite.com": [on("support@eventbrite.com")]}
+    assert belong(seen, SITE) == {"support@eventbrite.com": "a platform's"}
+
+
+def test_a_domain_that_takes_no_mail_comes_last() -> None:
+    seen = (on("info@kern-brot.com"), on("a@kern-brot.de"))
+    said = {"kern-brot.com": Mail.REFUSED, "kern-brot.de": Mail.TAKEN}
+    scored = explain(seen, SITE, lambda domain: said[domain])
+    assert [(one.address, one.confidence) for one in scored][1] == ("info@kern-brot.com", 0.05)
+
+
+def test_the_number_given_is_bounded() -> None:
+    seen = [on(f"a{n}@kern-brot.com") for n in range(100)]
+    assert len(given_for(*seen)) == MAX_EMAILS
+
+
+def test_wrong_syntax_is_left_out() -> None:
+    assert given_for(on("a..b@kern-brot.com"), on("a@kern-brot.local")) == []
+
+
+def test_the_evidence_adds_up_to_the_confidence() -> None:
+    (scored,) = explain([on("info@kern-brot.com")], SITE, lambda _: Mail.TAKEN)
+    assert scored.confidence == probability(sum(weight for _, weight in scored.evidence))
+
+
+PLACES = st.sampled_from(list(Place))
+HOWS = st.sampled_from(["link", "text", "data", "meta"])
+
+
+@given(st.lists(st.tuples(PLACES, HOWS), min_size=1, max_size=5), PLACES, HOWS)
+def test_more_evidence_never_makes_less_of_an_address(
+    seen: list[tuple[Place, str]], place: Place, how: Any
+) -> None:
+    sightings = [on("a@kern-brot.com", one, by) for one, by in seen]
+    more = [*sightings, on("a@kern-brot.com", place, how, url="x")]
+    sums = [
+        sum(weight for _, weight in weigh("a@kern-brot.com", these, Relation.OWN, Mail.TAKEN))
+        for these in (sightings, more)
+    ]
+    assert sums[0] <= sums[1] + 1e-9
