@@ -240,7 +240,7 @@ request = st.builds(
 )
 threads = st.lists(st.lists(request, min_size=1, max_size=8), min_size=1, max_size=4)
 quick = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow], database=None
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 
 
