@@ -27,7 +27,6 @@ from leads_pandas.functions import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from leads_pandas.enrichment import EnrichmentRun
     from leads_pandas.errors import (
         APIError,
         AuthenticationError,
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
         RunStatus,
         StartedJob,
     )
+    from leads_pandas.run import EnrichmentRun
 
     SCHEMA: pa.Schema
     __version__: str
@@ -117,7 +117,7 @@ _HOMES = {
     "LeadsClient": "leadsapi.client",
     "set_default_client": "leadsapi.client",
     "read_receipt": "frames.parquet",
-    "EnrichmentRun": "enrichment",
+    "EnrichmentRun": "run",
     **dict.fromkeys(
         (
             "ActiveJob",

@@ -7,7 +7,7 @@ a function is called, so that ``import leads_pandas`` stays cheap.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pandas as pd
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from leads_pandas.enrichment import EnrichmentRun
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.models import CostPreview, RunStatus
-    from leads_pandas.run import Order
+    from leads_pandas.money.plan import Order
+    from leads_pandas.run import EnrichmentRun
+
+
+_MOMENT: Literal["datetime64[us, UTC]"] = "datetime64[us, UTC]"
 
 
 @pointing_outside
@@ -61,20 +64,15 @@ def preview(
         >>> leads_pandas.preview(df).affordable  # the same, for pipelines and type checkers
         True
     """
-    from leads_pandas import enrichment, models
+    from leads_pandas import models, run
     from leads_pandas.frames.ids import lead_ids
-    from leads_pandas.run import Enrichment
 
     _check_call(df, client, refresh=refresh)
     ids = lead_ids(df, on)
     order = _order(ids.unique, query_id=query_id, refresh=refresh)
     if not ids.unique:
         return models.CostPreview(0, 0, 0, 0, 0)
-    with (
-        enrichment.opened(client) as (api, store),
-        Enrichment(api, store, order) as engine,
-    ):
-        return engine.quote()
+    return run.quote(order, client)
 
 
 @pointing_outside
@@ -110,9 +108,9 @@ def enrich(
         path: Parquet file to write: a local path or a URL of pyarrow's filesystems. Checked
             before anything is spent, replaced atomically. None: no file.
         on: column or index level of the lead IDs; None: ``lead_id``, ``leadId`` or ``id``.
-        query_id: start this search in place of the IDs, which must be its leads.
+        query_id: a search whose price must be that of the IDs; they are started by their IDs.
         max_credits: hard cap in credits on what this call and the unfinished runs it takes over
-            reserve. None: the balance is the limit.
+            reserve. None: ``LEADS_PANDAS_MAX_CREDITS``, else the balance is the limit.
         confirm: True: show the preview and ask; a callable gets the `CostPreview` and answers.
         partial: True: enrich what fits and return the frame; ``enrichment_status`` says what is
             missing. False: raise where a lead would be left out.
@@ -162,11 +160,11 @@ def enrich(
         >>> len(found)
         26
     """
-    from leads_pandas import enrichment
     from leads_pandas.frames import delivery
+    from leads_pandas.run import carry_out, check_timeout
 
     _check_call(df, client, refresh=refresh, partial=partial, progress=progress)
-    enrichment.check_timeout(timeout)
+    check_timeout(timeout)
     output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
     ready = delivery.prepare(df, on, output)
     order = _order(
@@ -177,7 +175,8 @@ def enrich(
         partial=partial,
         refresh=refresh,
     )
-    return enrichment.enrich_frame(ready, order, progress=progress, timeout=timeout, client=client)
+    out: pd.DataFrame = carry_out(order, ready, progress=progress, timeout=timeout, client=client)
+    return out
 
 
 @pointing_outside
@@ -231,21 +230,22 @@ def enrich_ids(
         >>> table.column_names[:2]
         ['lead_id', 'email']
     """
-    from leads_pandas import enrichment
     from leads_pandas.frames.delivery import Output, prepare_ids
+    from leads_pandas.run import carry_out, check_timeout
 
     _check_options(client, refresh=refresh, partial=partial, progress=progress)
-    enrichment.check_timeout(timeout)
+    check_timeout(timeout)
     ready = prepare_ids(ids, Output(None, emails, min_confidence, rename))
     order = _order(
-        ready.given.unique,
+        ready.asked,
         query_id=query_id,
         max_credits=max_credits,
         confirm=confirm,
         partial=partial,
         refresh=refresh,
     )
-    return enrichment.enrich_values(ready, order, progress=progress, timeout=timeout, client=client)
+    table: pa.Table = carry_out(order, ready, progress=progress, timeout=timeout, client=client)
+    return table
 
 
 @pointing_outside
@@ -268,8 +268,8 @@ def start(
     Args:
         df: the frame with the lead IDs; it is not changed.
         on: column or index level of the lead IDs.
-        query_id: start this search in place of the IDs, which must be its leads.
-        max_credits: hard cap in credits.
+        query_id: a search whose price must be that of the IDs; they are started by their IDs.
+        max_credits: hard cap in credits; see `enrich`.
         confirm: True: show the preview and ask; or a callable that answers.
         partial: True: start what fits.
         refresh: read leads again that the store already holds.
@@ -289,8 +289,10 @@ def start(
         20
         >>> more = run.result("more.parquet")
     """
-    from leads_pandas import enrichment
+    from leads_pandas.frames import join
     from leads_pandas.frames.ids import lead_ids
+    from leads_pandas.progress import Display
+    from leads_pandas.run import EnrichmentRun, Work
 
     _check_call(df, client, refresh=refresh, partial=partial, progress=progress)
     ids = lead_ids(df, on)
@@ -302,7 +304,12 @@ def start(
         partial=partial,
         refresh=refresh,
     )
-    return enrichment.start_frame(df, on, order, progress=progress, client=client)
+    run = EnrichmentRun(client=client, work=Work(join.snapshot(df), on, progress))
+    if order.lead_ids:
+        display = Display(progress)
+        with display.shown(), run.session(order, display=display) as session:
+            run.buy(session)
+    return run
 
 
 @pointing_outside
@@ -346,13 +353,15 @@ def results(
         >>> one_row_per_email = df.leads.results(emails="all", min_confidence=0.4)
         >>> sure = df.pipe(leads_pandas.results, min_confidence=0.8)
     """
-    from leads_pandas import enrichment
     from leads_pandas.frames import delivery
+    from leads_pandas.run import stored
 
     _check_call(df, client, refresh=refresh)
     output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
     ready = delivery.prepare(df, on, output)
-    return enrichment.stored_frame(ready, refresh_leads=refresh, client=client)
+    if not ready.asked:
+        return cast("pd.DataFrame", delivery.empty(ready))
+    return stored(ready, read=refresh, client=client)
 
 
 @pointing_outside
@@ -392,16 +401,13 @@ def resume(
         >>> last = leads_pandas.runs()["run_id"].iloc[0]
         >>> by_lead = leads_pandas.resume(last, "resumed.parquet")
     """
-    from leads_pandas import enrichment
+    from leads_pandas.run import EnrichmentRun, find
 
     _check_client(client)
-    name = (
-        run_or_job_id.id if isinstance(run_or_job_id, enrichment.EnrichmentRun) else run_or_job_id
-    )
+    name = run_or_job_id.id if isinstance(run_or_job_id, EnrichmentRun) else run_or_job_id
     if not isinstance(name, str):
         raise TypeError(f"a run or job id is a string, not {type(name).__name__}")
-    run = enrichment.find(name, client)
-    return run.result(
+    return find(name, client).result(
         path, emails=emails, min_confidence=min_confidence, rename=rename, timeout=timeout
     )
 
@@ -450,9 +456,11 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         client: a `LeadsClient`, whose account's store is read; None: the default client.
 
     Returns:
-        one row per run: ``run_id``, ``started_at`` (datetime64[us, UTC]), ``lead_count`` (of unique
-        IDs), ``state``, ``job_ids`` (comma-separated, those of other runs that it waited for
-        included), ``credits_reserved`` (by its own starts, so that the column adds up).
+        one row per run: ``run_id``, ``label``, ``started_at`` (datetime64[us, UTC]), ``lead_count``
+        (of unique IDs), ``state``, ``job_ids`` (comma-separated, those of other runs that it
+        waited for included), ``credits_reserved`` (by its own starts, so that the column adds up),
+        ``credits_at_stake`` (of its own starts in doubt), and, of runs that came to their end,
+        ``ended_at``, ``found`` and ``not_found`` (of all its leads; Int64).
 
     Raises:
         StoreError: the store cannot be used.
@@ -461,36 +469,52 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         >>> int(leads_pandas.runs()["credits_reserved"].sum())
         50
     """
-    from leads_pandas import enrichment
+    from leads_pandas.reading.tally import phase_of
+    from leads_pandas.run import opened
+    from leads_pandas.store.journal import DOUBTFUL
 
     _check_client(client)
-    with enrichment.opened(client) as (_, store):
-        rows = [(run, store.journal.run_ops(run.id)) for run in store.journal.runs()]
+    with opened(client) as (_, store):
+        listed = [(run, store.journal.run_ops(run.id)) for run in store.journal.runs()]
+    own = [[op for op in ops if op.run_id == run.id] for run, ops in listed]
+    columns: dict[str, tuple[list[Any], Any]] = {
+        "run_id": ([run.id for run, _ in listed], _text_dtype()),
+        "label": ([run.label for run, _ in listed], _text_dtype()),
+        "started_at": ([run.created_at for run, _ in listed], _MOMENT),
+        "ended_at": ([run.ended_at for run, _ in listed], _MOMENT),
+        "lead_count": ([run.lead_count for run, _ in listed], "int64"),
+        "state": ([phase_of(ops, unread=1) for _, ops in listed], _text_dtype()),
+        "job_ids": (
+            [", ".join(op.job_id for op in ops if op.job_id) for _, ops in listed],
+            _text_dtype(),
+        ),
+        "credits_reserved": (
+            [sum(op.stake for op in ops if op.state in ("started", "done")) for ops in own],
+            "int64",
+        ),
+        "credits_at_stake": (
+            [sum(op.stake for op in ops if op.state in DOUBTFUL) for ops in own],
+            "int64",
+        ),
+        "found": ([run.found for run, _ in listed], "Int64"),
+        "not_found": ([run.not_found for run, _ in listed], "Int64"),
+    }
     return pd.DataFrame(
         {
-            "run_id": pd.Series([run.id for run, _ in rows], dtype=_text_dtype()),
-            "started_at": pd.to_datetime(
-                pd.Series([run.created_at for run, _ in rows], dtype="int64"), unit="us", utc=True
-            ).astype("datetime64[us, UTC]"),
-            "lead_count": pd.Series([run.lead_count for run, _ in rows], dtype="int64"),
-            "state": pd.Series([enrichment.run_state(ops) for _, ops in rows], dtype=_text_dtype()),
-            "job_ids": pd.Series(
-                [", ".join(op.job_id for op in ops if op.job_id) for _, ops in rows],
-                dtype=_text_dtype(),
-            ),
-            "credits_reserved": pd.Series(
-                [
-                    sum(
-                        op.stake
-                        for op in ops
-                        if op.run_id == run.id and op.state in ("started", "done")
-                    )
-                    for run, ops in rows
-                ],
-                dtype="int64",
-            ),
+            name: pd.to_datetime(pd.Series(values, dtype="Int64"), unit="us", utc=True).astype(
+                dtype
+            )
+            if dtype == _MOMENT
+            else pd.Series(values, dtype=dtype)
+            for name, (values, dtype) in columns.items()
         }
     )
+
+
+def _moments(microseconds: list[Any]) -> pd.Series[Any]:
+    numbers = pd.Series(microseconds, dtype="Int64")
+    moments: Any = pd.to_datetime(numbers, unit="us", utc=True)
+    return cast("pd.Series[Any]", moments.astype(_MOMENT))
 
 
 @pointing_outside
@@ -524,8 +548,8 @@ def forget(
         >>> leads_pandas.forget(["lead007"])
         1
     """
-    from leads_pandas import enrichment
     from leads_pandas.frames.ids import lead_ids as read_ids
+    from leads_pandas.run import opened
 
     _check_client(client)
     if (lead_ids is None) == (not everything):
@@ -536,7 +560,7 @@ def forget(
     if lead_ids is not None:
         listed = [lead_ids] if isinstance(lead_ids, str) else list(lead_ids)
         ids = read_ids(pd.DataFrame({"lead_id": pd.Series(listed, dtype=object)})).unique
-    with enrichment.opened(client) as (_, store):
+    with opened(client) as (_, store):
         return store.results.forget(ids)
 
 
@@ -609,18 +633,20 @@ def _order(
     partial: bool = False,
     refresh: bool = False,
 ) -> Order:
-    from leads_pandas.leadsapi.client import check_credits
+    from leads_pandas.leadsapi.client import check_credits, standing_cap
+    from leads_pandas.money.plan import Order
     from leads_pandas.progress import consent
-    from leads_pandas.run import Order
 
     if query_id is not None and (not isinstance(query_id, str) or not query_id.strip()):
         raise ValueError(f"query_id must be a search's id, not {query_id!r}")
     if not isinstance(confirm, bool) and not callable(confirm):
         raise ValueError(f"confirm must be True, False or a callable, not {confirm!r}")  # noqa: TRY004 - a wrong value
+    standing = standing_cap() if max_credits is None else None
     return Order(
         lead_ids,
         query_id=query_id,
-        max_credits=None if max_credits is None else check_credits(max_credits),
+        max_credits=standing if max_credits is None else check_credits(max_credits),
+        standing=standing is not None,
         partial=partial,
         refresh=refresh,
         consent=consent(confirm),

@@ -1,802 +1,674 @@
-"""One call from its lead IDs to its results: price, consent, claim, start, poll and read, done.
+"""`EnrichmentRun`: one run from its lead IDs to its results: price, consent, start, read, done.
 
-The only orchestration. It takes a client, a store, an order and a progress callback, and knows no
-pandas: frames come and go in `enrichment` and `functions`.
+Buying (`money`) and reading (`reading`) are its phases; it puts them in order, names itself on
+every error, and says on an interrupt how to go on. It knows no pandas: frames are `delivery`'s.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-import uuid
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Self
+import contextlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from filelock import FileLock, Timeout
-
-from leads_pandas.display import duration, plural
+from leads_pandas.display import card_html, card_text, duration
 from leads_pandas.errors import (
-    CreditCapError,
-    InsufficientCreditsError,
-    JobFailedError,
     JobTimeoutError,
-    LeadIdError,
     LeadsError,
     StoreError,
     UnknownRunError,
+    Way,
 )
-from leads_pandas.models import CostPreview, LeadResult, LeadStatus, Phase, RunStatus
-from leads_pandas.money.purchase import Batch, Purchase, Stale, combine
-from leads_pandas.pace.wait import Late, Wait
+from leads_pandas.home import home
+from leads_pandas.interrupts import Terminated, terminable
+from leads_pandas.leadsapi.client import using
+from leads_pandas.models import CostPreview, RunStatus
+from leads_pandas.money.buying import Buying
+from leads_pandas.money.plan import Order, combine
+from leads_pandas.money.prices import price
+from leads_pandas.money.purchase import Purchase
+from leads_pandas.pace.wait import Late
+from leads_pandas.progress import Display, say
 from leads_pandas.reading.collect import Collector
+from leads_pandas.reading.driving import Driving
+from leads_pandas.reading.tally import Tally, phase_of
+from leads_pandas.store import Store
 from leads_pandas.store.journal import DOUBTFUL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    import os
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    import pandas as pd
 
     from leads_pandas.leadsapi.client import LeadsClient
-    from leads_pandas.reading.source import Source
-    from leads_pandas.store import Store
     from leads_pandas.store.journal import Op
 
-_logger = logging.getLogger("leads_pandas")
-
 _ROUNDS = 8  # prices asked anew at most because others keep claiming, starting or giving up leads
-_WAIT = 0.2  # seconds between looks at an op that another process drives
-_LOCK_TIMEOUT = 10.0  # seconds to wait for another process to let go of a start in doubt
 _REPORT = 0.1  # seconds between two reports of progress
 _PACE = 1.0  # seconds between two looks at the budget, and a wait for it that is worth telling
+_TAKE = 10.0  # seconds to wait for whoever is at work on a start in doubt
 
 
 @dataclass(slots=True)
-class Order:
-    """What one call asks for.
+class Work:
+    """The frame as it was at `start`, and how it was asked for."""
 
-    Attributes:
-        lead_ids: unique lead IDs, in the frame's order.
-        query_id: start this search in their place.
-        max_credits: hard cap, or None.
-        partial: whether leads may be left out for want of money, or because something failed.
-        refresh: whether leads that the store holds are read again.
-        consent: asked before credits are spent; raises `EnrichmentDeclined`.
-    """
-
-    lead_ids: list[str]
-    query_id: str | None = None
-    max_credits: int | None = None
-    partial: bool = False
-    refresh: bool = False
-    consent: Callable[[CostPreview], None] | None = None
+    frame: pd.DataFrame
+    on: Any
+    progress: bool | Callable[[RunStatus], object] | None
 
 
 @dataclass(slots=True)
-class _Plan:
-    """What is to be bought and what merely to be read."""
+class Session:
+    """What one call on a run works with; gone when the call is."""
 
-    preview: CostPreview
-    batches: list[Batch] = field(default_factory=list)
-    reads: list[tuple[list[str], int | None]] = field(default_factory=list)
+    api: LeadsClient
+    store: Store
+    order: Order
+    tally: Tally
+    buying: Buying
+    driving: Driving
+    report: Reporter
+    display: Display | None
 
 
-class Enrichment:
-    """Carries one order out; used once, then closed.
+class Reporter:
+    """Shows how far a run is, several times a second at most."""
 
-    Args:
-        client: the client.
-        store: the store of its account.
-        order: what is asked for.
-        progress: told the status, the seconds left where they can be told, and why it takes its
-            time where that is no job's doing.
-        timeout: seconds for the whole call, or None.
-        run_id: an earlier run to go on with: nothing is bought for it any more.
-    """
-
-    def __init__(
-        self,
-        client: LeadsClient,
-        store: Store,
-        order: Order,
-        *,
-        progress: Callable[[RunStatus, float | None, str], None] | None = None,
-        timeout: float | None = None,
-        run_id: str | None = None,
-    ) -> None:
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._client = client
-        self._api = client.within(Wait(deadline=self._deadline))
-        self._store = store
-        self._order = order
-        self._progress = progress
-        self._purchase = Purchase(
-            self._api,
-            store,
-            settle=client.settle,
-            deadline=self._deadline,
-            tick=self._tick,
-        )
-        self._buying = run_id is None
-        self._locks: dict[str, FileLock] = {}
-        self._reads: list[tuple[list[str], int | None]] = []
-        self._phase: Phase = "starting"
+    def __init__(self, tally: Tally, api: LeadsClient, display: Display | None) -> None:
+        self._tally = tally
+        self._api = api
+        self._wait = api.wait
+        self._display = display
         self._reported = 0.0
         self._asked_pace, self._limited = 0.0, False
-        self._need: list[str] = []
-        self._needed: set[str] = set()
-        self._driven: list[Source] = []
-        self._collector: Collector | None = None
-        self._left_out = 0  # by the collectors before that one
-        self._read: set[str] = set()
-        self._found = 0
-        self._ops: dict[str, Op] = {}
-        self.run_id = run_id
-        self.preview: CostPreview | None = None
-        self.outcomes: dict[str, LeadStatus] = {}
-        self.errors: list[LeadsError] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the ops, so that an idle process holds nobody up."""
-        for lock in self._locks.values():
-            lock.release()
-        self._locks.clear()
-
-    # What the caller sees
-
-    @property
-    def job_ids(self) -> list[str]:
-        """The jobs of this run, those attached to included."""
-        return [op.job_id for op in self._ops.values() if op.job_id]
-
-    @property
-    def credits_reserved(self) -> int:
-        """The credits of this run's jobs, those attached to included."""
-        return sum(op.stake for op in self._ops.values() if op.state in ("started", "done"))
-
-    def journal_states(self, run_id: str | None = None) -> list[str]:
-        """What the journal says at this moment of the starts of a run, this one by default."""
-        name = run_id or self.run_id
-        return [op.state for op in self._store.journal.run_ops(name)] if name else []
-
-    def status(self) -> RunStatus:
-        """How far the run is."""
-        processed = sum(
-            len(op.lead_ids) if op.job_status == "COMPLETED" else op.processed
-            for op in self._ops.values()
-        )
-        total = len(self._need) - self._left_out
-        if self._collector is not None:
-            total -= self._collector.left_out
-        return RunStatus(
-            phase=self._phase,
-            processed=min(max(processed, len(self._read)), total),
-            total=total,
-            found_emails=min(
-                max(self._found, sum(op.found_emails for op in self._ops.values())), total
-            ),
-            read=min(len(self._read), total),
-            credits_reserved=self.credits_reserved,
-        )
-
-    def _report(self, seconds_left: float | None, *, now: bool = False) -> None:
-        if self._progress is None:
-            return
-        moment = time.monotonic()
-        if now or moment >= self._reported + _REPORT:
+    def __call__(self, seconds_left: float | None = None, *, now: bool = False) -> None:
+        """Show the status, and the seconds left where they can be told."""
+        moment = self._wait.now()
+        if self._display is not None and (now or moment >= self._reported + _REPORT):
             self._reported = moment
-            status = self.status()
-            self._progress(status, seconds_left, self._why(status, moment))
+            status = self._tally.status()
+            self._display(status, seconds_left, self._why(status, moment))
 
     def _why(self, status: RunStatus, moment: float) -> str:
         """Why it takes its time, where that is no job's doing."""
-        limit, settle = self._client.requests_per_minute, self._client.settle
+        limit, settle = self._api.requests_per_minute, self._api.settle
         if status.phase == "unknown":
-            until = "" if settle is None else f", looking up to {duration(settle)}"
-            return f"the start got no answer{until}"
+            longest = self._api.start_seconds + (settle or 0.0)
+            return f"the start got no answer: looking for it, up to {duration(longest)}"
         if moment >= self._asked_pace + _PACE:
             self._asked_pace = moment
             behind = status.read < status.processed or status.phase == "reading"
             self._limited = bool(limit) and behind and self._api.pacer.estimate(1) >= _PACE
         return f"waiting for the limit ({limit} a minute)" if self._limited else ""
 
-    def _tick(self, phase: Literal["starting", "unknown"]) -> None:
-        self._phase = phase
-        self._report(None)
 
-    def _seen(self, lead_id: str, result: LeadResult) -> None:
-        if lead_id in self._needed and lead_id not in self._read:
-            self._read.add(lead_id)
-            self._found += result.status == "found"
+class EnrichmentRun:
+    """One run: what was asked for, and what has become of it. No background thread.
 
-    # Buying
+    Made by `leads_pandas.start`, and carried by errors as ``.run``. It pickles as its id and what
+    the journal knows; the frame and the client stay behind.
 
-    def buy(self) -> None:
+    Attributes:
+        id: the run's id, or None where nothing had to be started or read.
+        job_ids: the jobs at the service, those attached to included.
+        preview: the `CostPreview` that was agreed to, or None where nothing was to be bought.
+        credits_reserved: credits that those jobs reserved.
+    """
+
+    __module__ = "leads_pandas"
+
+    def __init__(
+        self,
+        run_id: str | None = None,
+        *,
+        job_ids: Sequence[str] = (),
+        preview: CostPreview | None = None,
+        credits_reserved: int = 0,
+        place: tuple[str, str] | None = None,
+        client: LeadsClient | None = None,
+        work: Work | None = None,
+    ) -> None:
+        self.id = run_id
+        self.job_ids = list(job_ids)
+        self.preview = preview
+        self.credits_reserved = credits_reserved
+        self._place = place
+        self._client = client
+        self._work = work
+        self._status: RunStatus | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        known = {
+            "job_ids": self.job_ids,
+            "preview": self.preview,
+            "credits_reserved": self.credits_reserved,
+            "place": self._place,
+        }
+        return _revive, (self.id, known)
+
+    def __repr__(self) -> str:
+        return f"EnrichmentRun(id={self.id!r}, job_ids={self.job_ids!r})"
+
+    def __str__(self) -> str:
+        return card_text("Enrichment run", self._rows())
+
+    def _repr_html_(self) -> str:
+        fraction = None if self._status is None else self._status.fraction
+        return card_html("Enrichment run", self._rows(), fraction=fraction)
+
+    def _rows(self, status: RunStatus | None = None) -> list[tuple[str, str]]:
+        """The lines of the run's card, at this status where one is given."""
+        self._status = status or self._status
+        rows = [
+            ("run", self.id or "nothing to do"),
+            ("jobs", ", ".join(self.job_ids) or "none"),
+            ("credits reserved", f"{self.credits_reserved:,}"),
+        ]
+        if self._status is not None:
+            rows += self._status._rows()[:-1]  # noqa: SLF001 - one card for both
+        return rows
+
+    # What users call
+
+    def status(self) -> RunStatus:
+        """How far the run is: ``GET /api/v1/enrichment/status/:jobId`` once per active job.
+
+        Raises:
+            LeadsError: the service or the store cannot be used.
+        """
+        if self.id is None:
+            return RunStatus(
+                "done", processed=0, total=0, found_emails=0, read=0, credits_reserved=0
+            )
+        with self.session() as session:
+            store, tally = session.store, session.tally
+            tally.wants(session.order.lead_ids)
+            session.driving.refresh()
+            tally.ops = {op.id: op for op in store.journal.run_ops(self.id)}
+            for op in tally.ops.values():
+                if op.state == "started" and op.job_id and not op.job_finished:
+                    job = session.api.status(op.job_id)
+                    op.job_status, op.processed = job.status, job.processed_leads
+                    op.found_emails = job.found_emails
+                    store.journal.note(
+                        op.id,
+                        job_status=job.status,
+                        processed=job.processed_leads,
+                        found_emails=job.found_emails,
+                    )
+            unread = len(tally.need) - len(tally.read)
+            tally.phase = phase_of(list(tally.ops.values()), unread=unread)
+            self._status = tally.status()
+            return self._status
+
+    def done(self) -> bool:
+        """Whether the jobs have ended, so that `result` only has to read; asks as `status` does."""
+        return self.status().phase in ("reading", "done", "failed")
+
+    def result(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        emails: Literal["best", "all"] = "best",
+        min_confidence: float = 0.0,
+        rename: Mapping[str, str] | None = None,
+        on_conflict: Literal["raise", "replace", "fill"] = "raise",
+        timeout: float | None = None,
+    ) -> pd.DataFrame:
+        """Wait, read what has not been read, and join it to the frame as it was at `start`.
+
+        Without that frame (after pickling), the results come by ``lead_id``. The parameters are
+        those of `leads_pandas.enrich`; the endpoints are ``status/:jobId`` and ``lead/:leadId``.
+
+        Args:
+            path: Parquet file to write, or None.
+            emails: ``"best"`` or ``"all"``.
+            min_confidence: 0-1.
+            rename: names for the new columns.
+            on_conflict: ``"raise"``, ``"replace"`` or ``"fill"``.
+            timeout: seconds to wait; then `JobTimeoutError`.
+
+        Raises:
+            LeadsError: see `leads_pandas.enrich`.
+            ValueError: an option is wrong.
+            OSError: the file cannot be written.
+        """
+        from leads_pandas.frames import delivery
+
+        check_timeout(timeout)
+        output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
+        work = self._work
+        if work is not None:
+            ready = delivery.prepare(work.frame, work.on, output)
+        if self.id is None and work is not None:
+            return cast("pd.DataFrame", delivery.empty(ready))
+        display = Display(None if work is None else work.progress)
+        with display.shown(), self.session(display=display, timeout=timeout) as session:
+            if work is None:
+                ready = delivery.prepare_listed(session.order.lead_ids, output)
+            self.finish(session)
+            return cast("pd.DataFrame", self.deliver(session, ready))
+
+    def resolve(self, job_id: str | None = None, *, not_started: bool = False) -> None:
+        """Settle a start whose outcome is unknown, by your own word, held against the evidence.
+
+        Args:
+            job_id: it went through as this job (``GET /api/v1/enrichment/status/:jobId``).
+            not_started: it never happened; its leads may be started again.
+
+        Raises:
+            ValueError: not exactly one of the two is given.
+            UnknownRunError: no start of this run is in doubt, or the job is another start's.
+            NotFoundError: the service does not know the job.
+            StartOutcomeUnknown: a job that may be it is running, or it may still be taken.
+            LeadsError: another process is at work on this run.
+        """
+        if (job_id is None) == (not not_started):
+            raise ValueError("give either job_id=... or not_started=True")
+        with self.session() as session:
+            ops = session.store.journal.run_ops(str(self.id)) if self.id else []
+            doubtful = [op for op in ops if op.state in DOUBTFUL]
+            if not doubtful:
+                raise UnknownRunError(
+                    f"no start of run {self.id} is in doubt", "there is nothing to resolve"
+                )
+            for one in doubtful:
+                lock = session.store.journal.op_lock(one.id)
+                try:
+                    with session.buying.doubts.held(
+                        lock, "unknown", session.api.wait.within(_TAKE)
+                    ):
+                        op = session.store.journal.op(one.id)
+                        if op is not None and op.state in DOUBTFUL:
+                            session.buying.doubts.resolve(op, job_id=job_id)
+                except Late:
+                    raise LeadsError(
+                        f"another process is at work on run {self.id}",
+                        "nothing was changed",
+                        Way("do", {"what": "let it finish, or end it"}),
+                        Way("again"),
+                    ) from None
+
+    # The phases
+
+    def buy(self, session: Session) -> None:
         """Price what is missing, ask for consent, and start it; returns once started.
 
         Raises:
-            CreditCapError: it costs more than the cap.
-            InsufficientCreditsError: it costs more than the balance.
-            EnrichmentDeclined: consent was refused.
-            LeadIdError: the query is not the frame's leads.
-            StartOutcomeUnknown: a start is in doubt.
-            LeadsError: the service or the store cannot be used.
+            LeadsError: see `leads_pandas.enrich`.
         """
-        try:
-            self._buy()
-        except Late:
-            raise self._timed_out() from None
-        except LeadsError as error:
-            raise self._naming(error)  # noqa: B904 - the same error
-
-    def _buy(self) -> None:
-        known = self._store.results.known(self._order.lead_ids)
-        settled = {one for one, status in known.items() if status != "unknown_lead"}
-        if self._order.refresh:
-            missing = [one for one in self._order.lead_ids if one not in settled]
-            reread = [one for one in self._order.lead_ids if one in settled]
-        else:
-            missing = [one for one in self._order.lead_ids if one not in known]
-            reread = []
-        if not missing and not reread:
+        order, store = session.order, session.store
+        session.driving.close_finished()
+        known = store.results.known(order.lead_ids)
+        bought = {one for one, status in known.items() if status != "unknown_lead"}
+        missing = [one for one in order.lead_ids if one not in (bought if order.refresh else known)]
+        again = [one for one in order.lead_ids if one in bought] if order.refresh else []
+        if not missing and not again:
             return
-        self._need = missing + reread
-        self._needed = set(self._need)
-        if reread:
-            self._reads.append((reread, None))
+        session.tally.wants(missing, again)
+        if again:
+            session.buying.reads.append((again, None))
+        self._rounds(session, missing)
+        session.buying.note_run()
+        self._attach(session)
+
+    def _rounds(self, session: Session, missing: list[str]) -> None:
+        """Buy leads, in as many rounds as others change the price meanwhile."""
         for _ in range(_ROUNDS):
-            if self._order.query_id:
-                self._wait_for_others()
-                known = self._store.results.known(missing)
-                missing = [one for one in missing if one not in known]
-            claimed = self._claimed(missing)
-            free = [one for one in missing if one not in claimed]
-            if not free or self._buy_once(free):
-                break
-        self._note_run()
-
-    def _buy_once(self, free: list[str]) -> bool:
-        """Price, ask, and start; False where the price changed under way and is asked again."""
-        try:
-            plan = self._plan(free)
-            self._consent(plan)
-            self._note_run()
-            self._start(plan)
-        except Stale:
-            return False
-        self._reads += plan.reads
-        return True
-
-    def _claimed(self, lead_ids: list[str]) -> set[str]:
-        """The leads that open ops hold; those of the dead that were never sent go free."""
-        claims = self._store.journal.claims_on(lead_ids)
-        taken: set[str] = set()
-        for op_id, ids in claims.items():
-            if op_id not in self._locks and self._discard_if_dead(op_id):
-                continue
-            taken.update(ids)
-        return taken
-
-    def _discard_if_dead(self, op_id: str) -> bool:
-        """Close an op that was planned by a process that ended before it sent anything."""
-        op = self._store.journal.op(op_id)
-        if op is None or op.state in ("rejected", "absent", "done"):
-            return True
-        if op.state != "planned":
-            return False
-        lock = self._store.journal.op_lock(op_id)
-        if not _took(lock):
-            return False
-        try:
-            op = self._store.journal.op(op_id)
-            if op is not None and op.state == "planned":
-                self._store.journal.update_op(op_id, state="rejected", note="its process ended")
-                return True
-            return False
-        finally:
-            lock.release()
-
-    def _reserved(self) -> int:
-        """Credits of this call's starts and of the unfinished runs that it attaches to."""
-        ops = {op.id: op for op in self._ops.values() if op.state in ("started", "done")}
-        for op_id in self._store.journal.claims_on(self._order.lead_ids):
-            op = self._store.journal.op(op_id)
-            if op is not None:
-                ops[op_id] = op
-        return sum(op.stake for op in ops.values())
-
-    def _plan(self, free: list[str]) -> _Plan:
-        query = self._order.query_id
-        batches = [self._query_batch(free)] if query else self._purchase.price(free)
-        preview = combine([one.preview for one in batches])
-        if self._claimed(free):
-            raise Stale  # others were quicker: what they bought is neither ours to price nor to cap
-        if not query and preview.total_leads < len(free):
-            _logger.warning(
-                "the service does not know %s of %s; are they in the right column? "
-                "What it does not know costs nothing",
-                f"{len(free) - preview.total_leads:,}",
-                plural(len(free), "lead ID"),
-            )
-        plan = _Plan(preview)
-        room = self._room(preview)
-        for batch in batches:
-            bought = batch
-            if batch.preview.estimated_credits > room and self._order.partial:
-                fitting = None if batch.query_id else self._purchase.fit(batch, room)
-                rest = batch.lead_ids[len(fitting.lead_ids) if fitting else 0 :]
-                enriched = batch.preview.already_enriched
-                if fitting is not None:
-                    enriched -= fitting.preview.already_enriched
-                plan.reads.append((rest, enriched))
-                if fitting is None:
-                    continue
-                bought = fitting
-            if bought.preview.to_enrich:
-                plan.batches.append(bought)
-                room -= bought.preview.estimated_credits
-            else:
-                plan.reads.append((bought.lead_ids, bought.preview.already_enriched))
-        return plan
-
-    def _room(self, preview: CostPreview) -> int:
-        """Credits that this call may still reserve.
-
-        Raises:
-            CreditCapError: the cap does not cover the price, and nothing may be left out.
-            InsufficientCreditsError: the balance does not.
-        """
-        order = self._order
-        reserved = self._reserved()
-        room = preview.available_credits
-        price = preview.estimated_credits
-        if order.max_credits is not None:
-            left = max(order.max_credits - reserved, 0)
-            if preview.to_enrich and price > left and not order.partial:
-                held = f" beside {reserved} already reserved" if reserved else ""
-                raise CreditCapError(
-                    f"{plural(preview.to_enrich, 'lead')} would cost "
-                    f"{plural(price, 'credit')}{held}, more than max_credits={order.max_credits}; "
-                    "nothing was spent: raise it, or pass partial=True to enrich what fits",
-                    preview=self._whole(preview),
-                )
-            room = min(room, left)
-        if preview.to_enrich and price > preview.available_credits and not order.partial:
-            raise InsufficientCreditsError(
-                f"{plural(preview.to_enrich, 'lead')} would cost {plural(price, 'credit')} and the "
-                f"balance is {preview.available_credits}; nothing was spent: top up, or pass "
-                "partial=True to enrich what fits",
-                preview=self._whole(preview),
-            )
-        return room
-
-    def _query_batch(self, free: list[str]) -> Batch:
-        query = str(self._order.query_id)
-        batch = self._purchase.price_query(free, query)
-        ours = combine([one.preview for one in self._purchase.price(self._order.lead_ids)])
-        theirs = batch.preview
-        if (ours.total_leads, ours.to_enrich) != (theirs.total_leads, theirs.to_enrich):
-            raise LeadIdError(
-                f"the frame's IDs are not the leads of query {query!r}: the query has "
-                f"{theirs.total_leads} leads with {theirs.to_enrich} to enrich, the frame "
-                f"{ours.total_leads} with {ours.to_enrich}; nothing was spent: pass the frame of "
-                "that search, or leave query_id out to enrich the frame's own IDs"
-            )
-        return batch
-
-    def _wait_for_others(self) -> None:
-        """A query's leads cannot be listed, so no other run may be open when it starts."""
-        while True:
-            others = [
-                op.id
-                for op in self._store.journal.open_ops()
-                if op.id not in self._locks
-                and not op.job_finished
-                and not self._discard_if_dead(op.id)
-            ]
-            if not others:
+            if session.buying.buy(missing, len(session.tally.need)):
                 return
-            self._drive({op_id: [] for op_id in others})
-
-    def _whole(self, preview: CostPreview) -> CostPreview:
-        """A preview of the missing leads, as one of the whole frame."""
-        known = self._store.results.known(self._order.lead_ids)
-        needed = set(self._need)
-        held = sum(status != "unknown_lead" for one, status in known.items() if one not in needed)
-        requests = len(self._need) + (2 if preview.to_enrich else 0)
-        return replace(
-            preview,
-            total_leads=len(self._order.lead_ids),
-            already_enriched=preview.already_enriched + held,
-            estimated_seconds=self._client.pacer.estimate(requests),
+            known = session.store.results.known(missing)
+            missing = [one for one in missing if known.get(one, "unknown_lead") == "unknown_lead"]
+        raise LeadsError(
+            f"the price of {len(missing):,} leads changed {_ROUNDS} times while it was asked, as "
+            "other calls started or gave up the same leads",
+            "nothing more was started",
+            Way("again"),
         )
 
-    def quote(self) -> CostPreview:
-        """The price, asked once; nothing is written down.
+    def finish(self, session: Session) -> None:
+        """Poll and read until everything this run waits for is durable in the store.
 
         Raises:
-            LeadsError: the service or the store cannot be used.
+            LeadsError: see `leads_pandas.enrich`.
         """
-        order = self._order
-        known = self._store.results.known(order.lead_ids)
+        if self.id is None:
+            return
+        tally, buying, driving = session.tally, session.buying, session.driving
+        journal = session.store.journal
+        resumed = buying.run_id is None
+        if resumed:
+            buying.run_id = self.id
+            known = session.store.results.known(session.order.lead_ids)
+            tally.wants([one for one in session.order.lead_ids if one not in known])
+            claimed = buying.claimed(tally.need)
+            rest = [one for one in tally.need if one not in claimed]
+            if rest:
+                batches = price(session.api, journal, rest)
+                preview = combine([one.preview for one in batches])
+                buying.reads.append((rest, preview.already_enriched))
+        self._attach(session)
+        while True:
+            driving.refresh()
+            left = tally.left(driving.outcomes)
+            waiting = {
+                op_id: ids
+                for op_id, ids in journal.claims_on(left).items()
+                if op_id in buying.locks or not buying.discard_if_dead(op_id)
+            }
+            if waiting or buying.reads:
+                reads, buying.reads = buying.reads, []
+                driving.drive(waiting, reads, buying.locks)
+            elif not left:
+                break
+            elif resumed:
+                driving.outcomes.update(dict.fromkeys(left, "not_enriched"))
+            else:
+                # What another process claimed and gave up is bought after all.
+                self._rounds(session, left)
+        failed = any(op.job_status == "FAILED" for op in tally.ops.values())
+        tally.phase = "failed" if failed else "done"
+        session.report(0.0, now=True)
+        statuses = list(session.store.results.known(session.order.lead_ids).values())
+        journal.end_run(
+            str(self.id), found=statuses.count("found"), not_found=statuses.count("not_found")
+        )
+        errors = [*buying.errors, *driving.errors]
+        if errors and not session.order.partial:
+            raise errors[0]
+
+    def _attach(self, session: Session) -> None:
+        """Note the open starts that the run depends on, its own and those of others."""
+        self._follow(session)
+        journal, tally = session.store.journal, session.tally
+        journal.attach(str(self.id), journal.claims_on(tally.need))
+        tally.ops = {op.id: op for op in journal.run_ops(str(self.id))}
+        self._follow(session)
+
+    def deliver(self, session: Session, ready: Any) -> Any:
+        """Join what is known to the frame or the IDs, write the file, and say what came of it."""
+        from leads_pandas.frames import delivery
+
+        facts = {
+            "run_id": self.id,
+            "job_ids": self.job_ids,
+            "preview": None if self.preview is None else asdict(self.preview),
+            "credits_reserved": self.credits_reserved,
+            "credits_new": session.tally.credits(session.buying.run_id),
+            "host": session.api.host,
+        }
+        outcomes = session.driving.outcomes
+        answers = session.store.results.answers(ready.asked, outcomes, **ready.wanted)
+        with _kept_on_failure(self):
+            ids_only = isinstance(ready, delivery.PreparedIds)
+            give = delivery.deliver_ids if ids_only else delivery.deliver
+            out: Any = give(ready, answers, facts, session.buying.bought())
+        if session.display is not None:
+            receipt = delivery.receipt(out)
+            session.display.finished(
+                receipt["counts"],
+                receipt["credits_reserved"],
+                None if ready.target is None else ready.target.path,
+                without_id=receipt["rows"]["without_id"],
+                repeated=receipt["rows"]["duplicate"],
+            )
+        return out
+
+    # One call
+
+    @contextlib.contextmanager
+    def session(
+        self,
+        order: Order | None = None,
+        *,
+        display: Display | None = None,
+        timeout: float | None = None,
+    ) -> Generator[Session]:
+        """Open the client and the store for one call, and name the run on all that goes wrong.
+
+        Raises:
+            UnknownRunError: the run is not one of this account's store.
+        """
+        with opened(self._client) as (client, store):
+            place = (client.host, client.account)
+            if self._place not in (None, place):
+                raise UnknownRunError(
+                    f"run {self.id} belongs to another account or host than the client at hand",
+                    "nothing was requested",
+                    Way("account"),
+                )
+            self._place = place
+            made = self._made(client.within(client.wait.within(timeout)), store, order, display)
+            try:
+                with terminable():
+                    try:
+                        yield made
+                    except Late:
+                        self._follow(made)
+                        raise self._named(_timed_out(made, self.job_ids), made) from None
+                    except LeadsError as error:
+                        self._follow(made)
+                        raise self._named(error, made)  # noqa: B904 - the same error
+                    except (KeyboardInterrupt, SystemExit, Terminated):
+                        self._follow(made)
+                        if display is not None:
+                            display.close()  # or the line would stand on the bar's own
+                        say(str(_farewell(made, self)))
+                        raise
+                self._follow(made)
+            finally:
+                made.buying.close()
+
+    def _made(
+        self, api: LeadsClient, store: Store, order: Order | None, display: Display | None
+    ) -> Session:
+        if order is None:
+            runs = store.journal.runs(str(self.id))
+            if not runs:
+                raise UnknownRunError(
+                    f"this store knows no run {self.id!r}", "nothing was requested", Way("runs")
+                )
+            ids = store.journal.run_lead_ids(runs[0].id)
+            order = Order(ids, partial=runs[0].partial)
+        tally = Tally()
+        report = Reporter(tally, api, display)
+
+        def tick(phase: Literal["starting", "unknown"]) -> None:
+            tally.phase = phase
+            report()
+
+        def started() -> None:
+            tally.phase = "enriching"
+            tally.ops |= {op.id: op for op in store.journal.run_ops(str(buying.run_id))}
+            report(now=True)
+
+        purchase = Purchase(api, store, settle=api.settle, tick=tick)
+        buying = Buying(api, store, order, purchase, started)
+        driving = Driving(api, store, purchase.doubts, tally, report, partial=order.partial)
+        session = Session(api, store, order, tally, buying, driving, report, display)
+        if display is not None:
+
+            def rows(status: RunStatus) -> list[tuple[str, str]]:
+                self._follow(session)
+                return self._rows(status)
+
+            display.rows = rows
+        return session
+
+    def _follow(self, session: Session) -> None:
+        """Bring what users see of the run up to date."""
+        self.id = session.buying.run_id or self.id
+        self.preview = session.buying.preview or self.preview
+        if session.tally.ops:
+            self.job_ids = session.tally.job_ids
+            self.credits_reserved = session.tally.credits()
+
+    def _named(self, error: LeadsError, session: Session) -> LeadsError:
+        """Say which run an error belongs to, and how to go on."""
+        run_id = error.run_id = error.run_id or self.id
+        if run_id is None or error.run is not None:
+            return error
+        error.run = self
+        if run_id != self.id:
+            # An older run of the same account, whose start is the one in doubt.
+            error.run = EnrichmentRun(run_id, place=self._place, client=self._client)
+        with contextlib.suppress(StoreError):  # the journal may be out of reach
+            states = {op.state for op in session.store.journal.run_ops(run_id)}
+            if states <= {"rejected"}:
+                return error
+        if not any(way.action == "resume" for way in error.ways):
+            error.ways = (*error.ways, Way("resume", {"run": run_id}))
+        return error
+
+
+@contextlib.contextmanager
+def opened(client: LeadsClient | None) -> Generator[tuple[LeadsClient, Store]]:
+    """The client and its account's store, for one call."""
+    with using(client) as api, Store(home(), api.host, api.account) as store:
+        yield api, store
+
+
+def quote(order: Order, client: LeadsClient | None) -> CostPreview:
+    """What an order would cost, asked once; nothing is written down."""
+    with EnrichmentRun(client=client).session(order) as session:
+        known = session.store.results.known(order.lead_ids)
         missing = [
             one
             for one in order.lead_ids
             if one not in known or (order.refresh and known[one] == "unknown_lead")
         ]
-        self._need = order.lead_ids if order.refresh else missing
-        claimed = self._claimed(missing)
-        free = [one for one in missing if one not in claimed]
-        if order.query_id:
-            preview = self._api.preview(query_id=order.query_id)
-        else:
-            # Where nothing is left to be bought, the balance is still worth asking for.
-            preview = combine([one.preview for one in self._purchase.price(free or order.lead_ids)])
-            if not free:
-                preview = replace(preview, already_enriched=0, to_enrich=0, estimated_credits=0)
-        return self._whole(preview)
+        return session.buying.quote(missing)
 
-    def _consent(self, plan: _Plan) -> None:
-        self.preview = self._whole(plan.preview)
-        if not plan.batches or self._order.consent is None:
-            return
-        bought = [one.preview for one in plan.batches]
-        self._order.consent(
-            replace(
-                self.preview,
-                to_enrich=sum(one.to_enrich for one in bought),
-                estimated_credits=sum(one.estimated_credits for one in bought),
-            )
-        )
 
-    def _note_run(self) -> None:
-        """Write the run down, and the open ops that it depends on."""
-        if self.run_id is None:
-            run_id = uuid.uuid4().hex[:12]
-            self._store.journal.add_run(
-                run_id,
-                self._order.lead_ids,
-                query_id=self._order.query_id,
-                partial=self._order.partial,
-                preview=None if self.preview is None else asdict(self.preview),
-            )
-            self.run_id = run_id
-        attached = list(self._store.journal.claims_on(self._need))
-        self._store.journal.attach(self.run_id, attached)
-        for op_id in attached:
-            op = self._store.journal.op(op_id)
-            if op is not None:
-                self._ops[op_id] = op
+def carry_out(
+    order: Order,
+    ready: Any,
+    *,
+    progress: bool | Callable[[RunStatus], object] | None,
+    timeout: float | None,
+    client: LeadsClient | None,
+) -> Any:
+    """Buy and read what an order asks for, and deliver it to a prepared frame or its IDs."""
+    from leads_pandas.frames import delivery
 
-    def _start(self, plan: _Plan) -> None:
-        queue = list(plan.batches)
-        while queue:
-            batch = queue.pop(0)
-            try:
-                op, lock = self._purchase.start(str(self.run_id), batch)
-            except LeadsError as error:
-                status = getattr(error, "status_code", None)
-                if status == 413 and len(batch.lead_ids) > 1 and not batch.query_id:  # noqa: PLR2004
-                    half = len(batch.lead_ids) // 2
-                    pieces = (batch.lead_ids[:half], batch.lead_ids[half:])
-                    priced = [one for piece in pieces for one in self._purchase.price(piece)]
-                    queue = [one for one in priced if one.preview.to_enrich] + queue
-                    plan.reads += [
-                        (one.lead_ids, one.preview.already_enriched)
-                        for one in priced
-                        if not one.preview.to_enrich
-                    ]
-                    continue
-                if isinstance(error, InsufficientCreditsError) and (
-                    self._order.partial or self._ops
-                ):
-                    # Read what has been bought before anything is said.
-                    self.errors.append(error)
-                    left = [one for late in (batch, *queue) for one in late.lead_ids]
-                    enriched = sum(one.preview.already_enriched for one in (batch, *queue))
-                    plan.reads.append((left, enriched))
-                    return
-                raise
-            self._ops[op.id] = op
-            self._locks[op.id] = lock
-            self._phase = "enriching"
-            self._report(None, now=True)
+    if not order.lead_ids:
+        return delivery.empty(ready)
+    run, display = EnrichmentRun(client=client), Display(progress)
+    with display.shown(), run.session(order, display=display, timeout=timeout) as session:
+        run.buy(session)
+        run.finish(session)
+        return run.deliver(session, ready)
 
-    # Finishing
 
-    def finish(self) -> None:
-        """Poll and read until everything this run waits for is durable in the store.
+def stored(ready: Any, *, read: bool, client: LeadsClient | None) -> pd.DataFrame:
+    """Join what the store holds to a prepared frame, reading every lead again first or not."""
+    from leads_pandas.frames import delivery
 
-        Raises:
-            JobTimeoutError: the call's time is up; the job goes on.
-            JobFailedError: a job failed; what it found has been kept.
-            LeadsError: leads were left out, or the service or the store cannot be used.
-        """
-        try:
-            self._finish()
-        except Late:
-            raise self._timed_out() from None
-        except LeadsError as error:
-            raise self._naming(error)  # noqa: B904 - the same error
+    with opened(client) as (api, store):
+        outcomes: Mapping[str, Any] = {}
+        if read:
+            collector = Collector(api, store, report=lambda _: None, seen=lambda _, __: None)
+            collector.collect([collector.free(ready.asked)])
+            if collector.errors:
+                raise collector.errors[0]
+            outcomes = collector.outcomes
+        answers = store.results.answers(ready.asked, outcomes, **ready.wanted)
+        return delivery.deliver(ready, answers, {"host": api.host})
 
-    def _finish(self) -> None:
-        if not self._buying:
-            self._go_on()
-        while True:
-            waiting = self._waiting_for()
-            if waiting or self._reads:
-                self._drive(waiting)
-            elif not self._buy_what_others_left():
-                break
-        failed = any(op.job_status == "FAILED" for op in self._ops.values())
-        self._phase = "failed" if failed else "done"
-        self._report(0.0, now=True)
-        if not self._order.partial and self.errors:
-            raise self.errors[0]
 
-    def _go_on(self) -> None:
-        """Find out what an earlier run still waits for."""
-        self._remember(self._order.lead_ids)
-        self._ops = {op.id: op for op in self._store.journal.run_ops(str(self.run_id))}
-        claimed = self._claimed(self._need)
-        rest = [one for one in self._need if one not in claimed]
-        if rest:
-            preview = combine([one.preview for one in self._purchase.price(rest)])
-            self._reads.append((rest, preview.already_enriched))
+def find(run_or_job_id: str, client: LeadsClient | None) -> EnrichmentRun:
+    """The run of this id, or the one that started this job.
 
-    def _remember(self, lead_ids: list[str]) -> None:
-        known = self._store.results.known(lead_ids)
-        self._need = [one for one in lead_ids if one not in known]
-        self._needed = set(self._need)
-
-    def _left(self) -> list[str]:
-        """The leads whose end this call has not seen yet."""
-        return [one for one in self._need if one not in self._read and one not in self.outcomes]
-
-    def _waiting_for(self) -> dict[str, list[str] | None]:
-        """The open ops that hold leads this run still needs; None where all of an op's are ours."""
-        waiting: dict[str, list[str] | None] = {}
-        for op_id, ids in self._store.journal.claims_on(self._left()).items():
-            if op_id in self._locks:
-                waiting[op_id] = None
-            elif not self._discard_if_dead(op_id):
-                waiting[op_id] = ids
-        return waiting
-
-    def _buy_what_others_left(self) -> bool:
-        """Start the leads that another process claimed and gave up; False where none is left."""
-        for one in self._store.results.known(self._left()):
-            self._read.add(one)
-        left = self._left()
-        if not left:
-            return False
-        if self._buying:
-            self._buy_once(left)
-        else:
-            self.outcomes.update(dict.fromkeys(left, "not_enriched"))
-        return True
-
-    def _drive(self, waiting: Mapping[str, list[str] | None]) -> None:
-        """Drive every op that nobody else does, and wait a moment for those that somebody does."""
-        self._phase = "enriching" if waiting else "reading"
-        collector = Collector(
-            self._api,
-            self._store,
-            report=self._collecting,
-            seen=self._seen,
-        )
-        self._collector = collector
-        sources = [collector.free(ids, expect=expect) for ids, expect in self._reads]
-        self._reads = []
-        held: list[FileLock] = []
-        try:
-            for op_id, needed in waiting.items():
-                source = self._source(collector, op_id, needed, held)
-                if source is not None:
-                    sources.append(source)
-            self._driven = sources
-            if sources:
-                collector.collect(sources)
-            else:
-                self._watch_others(waiting)
-        finally:
-            self.outcomes.update(collector.outcomes)
-            self._collector = None
-            self._left_out += collector.left_out
-            for lock in held:
-                lock.release()
-        self._weigh(collector, sources)
-
-    def _source(
-        self,
-        collector: Collector,
-        op_id: str,
-        needed: list[str] | None,
-        held: list[FileLock],
-    ) -> Source | None:
-        """An op as something to drive, or None while somebody else does."""
-        if op_id not in self._locks:
-            lock = self._store.journal.op_lock(op_id)
-            if not _took(lock) or not self._settled(op_id, lock):
-                return None
-            held.append(lock)
-        op = self._store.journal.op(op_id)
-        if op is None or op.state != "started":
-            return None
-        self._ops[op_id] = op
-        return collector.of(op, needed)
-
-    def _settled(self, op_id: str, lock: FileLock) -> bool:
-        """Settle an op if its start is in doubt; whether its lock, held before, is held again."""
-        op = self._store.journal.op(op_id)
-        if op is None or op.state not in DOUBTFUL:
-            return True
-        # Let go first: whoever settles doubts takes the start lock before the op's.
-        lock.release()
-        self._phase = "unknown"
-        self._purchase.settle_doubt(op)
-        self._phase = "enriching"
-        return _took(lock)
-
-    def _watch_others(self, waiting: Iterable[str]) -> None:
-        for op_id in waiting:
-            op = self._store.journal.op(op_id)
-            if op is not None:
-                self._ops[op_id] = op
-        for one, status in self._store.results.known(self._left()).items():
-            self._read.add(one)
-            self._found += status == "found"
-        self._report(None)
-        if self._deadline is not None and time.monotonic() + _WAIT > self._deadline:
-            raise Late(_WAIT)
-        time.sleep(_WAIT)
-
-    def _collecting(self, seconds_left: float | None) -> None:
-        running = any(source.job_running for source in self._driven)
-        self._phase = "enriching" if running else "reading"
-        self._report(seconds_left)
-
-    def _weigh(self, collector: Collector, sources: list[Source]) -> None:
-        """Put into errors what was left out, and why; they are raised when all has been read."""
-        for source in sources:
-            op = source.op
-            if op is None:
-                continue
-            if op.state == "done" and op.id in self._locks:
-                self._locks.pop(op.id).release()
-            lost = [one for one in op.lead_ids if self.outcomes.get(one) == "failed"]
-            short = [one for one in op.lead_ids if self.outcomes.get(one) == "not_enriched"]
-            job = op.job_id or "without an id"
-            if op.job_status == "FAILED" and lost:
-                self.errors.append(
-                    JobFailedError(
-                        f"job {job} failed with {plural(len(lost), 'lead')} not enriched; what it "
-                        "found has been read and kept, the others are released: calling the same "
-                        "line again prices them again and may charge them again"
-                    )
-                )
-            elif lost and not collector.errors:
-                self.errors.append(
-                    JobFailedError(
-                        f"job {job} completed, but {plural(len(lost), 'lead')} of it cannot be "
-                        "read; the rest has been read and kept: call the same line again later, "
-                        "it buys nothing twice"
-                    )
-                )
-            elif short and not self._order.partial:
-                self.errors.append(
-                    InsufficientCreditsError(
-                        f"job {job} left {plural(len(short), 'lead')} out for want of credits; "
-                        "what it bought has been read and kept: top up and call the same line again"
-                    )
-                )
-        if collector.errors:
-            first = collector.errors[0]
-            first.message = (
-                f"{plural(len(collector.errors), 'lead')} could not be read ({first.message}); "
-                "the rest has been read and kept: call the same line again, it buys nothing twice"
-            )
-            self.errors.append(first)
-
-    # An earlier run, looked at from outside
-
-    def peek(self) -> RunStatus:
-        """How far an earlier run is: one request per active job.
-
-        Raises:
-            LeadsError: the service or the store cannot be used.
-        """
-        ids = self._order.lead_ids
-        known = self._store.results.known(ids)
-        self._need, self._read = ids, set(known)
-        self._found = sum(status == "found" for status in known.values())
-        self._ops = {op.id: op for op in self._store.journal.run_ops(str(self.run_id))}
-        for op in self._ops.values():
-            if op.state == "started" and op.job_id and not op.job_finished:
-                job = self._api.status(op.job_id)
-                op.job_status, op.processed = job.status, job.processed_leads
-                op.found_emails = job.found_emails
-                self._store.journal.update_op(
-                    op.id,
-                    job_status=job.status,
-                    processed=job.processed_leads,
-                    found_emails=job.found_emails,
-                )
-        self._phase = phase_of(list(self._ops.values()), unread=len(ids) - len(known))
-        return self.status()
-
-    def resolve(self, *, job_id: str | None) -> None:
-        """Settle this run's starts in doubt by a person's word.
-
-        Raises:
-            UnknownRunError: none of its starts is in doubt.
-            NotFoundError: the service does not know the job.
-        """
-        doubtful = [
-            op for op in self._store.journal.run_ops(str(self.run_id)) if op.state in DOUBTFUL
-        ]
-        if not doubtful:
+    Raises:
+        UnknownRunError: this store knows neither.
+    """
+    with opened(client) as (api, store):
+        journal = store.journal
+        runs = journal.runs(run_or_job_id) or journal.runs(journal.run_of_job(run_or_job_id) or "")
+        if not runs:
             raise UnknownRunError(
-                f"no start of run {self.run_id} is in doubt; there is nothing to resolve"
+                f"this store knows no run or job {run_or_job_id!r}",
+                "what a job started elsewhere has enriched costs nothing again",
+                Way("runs"),
+                Way("enrich"),
             )
-        for op in doubtful:
-            lock = self._store.journal.op_lock(op.id)
-            lock.acquire(timeout=_LOCK_TIMEOUT)
-            try:
-                self._purchase.resolve(op, job_id=job_id)
-            finally:
-                lock.release()
-
-    # Errors
-
-    def _timed_out(self) -> LeadsError:
-        jobs = ", ".join(self.job_ids)
-        if set(self.journal_states()) & set(DOUBTFUL):
-            words = "the time is up with a start in doubt; calling again looks what became of it"
-        elif jobs:
-            words = f"the time is up before the run is done; job {jobs} goes on, nothing is lost"
-        else:
-            words = "the time is up; no job has been started by this call"
-        return self._naming(JobTimeoutError(words))
-
-    def _naming(self, error: LeadsError) -> LeadsError:
-        """Say which run an error belongs to, and how to go on."""
-        if error.run_id is None:
-            error.run_id = self.run_id
-        if error.run_id is None:
-            return error
-        if isinstance(error, StoreError):
-            states: list[str] = [
-                op.state for op in self._ops.values()
-            ]  # the journal may be out of reach
-        else:
-            states = list(self.journal_states(error.run_id))
-        if any(state != "rejected" for state in states):
-            error.message += f'; go on with leads_pandas.resume("{error.run_id}")'
-        return error
+        ops = journal.run_ops(runs[0].id)
+        return EnrichmentRun(
+            runs[0].id,
+            job_ids=[op.job_id for op in ops if op.job_id],
+            preview=None if runs[0].preview is None else CostPreview(**runs[0].preview),
+            credits_reserved=sum(op.stake for op in ops if op.state in ("started", "done")),
+            place=(api.host, api.account),
+            client=client,
+        )
 
 
-def _took(lock: FileLock) -> bool:
-    """Take a lock if nobody holds it."""
+def _revive(run_id: str | None, known: dict[str, Any]) -> EnrichmentRun:
+    return EnrichmentRun(run_id, **known)
+
+
+def _timed_out(session: Session, job_ids: list[str]) -> LeadsError:
+    if _in_doubt(session):
+        return JobTimeoutError(
+            "the time is up with a start in doubt",
+            "it is looked for again, and never sent again before",
+            Way("again"),
+        )
+    if job_ids:
+        return JobTimeoutError(
+            f"the time is up before the run is done; job {', '.join(job_ids)} goes on",
+            "nothing is lost and nothing is bought twice",
+            Way("again"),
+        )
+    return JobTimeoutError("the time is up", "no job has been started by this call", Way("again"))
+
+
+def _farewell(session: Session, run: EnrichmentRun) -> LeadsError:
+    """What is said on an interrupt."""
+    if run.id is None:
+        return LeadsError("interrupted; nothing was started")
+    if _in_doubt(session):
+        what, meaning = "interrupted", "a start is in doubt, and the same line looks for it"
+    else:
+        jobs = f"job {', '.join(run.job_ids)} goes on" if run.job_ids else "no job was started"
+        what, meaning = "interrupted", f"{jobs} and nothing is lost"
+    return LeadsError(what, meaning, Way("again"), Way("resume", {"run": run.id}))
+
+
+def _in_doubt(session: Session) -> bool:
+    run_id = session.buying.run_id
+    ops: list[Op] = session.store.journal.run_ops(run_id) if run_id else []
+    return any(op.state in DOUBTFUL for op in ops)
+
+
+@contextlib.contextmanager
+def _kept_on_failure(run: EnrichmentRun) -> Generator[None]:
+    """Say on a failed write that the results are safe, and how to have them."""
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True
+        yield
+    except OSError as error:
+        if run.id is None or error.errno is None or isinstance(error, LeadsError):
+            raise
+        failure = type(error)(
+            error.errno,
+            f"{error.strerror}: {error.filename}; the file is as it was and every result is kept "
+            "in the store: run the same line again with a path that can be written",
+        )
+        vars(failure)["run"] = run  # the attribute that every error of ours has
+    else:
+        return
+    raise failure
 
 
-def phase_of(ops: list[Op], *, unread: int) -> Phase:
-    """The phase of a run, from its starts and the number of leads not read yet."""
-    states = {op.state for op in ops}
-    if states & set(DOUBTFUL):
-        return "unknown"
-    if "planned" in states:
-        return "starting"
-    if any(op.state == "started" and not op.job_finished for op in ops):
-        return "enriching"
-    if any(op.job_status == "FAILED" for op in ops):
-        return "failed"
-    return "reading" if unread and "started" in states else "done"
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a timeout that is no number of seconds.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
+    ):
+        raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")

@@ -121,6 +121,18 @@ def attempt(frame: pd.DataFrame, plan: ColumnPlan) -> Joined:
         ) from None
 
 
+def prepare_listed(lead_ids: list[str], output: Output) -> Prepared:
+    """Prepare a frame that has nothing but these IDs, in a column ``lead_id``."""
+    return prepare(pd.DataFrame({"lead_id": lead_ids}), "lead_id", output)
+
+
+def receipt(out: pd.DataFrame | pa.Table) -> dict[str, Any]:
+    """The receipt that was put on a delivered frame or table."""
+    if isinstance(out, pd.DataFrame):
+        return dict(out.attrs["leads"])
+    return dict(json.loads((out.schema.metadata or {})[parquet.METADATA_KEY]))
+
+
 def deliver(
     ready: Prepared,
     table: pa.Table,
@@ -212,11 +224,6 @@ def _version() -> str | None:
         return None
 
 
-def empty(ready: Prepared) -> pd.DataFrame:
-    """The result of a frame without IDs to ask for: no key, no store, no request."""
-    return deliver(ready, answers([]), {})
-
-
 @dataclass(slots=True)
 class PreparedIds:
     """Lead IDs that belong to no frame, found fit before anything is requested."""
@@ -225,6 +232,12 @@ class PreparedIds:
     emails: str
     min_confidence: float
     columns: dict[str, str]
+    target: None = None
+
+    @property
+    def asked(self) -> list[str]:
+        """As in `Prepared`."""
+        return self.given.unique
 
     @property
     def wanted(self) -> dict[str, Any]:
@@ -270,6 +283,13 @@ def deliver_ids(
     }
     named = out.rename_columns(["lead_id", *ready.columns.values()])
     return named.replace_schema_metadata({parquet.METADATA_KEY: json.dumps(receipt).encode()})
+
+
+def empty(ready: Prepared | PreparedIds) -> Any:
+    """The result where there are no IDs to ask for: no key, no store, no request."""
+    if isinstance(ready, PreparedIds):
+        return deliver_ids(ready, answers([]), {})
+    return deliver(ready, answers([]), {})
 
 
 def by_value(given: Distinct, table: pa.Table) -> tuple[pa.Table, Codes]:

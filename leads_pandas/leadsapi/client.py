@@ -18,7 +18,7 @@ from urllib.parse import quote
 from leads_pandas.display import clean
 from leads_pandas.errors import ConfigurationError, LeadIdError, Way
 from leads_pandas.home import Place, find_place, fingerprint, home, hosts, private_folder, version
-from leads_pandas.leadsapi.transport import Transport, check_base_url
+from leads_pandas.leadsapi.transport import CONNECT_TIMEOUT, Transport, check_base_url
 from leads_pandas.models import (
     ActiveJob,
     Balance,
@@ -239,10 +239,19 @@ class LeadsClient:
             f"{_API}/enrichment/start",
             StartedJob.from_wire,
             body=body,
-            timeout=_START_TIMEOUT if self._timeout is None else self._timeout,
+            timeout=self._start_timeout,
             wait=self._wait,
             before=before,
         )
+
+    @property
+    def _start_timeout(self) -> float:
+        return _START_TIMEOUT if self._timeout is None else self._timeout
+
+    @property
+    def start_seconds(self) -> float:
+        """Seconds from sending a start within which its answer can come, connecting included."""
+        return self._start_timeout + min(CONNECT_TIMEOUT, self._start_timeout)
 
     def status(self, job_id: str) -> JobStatus:
         """How far a job is: ``GET /api/v1/enrichment/status/:jobId``.

@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 WORKERS = 32  # lead reads under way at once: fills a burst quickly even at 600 ms an answer
 PATIENCE = 120.0  # seconds that one request waits for a rate limit before it is given up
-_CONNECT_TIMEOUT = 10.0
+CONNECT_TIMEOUT = 10.0
 _TRIES = 5  # of a request that may be repeated
 _BACKOFF = 0.25  # seconds, doubling
 _LARGEST_ANSWER = 64 << 20  # bytes
@@ -367,7 +367,7 @@ class Transport:
                 method,
                 self._base_url + path,
                 json=body,
-                timeout=(min(_CONNECT_TIMEOUT, timeout), timeout),
+                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                 allow_redirects=False,
                 stream=True,
             ) as response,

@@ -97,7 +97,7 @@ class Collector:
 
     def of(self, op: Op, needed: Iterable[str] | None = None) -> Source:
         """The leads of a started op that have not been read, the needed ones first."""
-        sent = op.lead_ids
+        sent = self._store.journal.lead_ids(op.id)
         known = self._settled(sent)
         left = [one for one in sent if one not in known]
         wanted = left if needed is None else set(needed) & set(left)
@@ -222,9 +222,7 @@ class Collector:
 
     def _note(self, op: Op, status: str, processed: int, found: int) -> None:
         op.job_status, op.processed, op.found_emails = status, processed, found
-        self._store.journal.update_op(
-            op.id, job_status=status, processed=processed, found_emails=found
-        )
+        self._store.journal.note(op.id, job_status=status, processed=processed, found_emails=found)
 
     def _looked(self, event: Event) -> Exception | None:
         source = event.task.source
@@ -307,8 +305,10 @@ class Collector:
             return
         else:
             return
-        self._store.journal.update_op(op.id, state="done")
-        op.state = "done"
+        # A job that was only concluded may not be the only one: `money` decides on what it left.
+        left = any(one in self.outcomes for one in source.sent)
+        if not (op.provisional and left) and self._store.journal.move(op.id, ("started",), "done"):
+            op.state = "done"
 
     def _look_again(self, source: Source) -> None:
         source.looks += 1

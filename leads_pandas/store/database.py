@@ -83,6 +83,23 @@ MIGRATIONS: tuple[str, ...] = (
         read_at INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE ops ADD COLUMN timeout REAL;         -- seconds in which the start could be answered
+    ALTER TABLE ops ADD COLUMN evidence TEXT;        -- JSON of what else was shown before the start
+    ALTER TABLE ops ADD COLUMN candidates TEXT NOT NULL DEFAULT '{}';  -- JSON of new jobs' sizes
+    ALTER TABLE ops ADD COLUMN provisional INTEGER NOT NULL DEFAULT 0; -- its job was concluded
+    ALTER TABLE runs ADD COLUMN label TEXT;
+    ALTER TABLE runs ADD COLUMN ended_at INTEGER;    -- microseconds since the epoch, UTC
+    ALTER TABLE runs ADD COLUMN found INTEGER;
+    ALTER TABLE runs ADD COLUMN not_found INTEGER;
+    -- A job that was excluded or guessed may have been the start's own.
+    UPDATE ops SET candidates = json_object('may be', (
+            SELECT json_group_object(j.value, 0) FROM (
+                SELECT value FROM json_each(ops.excluded_jobs)
+                UNION SELECT ops.job_id WHERE ops.job_id IS NOT NULL) AS j)), job_id = NULL
+        WHERE state IN ('sending', 'unknown');
+    UPDATE ops SET provisional = 1 WHERE state = 'started' AND credits_reserved IS NULL;
+    """,
 )
 VERSION = len(MIGRATIONS)
 
@@ -218,15 +235,16 @@ class Database:
     def transaction(self) -> Generator[sqlite3.Connection]:
         """Write, durably and all at once."""
         with self.guarded():
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                # A full disk has rolled back already; there is nothing left to undo then.
+                # A full disk has rolled back already, and a Ctrl-C may have come before the first
+                # or after the last statement: there is nothing to undo then.
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """What a query finds."""

@@ -1,19 +1,22 @@
 """The journal of money: runs (one call each), ops (one start each), and the claims on leads.
 
-It decides nothing: `money` does. Its locks are the operating system's, freed when their process
-ends, however it ends.
+It decides nothing: `money` does. But it refuses what its own words forbid: each change of an op's
+state names the states it may come from, in one statement, and a start is marked as sent only while
+every claim on its leads is its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from leads_pandas.errors import LeadsError
 from leads_pandas.store.database import chunks, now
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ OpState = Literal["planned", "sending", "unknown", "started", "rejected", "absen
 # While an op is in one of these, its leads may be running or in doubt: nobody else starts them.
 OPEN: tuple[OpState, ...] = ("planned", "sending", "unknown", "started")
 DOUBTFUL: tuple[OpState, ...] = ("sending", "unknown")
+CLOSED: tuple[OpState, ...] = ("rejected", "absent", "done")
+
+_JSON = ("jobs_before", "evidence", "candidates")
 
 
 @dataclass(slots=True)
@@ -36,23 +42,24 @@ class Op:
     number: int
     run_id: str
     state: OpState
-    lead_ids: list[str]
-    query_id: str | None
+    lead_count: int
     to_enrich: int
     estimate: int
     limited: bool
     available_before: int | None
     enriched_before: int | None
     jobs_before: list[str] | None
-    excluded_jobs: list[str]
+    evidence: dict[str, Any] | None
+    candidates: dict[str, dict[str, int]]
     sent_at: int | None
+    timeout: float | None
     job_id: str | None
+    provisional: bool
     credits_reserved: int | None
     leads_queued: int | None
     job_status: str | None
     processed: int
     found_emails: int
-    beat: int
     note: str
 
     @property
@@ -68,22 +75,55 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One call: what it was asked, and when."""
+    """One call: what it was asked, when, and what came of it."""
 
     id: str
     created_at: int
     lead_count: int
-    query_id: str | None
     partial: bool
     preview: dict[str, Any] | None
+    label: str | None
+    ended_at: int | None
+    found: int | None
+    not_found: int | None
 
 
-def _pack(ids: Sequence[str]) -> bytes:
-    return zlib.compress(json.dumps(ids, ensure_ascii=False).encode())
+class OpLock:
+    """A lock between processes and threads, freed by the operating system however they end.
 
+    A thread that asks for one that it holds itself is told so: it would wait for ever.
+    """
 
-def _unpack(blob: bytes) -> list[str]:
-    return cast("list[str]", json.loads(zlib.decompress(blob)))
+    _holders: dict[str, int] = {}  # noqa: RUF012 - which thread of this process holds which lock
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = FileLock(path, mode=0o600, thread_local=False)
+
+    def take(self) -> bool:
+        """Take the lock if nobody holds it.
+
+        Raises:
+            LeadsError: this very thread holds it, further up.
+        """
+        if self._holders.get(self._path) == threading.get_ident():
+            raise LeadsError(
+                "a call on the same leads was made from inside another one, as from its progress "
+                "callback, and would wait for itself",
+                "this inner call started and spent nothing",
+            )
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        self._holders[self._path] = threading.get_ident()
+        return True
+
+    def release(self) -> None:
+        """Let go of it, if it is held."""
+        if self._lock.is_locked:
+            self._holders.pop(self._path, None)
+            self._lock.release()
 
 
 class Journal:
@@ -96,53 +136,61 @@ class Journal:
     def __init__(self, file: Database) -> None:
         self._file = file
 
-    def start_lock(self) -> FileLock:
-        """The lock under which a start is sent: one in doubt at a time."""
-        return FileLock(self._file.locks / "start.lock", mode=0o600)
+    def start_lock(self) -> OpLock:
+        """The lock under which starts are sent, one at a time."""
+        return OpLock(str(self._file.locks / "start.lock"))
 
-    def op_lock(self, op_id: str) -> FileLock:
+    def op_lock(self, op_id: str) -> OpLock:
         """The lock of whoever drives this op."""
-        return FileLock(self._file.locks / f"op-{op_id}.lock", mode=0o600)
+        return OpLock(str(self._file.locks / f"op-{op_id}.lock"))
+
+    def version(self) -> int:
+        """A mark that moves whenever another connection has written to the store."""
+        return int(self._file.rows("PRAGMA data_version")[0][0])
+
+    # Runs
 
     def add_run(
         self,
         run_id: str,
         lead_ids: Sequence[str],
         *,
-        query_id: str | None,
         partial: bool,
         preview: dict[str, Any] | None,
+        label: str | None = None,
     ) -> None:
         """Write down one call."""
         with self._file.transaction() as db:
             db.execute(
-                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO runs (id, created_at, lead_ids, lead_count, partial, preview, label)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     run_id,
                     now(),
                     _pack(lead_ids),
                     len(lead_ids),
-                    query_id,
                     partial,
                     None if preview is None else json.dumps(preview),
+                    label,
                 ),
             )
 
-    def runs(self) -> list[Run]:
-        """Every run of this store, newest first."""
-        rows = self._file.rows(
-            "SELECT id, created_at, lead_count, query_id, partial, preview FROM runs"
-            " ORDER BY created_at DESC, rowid DESC"
-        )
-        return [_run(row) for row in rows]
+    def end_run(self, run_id: str, *, found: int, not_found: int) -> None:
+        """Write down when a run was done, and what it found."""
+        with self._file.transaction() as db:
+            db.execute(
+                "UPDATE runs SET ended_at = ?, found = ?, not_found = ? WHERE id = ?",
+                (now(), found, not_found, run_id),
+            )
 
-    def run(self, run_id: str) -> Run | None:
-        """One run, or None."""
+    def runs(self, run_id: str | None = None) -> list[Run]:
+        """Every run of this store, newest first; or the one of this id."""
         rows = self._file.rows(
-            "SELECT id, created_at, lead_count, query_id, partial, preview FROM runs WHERE id = ?",
+            "SELECT id, created_at, lead_count, partial, preview, label, ended_at, found, not_found"
+            " FROM runs WHERE coalesce(id = ?, 1) ORDER BY created_at DESC, rowid DESC",
             (run_id,),
         )
-        return _run(rows[0]) if rows else None
+        return [_run(row) for row in rows]
 
     def run_of_job(self, job_id: str) -> str | None:
         """The run that started a job, or None."""
@@ -164,14 +212,7 @@ class Journal:
     # Ops and claims
 
     def claim(
-        self,
-        run_id: str,
-        op_id: str,
-        lead_ids: Sequence[str],
-        *,
-        query_id: str | None,
-        to_enrich: int,
-        estimate: int,
+        self, run_id: str, op_id: str, lead_ids: Sequence[str], *, to_enrich: int, estimate: int
     ) -> bool:
         """Claim leads as a new planned op, if nobody else has claimed or read any of them.
 
@@ -193,18 +234,9 @@ class Journal:
                     return False
             number = db.execute("SELECT coalesce(max(number), 0) + 1 FROM ops").fetchone()[0]
             db.execute(
-                "INSERT INTO ops (id, number, run_id, state, lead_ids, lead_count, query_id,"
-                " to_enrich, estimate) VALUES (?, ?, ?, 'planned', ?, ?, ?, ?, ?)",
-                (
-                    op_id,
-                    number,
-                    run_id,
-                    _pack(lead_ids),
-                    len(lead_ids),
-                    query_id,
-                    to_enrich,
-                    estimate,
-                ),
+                "INSERT INTO ops (id, number, run_id, state, lead_ids, lead_count, to_enrich,"
+                " estimate) VALUES (?, ?, ?, 'planned', ?, ?, ?, ?)",
+                (op_id, number, run_id, _pack(lead_ids), len(lead_ids), to_enrich, estimate),
             )
             db.execute("INSERT INTO run_ops VALUES (?, ?)", (run_id, op_id))
             db.executemany("INSERT INTO claims VALUES (?, ?)", [(one, op_id) for one in lead_ids])
@@ -222,23 +254,41 @@ class Journal:
                 found.setdefault(op_id, []).append(lead_id)
         return found
 
-    def update_op(self, op_id: str, **fields: Any) -> None:
-        """Commit fields of an op; closing it releases its claims in the same transaction."""
-        for name in ("jobs_before", "excluded_jobs"):
-            if fields.get(name) is not None:
-                fields[name] = json.dumps(fields[name])
-        assignments = ", ".join(f"{name} = ?" for name in fields)
+    def move(self, op_id: str, came_from: Iterable[OpState], to: OpState, **fields: Any) -> bool:
+        """Change an op's state, if it is still in one of those it may come from.
+
+        Closing an op releases its claims; `sending` needs all of them to be its own.
+
+        Returns:
+            whether the state was changed; where not, nothing was.
+        """
+        values, states = _columns(state=to, **fields), tuple(came_from)
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        where = f"id = ? AND state IN ({', '.join('?' * len(states))})"
+        if to == "sending":
+            where += " AND lead_count = (SELECT count(*) FROM claims WHERE claims.op_id = ops.id)"
         with self._file.transaction() as db:
-            # Only this package's own field names come in here.
-            db.execute(
-                f"UPDATE ops SET {assignments} WHERE id = ?",  # noqa: S608
-                (*fields.values(), op_id),
-            )
-            if fields.get("state") in ("rejected", "absent", "done"):
+            changed = db.execute(
+                # Only this package's own field names come in here.
+                f"UPDATE ops SET {assignments} WHERE {where}",  # noqa: S608
+                (*values.values(), op_id, *states),
+            ).rowcount
+            if changed and to in CLOSED:
                 db.execute("DELETE FROM claims WHERE op_id = ?", (op_id,))
-        if fields.get("state") in ("rejected", "absent", "done"):
+        if changed and to in CLOSED:
             with contextlib.suppress(OSError):
                 (self._file.locks / f"op-{op_id}.lock").unlink()
+        return bool(changed)
+
+    def note(self, op_id: str, **fields: Any) -> None:
+        """Commit what is known of an op beside its state."""
+        values = _columns(**fields)
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        with self._file.transaction() as db:
+            db.execute(
+                f"UPDATE ops SET {assignments} WHERE id = ?",  # noqa: S608 - likewise
+                (*values.values(), op_id),
+            )
 
     def op(self, op_id: str) -> Op | None:
         """One op, or None."""
@@ -255,11 +305,28 @@ class Journal:
             "WHERE id IN (SELECT op_id FROM run_ops WHERE run_id = ?) ORDER BY number", (run_id,)
         )
 
-    def own_jobs(self) -> set[str]:
-        """Every job id this store has ever recorded as its own."""
-        return {
-            row[0] for row in self._file.rows("SELECT job_id FROM ops WHERE job_id IS NOT NULL")
-        }
+    def lead_ids(self, op_id: str) -> list[str]:
+        """The leads of an op, in the order sent."""
+        rows = self._file.rows("SELECT lead_ids FROM ops WHERE id = ?", (op_id,))
+        return _unpack(rows[0][0]) if rows else []
+
+    def finished_ops(self) -> list[str]:
+        """Started ops whose every lead has been read: all that is left of them is to be closed."""
+        rows = self._file.rows(
+            "SELECT id FROM ops WHERE state = 'started' AND NOT EXISTS ("
+            " SELECT 1 FROM claims AS c LEFT JOIN results AS r ON r.lead_id = c.lead_id"
+            " WHERE c.op_id = ops.id AND (r.lead_id IS NULL"
+            " OR r.status = 'unknown_lead' AND r.read_at < coalesce(ops.sent_at, 0)))"
+        )
+        return [row[0] for row in rows]
+
+    def answered(self) -> dict[str, tuple[int, int]]:
+        """The jobs with which starts were answered: when they were sent, and what they reserved."""
+        rows = self._file.rows(
+            "SELECT job_id, coalesce(sent_at, 0), coalesce(credits_reserved, 0) FROM ops"
+            " WHERE job_id IS NOT NULL AND NOT provisional AND state IN ('started', 'done')"
+        )
+        return {row[0]: (row[1], row[2]) for row in rows}
 
     def last_sent(self) -> tuple[int, int]:
         """A mark that moves whenever a start is sent or settled on this store."""
@@ -270,37 +337,42 @@ class Journal:
 
     def _ops(self, where: str, parameters: Sequence[Any] = ()) -> list[Op]:
         rows = self._file.rows(
-            "SELECT id, number, run_id, state, lead_ids, query_id, to_enrich, estimate, limited,"  # noqa: S608 - fixed clauses
-            " available_before, enriched_before, jobs_before, excluded_jobs, sent_at, job_id,"
-            " credits_reserved, leads_queued, job_status, processed, found_emails, beat, note"
-            f" FROM ops {where}",
+            "SELECT id, number, run_id, state, lead_count, to_enrich, estimate, limited,"  # noqa: S608 - fixed clauses
+            " available_before, enriched_before, jobs_before, evidence, candidates, sent_at,"
+            " timeout, job_id, provisional, credits_reserved, leads_queued, job_status, processed,"
+            f" found_emails, note FROM ops {where}",
             parameters,
         )
         return [_op(row) for row in rows]
 
-    def op_mark(self, op_id: str) -> tuple[str, int] | None:
-        """State and beat of an op: enough to see from outside whether somebody drives it."""
-        rows = self._file.rows("SELECT state, beat FROM ops WHERE id = ?", (op_id,))
-        return (rows[0][0], rows[0][1]) if rows else None
-
-    def beat(self, op_id: str) -> int:
-        """Show others that this op is being driven; returns the mark they will see."""
-        mark = now()
-        self.update_op(op_id, beat=mark)
-        return mark
-
 
 def _op(row: tuple[Any, ...]) -> Op:
     values = list(row)
-    values[4] = _unpack(row[4])
-    values[8] = bool(row[8])
-    values[11] = None if row[11] is None else json.loads(row[11])
-    values[12] = json.loads(row[12])
+    for flag in (7, 16):
+        values[flag] = bool(row[flag])
+    for text in (10, 11, 12):
+        values[text] = None if row[text] is None else json.loads(row[text])
     return Op(*values)
 
 
 def _run(row: tuple[Any, ...]) -> Run:
     values = list(row)
-    values[4] = bool(row[4])
-    values[5] = None if row[5] is None else json.loads(row[5])
+    values[3] = bool(row[3])
+    values[4] = None if row[4] is None else json.loads(row[4])
     return Run(*values)
+
+
+def _columns(**fields: Any) -> dict[str, Any]:
+    """Fields of an op as its row holds them."""
+    return {
+        name: json.dumps(value) if name in _JSON and value is not None else value
+        for name, value in fields.items()
+    }
+
+
+def _pack(ids: Sequence[str]) -> bytes:
+    return zlib.compress(json.dumps(ids, ensure_ascii=False).encode())
+
+
+def _unpack(blob: bytes) -> list[str]:
+    return cast("list[str]", json.loads(zlib.decompress(blob)))

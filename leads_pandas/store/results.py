@@ -54,7 +54,11 @@ class Results:
                 db.execute(
                     "UPDATE ops SET state = 'done' WHERE id = ? AND state = 'started'", (op_id,)
                 )
-                db.execute("DELETE FROM claims WHERE op_id = ?", (op_id,))
+                db.execute(
+                    "DELETE FROM claims WHERE op_id IN"
+                    " (SELECT id FROM ops WHERE id = ? AND state = 'done')",
+                    (op_id,),
+                )
 
     def known(self, lead_ids: Sequence[str]) -> dict[str, str]:
         """The status of each of these leads that the store holds."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from filelock import FileLock, Timeout
 
 from leads_pandas import LeadsClient
 from leads_pandas.errors import (
@@ -15,142 +16,27 @@ from leads_pandas.errors import (
     AuthenticationError,
     InsufficientCreditsError,
     LeadsError,
+    LeadsWarning,
     NotFoundError,
     RateLimitError,
     ServerError,
     StartOutcomeUnknown,
     StoreError,
     TransportError,
+    UnknownRunError,
 )
-from leads_pandas.models import ActiveJob, CostPreview
-from leads_pandas.money.purchase import Batch, Evidence, Purchase, Stale, Verdict, combine, judge
-from leads_pandas.pace.wait import Late, Wait
-from leads_pandas.run import Enrichment, Order
+from leads_pandas.models import CostPreview
+from leads_pandas.money import prices
+from leads_pandas.money.plan import Batch, Stale, combine
+from leads_pandas.money.purchase import Purchase
+from leads_pandas.pace.wait import Late
 from leads_pandas.store import Store
-from leads_pandas.store.journal import DOUBTFUL, Journal, Op
+from leads_pandas.store.journal import Journal, Op, OpLock
 from tests.support import service_model
 from tests.support.service_model import NEVER_LEFT, UNCLEAR, Fault, Service
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# -- judge: a table of evidence ------------------------------------------------------------------
-
-SENT, QUEUED = 5, 4  # leads of the op, and those of it that the service said were to be enriched
-
-
-def an_op(**fields: Any) -> Op:
-    """A start in doubt, of five leads of which one had been enriched before."""
-    usual: dict[str, Any] = {
-        "id": "op",
-        "number": 1,
-        "run_id": "run",
-        "state": "unknown",
-        "lead_ids": [f"lead{n}" for n in range(SENT)],
-        "query_id": None,
-        "to_enrich": QUEUED,
-        "estimate": QUEUED,
-        "limited": False,
-        "available_before": 100,
-        "enriched_before": 1,
-        "jobs_before": ["old"],
-        "excluded_jobs": ["excluded"],
-        "sent_at": 0,
-        "job_id": None,
-        "credits_reserved": None,
-        "leads_queued": None,
-        "job_status": None,
-        "processed": 0,
-        "found_emails": 0,
-        "beat": 0,
-        "note": "",
-    }
-    return Op(**(usual | fields))
-
-
-def a_job(job_id: str, leads: int | None = SENT, kind: str = "enrichment") -> ActiveJob:
-    return ActiveJob(job_id, kind, 10.0, leads, None)
-
-
-def a_look(
-    *jobs: ActiveJob, spent: int = 0, enriched: int = 0, blind: str = "", known: int = SENT
-) -> Evidence:
-    """What a look shows: jobs, credits spent and leads enriched since the start."""
-    preview = CostPreview(known, 1 + enriched, known - 1 - enriched, 0, 100 - spent)
-    return Evidence(
-        None if "jobs" in blind else list(jobs), None if "preview" in blind else preview
-    )
-
-
-MINE, MATE = a_job("mine"), a_job("mate", 17)
-
-# name -> the op's fields, what is seen, the verdict, the job.
-TABLE: dict[str, tuple[dict[str, Any], Evidence, str, str | None]] = {
-    "nothing at all": ({}, a_look(), "quiet", None),
-    "a job that was there before": ({}, a_look(a_job("old")), "quiet", None),
-    "a job found not to be ours": ({}, a_look(a_job("excluded")), "quiet", None),
-    "a job that another start of this store made": ({}, a_look(a_job("own")), "quiet", None),
-    "a search of the same size": ({}, a_look(a_job("s", SENT, "search")), "quiet", None),
-    "one job of the IDs sent": ({}, a_look(MINE, spent=4), "candidate", "mine"),
-    "one job of the leads queued": ({}, a_look(a_job("m", QUEUED), spent=4), "candidate", "m"),
-    "one job that tells no size": ({}, a_look(a_job("m", None)), "candidate", "m"),
-    "one job and a lead enriched": ({}, a_look(MINE, enriched=1), "job", "mine"),
-    "one job and all leads enriched": ({}, a_look(MINE, enriched=4), "job", "mine"),
-    "two jobs that fit": ({}, a_look(MINE, a_job("b", QUEUED), enriched=2), "muddled", None),
-    "one that fits beside a stranger": ({}, a_look(MINE, MATE, enriched=2), "muddled", None),
-    "a stranger alone": ({}, a_look(MATE, spent=17), "muddled", None),
-    "a stranger, some enriched": ({}, a_look(MATE, enriched=2), "muddled", None),
-    "a stranger, all enriched": ({}, a_look(MATE, enriched=4), "ran", None),
-    "all enriched, no job": ({}, a_look(spent=4, enriched=4), "ran", None),
-    "all enriched, by somebody else's money": ({}, a_look(enriched=4), "ran", None),
-    "all enriched, the guess gone": ({"job_id": "g"}, a_look(enriched=4), "job", "g"),
-    "some enriched, no job": ({}, a_look(spent=4, enriched=2), "partly", None),
-    "some enriched, the guess gone": ({"job_id": "g"}, a_look(enriched=2), "job", "g"),
-    "money gone, nothing enriched": ({}, a_look(spent=4), "muddled", None),
-    "money gone, the guess gone": ({"job_id": "g"}, a_look(spent=4), "muddled", None),
-    "money come in": ({}, a_look(spent=-50), "muddled", None),
-    "fewer enriched than before": ({}, a_look(enriched=-1), "muddled", None),
-    "jobs unreadable": ({}, a_look(blind="jobs"), "muddled", None),
-    "jobs unreadable, some enriched": ({}, a_look(enriched=2, blind="jobs"), "muddled", None),
-    "jobs unreadable, all enriched": ({}, a_look(enriched=4, blind="jobs"), "ran", None),
-    "preview unreadable": ({}, a_look(blind="preview"), "muddled", None),
-    "preview unreadable, a job fits": ({}, a_look(MINE, blind="preview"), "muddled", None),
-    "both unreadable": ({}, a_look(blind="jobs preview"), "muddled", None),
-    "no balance before": ({"available_before": None}, a_look(MINE), "muddled", None),
-    "no enriched count before": ({"enriched_before": None}, a_look(MINE), "muddled", None),
-    "jobs unknown before, none now": ({"jobs_before": None}, a_look(), "quiet", None),
-    "jobs unknown before, one now": (
-        {"jobs_before": None},
-        a_look(a_job("old")),
-        "candidate",
-        "old",
-    ),
-}
-
-
-@pytest.mark.parametrize(("fields", "look", "kind", "job"), TABLE.values(), ids=TABLE)
-def test_the_evidence_is_weighed(
-    fields: dict[str, Any], look: Evidence, kind: str, job: str | None
-) -> None:
-    verdict = judge(an_op(**fields), look, {"own"})
-    assert (verdict.kind, verdict.job_id) == (kind, job)
-
-
-@pytest.mark.parametrize(
-    ("look", "words"),
-    [
-        (a_look(blind="jobs"), "the running jobs could not be read"),
-        (a_look(blind="preview"), "the cost preview could not be read"),
-        (a_look(MINE, MATE, spent=21, enriched=1), "1 new job of its size and 1 of another run"),
-        (a_look(spent=21), "the balance went down by 21"),
-        (a_look(enriched=2), "2 leads of it became enriched"),
-    ],
-)
-def test_a_verdict_says_what_was_seen(look: Evidence, words: str) -> None:
-    verdict = judge(an_op(), look, set())
-    assert isinstance(verdict, Verdict)
-    assert words in verdict.words
-
 
 # -- against the model of the service ------------------------------------------------------------
 
@@ -168,19 +54,20 @@ class Desk:
         self.phases: list[str] = []
 
     def purchase(self, seconds: float | None = None) -> Purchase:
-        deadline = None if seconds is None else self.service.clock.now + seconds
         return Purchase(
-            self.client.within(Wait(deadline=deadline)),
+            self.client.within(self.client.wait.within(seconds)),
             self.store,
             settle=self.client.settle,
-            deadline=deadline,
             tick=self.phases.append,
         )
 
-    def start(self, ids: list[str], seconds: float | None = None) -> tuple[Op, FileLock]:
+    def price(self, ids: list[str]) -> list[Batch]:
+        return prices.price(self.client, self.store.journal, ids)
+
+    def start(self, ids: list[str], seconds: float | None = None) -> tuple[Op, OpLock]:
         """Price leads and start them, as a run does."""
         purchase = self.purchase(seconds)
-        batch = purchase.price(ids)[0]
+        batch = self.price(ids)[0]
         self.store.journal.add_run(f"run-{len(self.store.journal.runs())}", ids, **NOTHING)
         return purchase.start(self.store.journal.runs()[0].id, batch)
 
@@ -196,7 +83,7 @@ class Desk:
         return self.ops()[-1][0]
 
 
-NOTHING: dict[str, Any] = {"query_id": None, "partial": False, "preview": None}
+NOTHING: dict[str, Any] = {"partial": False, "preview": None}
 IDS = [f"lead{n}" for n in range(6)]
 
 
@@ -223,7 +110,7 @@ def test_several_prices_become_one_with_the_lowest_balance() -> None:
 
 def test_a_body_refused_as_too_large_is_split_until_it_fits(desk: Desk) -> None:
     desk.service.max_leads = 2
-    batches = desk.purchase().price(IDS[:5])
+    batches = desk.price(IDS[:5])
     assert [one.lead_ids for one in batches] == [
         ["lead0", "lead1"],
         ["lead2"],
@@ -235,22 +122,22 @@ def test_a_body_refused_as_too_large_is_split_until_it_fits(desk: Desk) -> None:
 def test_a_single_lead_refused_as_too_large_is_an_error(desk: Desk) -> None:
     desk.service.max_leads = 0
     with pytest.raises(APIError) as caught:
-        desk.purchase().price(IDS[:1])
+        desk.price(IDS[:1])
     assert caught.value.status_code == 413
 
 
 def test_another_refusal_of_a_price_is_not_split(desk: Desk) -> None:
     desk.service.faults.append(Fault("preview", "422", times=9))
     with pytest.raises(APIError):
-        desk.purchase().price(IDS)
+        desk.price(IDS)
     assert desk.service.requests["preview"] == 1
 
 
 def fitted(desk: Desk, ids: list[str], credits_left: int) -> tuple[Batch | None, int]:
     """The longest start within a budget, and the previews that finding it took."""
-    batch = desk.purchase().price(ids)[0]
+    batch = desk.price(ids)[0]
     before = desk.service.requests["preview"]
-    found = desk.purchase().fit(batch, credits_left)
+    found = prices.fit(desk.client, batch, credits_left)
     return found, desk.service.requests["preview"] - before
 
 
@@ -276,12 +163,6 @@ def test_where_each_lead_costs_the_same_the_whole_budget_is_used(desk: Desk) -> 
     assert batch is not None
     assert batch.preview.estimated_credits == 13
     assert previews <= 2
-
-
-def test_a_budget_that_covers_everything_leaves_nothing_out(desk: Desk) -> None:
-    batch, previews = fitted(desk, MORE, 30)
-    assert batch is not None
-    assert (batch.lead_ids, batch.limited, previews) == (MORE, False, 0)
 
 
 def test_nothing_fits_an_empty_budget(desk: Desk) -> None:
@@ -447,10 +328,87 @@ def test_with_settle_none_the_absence_of_a_trace_is_never_enough(
     with pytest.raises(StartOutcomeUnknown):
         desk.start(IDS)
     assert desk.state() == "unknown"
-    with pytest.raises(StartOutcomeUnknown):
-        desk.start(["more0"])
     assert service.requests["start"] == 1
     assert service.charges == {}
+
+
+def test_a_doubt_holds_up_its_own_leads_only(service: Service, tmp_path: Path) -> None:
+    desk = Desk(service, tmp_path, settle=None)
+    service.faults.append(Fault("start", "cut"))
+    with pytest.raises(StartOutcomeUnknown):
+        desk.start(IDS)
+    began = service.clock.now
+    desk.start(["more0"])[1].release()
+    assert service.clock.now < began + 5.0
+    assert [state for state, _ in desk.ops()] == ["unknown", "started"]
+    assert service.charges == {"more0": 1}
+
+
+def test_a_second_doubt_says_which_run_to_settle_first(service: Service, tmp_path: Path) -> None:
+    desk = Desk(service, tmp_path, settle=None)
+    service.faults.append(Fault("start", "cut", times=2))
+    with pytest.raises(StartOutcomeUnknown):
+        desk.start(IDS)
+    with pytest.raises(StartOutcomeUnknown, match="run run-0 is in doubt as well"):
+        desk.start(["more0"])
+
+
+@pytest.mark.parametrize("late", [1.0, 50.0, 119.0])
+@pytest.mark.parametrize("seconds", [1.5, 100.0])
+def test_a_start_that_is_taken_late_is_found_though_its_caller_went_away(
+    desk: Desk, late: float, seconds: float
+) -> None:
+    desk.service.faults.append(Fault("start", "cut", late=late))
+    with contextlib.suppress(Late):
+        desk.start(IDS, seconds=seconds)[1].release()
+    op = desk.store.journal.open_ops()[0]
+    desk.purchase().doubts.settle(op.id)
+    assert desk.state() == "started"
+    assert desk.service.requests["start"] == 1
+
+
+def test_a_last_look_before_the_second_start_stops_it(desk: Desk) -> None:
+    desk.service.faults.append(Fault("start", "cut"))
+
+    def late(endpoint: str, _: str, body: Any) -> None:
+        # The first start is taken at the very moment when the second would go out.
+        late = desk.service.clock.now > 1000.0 + 130.0 + 20.0
+        sending = late and not desk.store.journal.start_lock().take()
+        if endpoint == "preview" and sending and not desk.service.jobs:
+            desk.service._start({"leadIds": IDS, "maxCredits": 6})
+
+    desk.service.watchers.append(late)
+    op, lock = desk.start(IDS)
+    lock.release()
+    assert op.job_id == "job-0"
+    assert desk.service.requests["start"] == 1
+    assert desk.service.charges == dict.fromkeys(IDS, 1)
+
+
+def test_an_answer_that_comes_after_the_start_was_settled_is_said_and_overwrites_nothing(
+    desk: Desk,
+) -> None:
+    def settle(endpoint: str, _: str, __: object) -> None:
+        if endpoint == "start":
+            op = desk.store.journal.open_ops()[0]
+            assert desk.store.journal.move(op.id, ("sending",), "absent")
+
+    desk.service.watchers.append(settle)
+    with pytest.raises(StartOutcomeUnknown, match="answered as job job-0"):
+        desk.start(IDS)
+    assert desk.ops() == [("absent", "answered as job job-0 after it was settled")]
+
+
+def test_jobs_that_this_store_has_not_started_are_worth_a_warning_before_anything_is_bought(
+    desk: Desk,
+) -> None:
+    desk.service.teammate(["other"], seconds=500.0)
+    with pytest.warns(LeadsWarning, match=r"1 job of this account .*mate-0"):
+        desk.start(IDS)[1].release()
+    with warnings.catch_warnings(action="error"), pytest.raises(LeadsWarning):
+        desk.start(["more0"])
+    assert desk.service.requests["start"] == 1
+    assert desk.store.journal.claims_on(["more0"]) == {}
 
 
 @pytest.mark.parametrize("fate", ["slow", "instant"])
@@ -492,49 +450,51 @@ def test_one_endpoint_out_of_reach_is_enough_to_leave_the_doubt(desk: Desk) -> N
     assert desk.service.requests["start"] == 1
 
 
-def test_one_blind_look_among_quiet_ones_leaves_the_doubt(desk: Desk) -> None:
+def test_one_blind_look_among_quiet_ones_begins_the_silence_anew(desk: Desk) -> None:
     desk.service.faults.append(Fault("start", "cut"))
-    blinded: list[int] = []
+    blinded: list[float] = []
 
     def blind(endpoint: str, _: str, __: object) -> None:
         desk.service.missing = set()
-        if endpoint == "jobs" and desk.service.requests["start"] and not blinded:
-            blinded.append(1)
+        now = desk.service.clock.now
+        if endpoint == "jobs" and now > 1000.0 + 130.0 + 5.0 and not blinded:
+            blinded.append(now)
             desk.service.missing = {"jobs"}
 
     desk.service.watchers.append(blind)
-    with pytest.raises(StartOutcomeUnknown):
-        desk.start(IDS)
-    assert desk.service.requests["start"] == 1
+    desk.start(IDS)[1].release()
+    assert desk.service.requests["start"] == 2
+    assert desk.service.clock.now >= blinded[0] + 20.0
 
 
-@pytest.mark.parametrize("size", [6, 9])
+@pytest.mark.parametrize("size", [6, 3, 9])
 def test_a_strangers_job_is_waited_for_and_never_taken_for_ours(desk: Desk, size: int) -> None:
     desk.service.faults.append(Fault("start", "cut"))
 
     def mate(endpoint: str, _: str, __: object) -> None:
-        if endpoint == "start":
-            desk.service.teammate([f"other{n}" for n in range(size)], seconds=50.0)
+        if endpoint == "start" and not desk.service.jobs:
+            desk.service.teammate([f"other{n}" for n in range(size)], seconds=250.0)
 
     desk.service.watchers.append(mate)
-    with pytest.raises(StartOutcomeUnknown):
-        desk.start(IDS)
-    assert desk.state() == "unknown"
-    assert desk.service.requests["start"] == 1
-    assert desk.service.charges == {}
+    op, lock = desk.start(IDS)
+    lock.release()
+    assert op.job_id == "job-1"
+    assert desk.service.charges == dict.fromkeys(IDS, 1)
+    # Larger than the start, it cannot be its own; else it is waited for to its end.
+    assert desk.service.clock.now > 1000.0 + (250.0 if size <= 6 else 130.0)
 
 
 @pytest.mark.parametrize("after", [True, False])
-def test_an_older_doubt_is_settled_before_anything_is_started(desk: Desk, after: bool) -> None:
+def test_an_older_doubt_is_looked_at_before_anything_is_started(desk: Desk, after: bool) -> None:
     leave_in_doubt(desk, after=after)
     desk.start(["more0"])[1].release()
-    assert [state for state, _ in desk.ops()] == ["started" if after else "absent", "started"]
+    assert [state for state, _ in desk.ops()] == ["started" if after else "unknown", "started"]
     assert desk.service.requests["start"] == 2
 
 
 def test_a_person_who_says_that_it_never_started_frees_the_leads(desk: Desk) -> None:
     leave_in_doubt(desk, after=False)
-    desk.purchase().resolve(desk.store.journal.open_ops()[0], job_id=None)
+    desk.purchase().doubts.resolve(desk.store.journal.open_ops()[0], job_id=None)
     assert desk.state() == "absent"
     assert desk.store.journal.claims_on(IDS) == {}
 
@@ -543,7 +503,7 @@ def test_a_person_who_says_that_it_never_started_frees_the_leads(desk: Desk) -> 
 def test_a_person_who_names_the_job_gives_the_start_its_answer(desk: Desk, seconds: float) -> None:
     leave_in_doubt(desk, after=True)
     desk.service.clock.now += seconds
-    desk.purchase().resolve(desk.store.journal.open_ops()[0], job_id="job-0")
+    desk.purchase().doubts.resolve(desk.store.journal.open_ops()[0], job_id="job-0")
     op = desk.store.journal.open_ops()[0]
     assert (op.state, op.job_id, op.leads_queued) == ("started", "job-0", 6)
 
@@ -551,38 +511,34 @@ def test_a_person_who_names_the_job_gives_the_start_its_answer(desk: Desk, secon
 def test_a_person_who_names_a_job_that_does_not_exist_changes_nothing(desk: Desk) -> None:
     leave_in_doubt(desk, after=True)
     with pytest.raises(NotFoundError):
-        desk.purchase().resolve(desk.store.journal.open_ops()[0], job_id="no-such-job")
+        desk.purchase().doubts.resolve(desk.store.journal.open_ops()[0], job_id="no-such-job")
     assert desk.state() == "unknown"
 
 
-def test_the_lock_of_a_start_in_doubt_is_never_held_while_waiting_for_the_start_lock(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Whoever starts takes the start lock first and then settles doubts: two that take the locks
-    # in different orders would wait for each other for ever.
+def test_a_person_may_not_release_a_start_whose_job_may_be_running(desk: Desk) -> None:
+    desk.service.job_seconds = 9000.0
     leave_in_doubt(desk, after=True)
-    free: list[bool] = []
-    start_lock = Journal.start_lock
+    with pytest.raises(StartOutcomeUnknown, match="may be running as job-0"):
+        desk.purchase().doubts.resolve(desk.store.journal.open_ops()[0], job_id=None)
+    assert desk.state() == "unknown"
 
-    def watched(store: Journal) -> FileLock:
-        for op in store.open_ops():
-            if op.state in DOUBTFUL:
-                probe = store.op_lock(op.id)
-                try:
-                    probe.acquire(timeout=0)
-                    probe.release()
-                    free.append(True)
-                except Timeout:
-                    free.append(False)
-        return start_lock(store)
 
-    monkeypatch.setattr(Journal, "start_lock", watched)
-    with Enrichment(desk.client, desk.store, Order(IDS)) as engine:
-        engine.buy()
-        engine.finish()
-    assert free
-    assert all(free)
-    assert desk.service.charges == dict.fromkeys(IDS, 1)
+def test_a_person_may_not_release_a_start_that_may_still_be_taken(desk: Desk) -> None:
+    desk.service.faults.append(Fault("start", "cut", late=100.0))
+    with pytest.raises(Late):
+        desk.start(IDS, seconds=2.0)
+    with pytest.raises(StartOutcomeUnknown, match="may still be taken"):
+        desk.purchase().doubts.resolve(desk.store.journal.open_ops()[0], job_id=None)
+    assert desk.state() == "unknown"
+
+
+def test_a_person_may_not_name_the_job_of_another_start(desk: Desk) -> None:
+    desk.start(["more0"])[1].release()
+    leave_in_doubt(desk, after=False)
+    doubtful = next(op for op in desk.store.journal.open_ops() if op.state == "unknown")
+    with pytest.raises(UnknownRunError, match="another start"):
+        desk.purchase().doubts.resolve(doubtful, job_id="job-0")
+    assert desk.state() == "unknown"
 
 
 # -- others --------------------------------------------------------------------------------------
@@ -590,7 +546,7 @@ def test_the_lock_of_a_start_in_doubt_is_never_held_while_waiting_for_the_start_
 
 def test_leads_that_another_start_has_claimed_are_not_started(desk: Desk) -> None:
     purchase = desk.purchase()
-    batch = purchase.price(IDS)[0]
+    batch = desk.price(IDS)[0]
     _, lock = desk.start(IDS[:1])
     with pytest.raises(Stale):
         purchase.start("run-0", batch)
@@ -619,7 +575,7 @@ def test_from_its_snapshot_to_its_answer_a_start_is_the_only_one(desk: Desk, mom
 
 def test_a_price_that_has_aged_is_asked_again(desk: Desk) -> None:
     purchase = desk.purchase()
-    batch = purchase.price(IDS)[0]
+    batch = desk.price(IDS)[0]
     desk.store.journal.add_run("run", IDS, **NOTHING)
     desk.service.clock.now += 11.0
     desk.service.balance = 90
@@ -636,7 +592,7 @@ def test_a_fresh_price_is_not_asked_again(desk: Desk) -> None:
 
 def test_a_price_from_before_another_start_is_asked_again(desk: Desk) -> None:
     purchase = desk.purchase()
-    batch = purchase.price(IDS)[0]
+    batch = desk.price(IDS)[0]
     desk.start(["more0"])[1].release()
     op, lock = purchase.start("run-0", batch)
     lock.release()
@@ -648,7 +604,7 @@ def test_a_price_that_no_longer_holds_starts_nothing(desk: Desk, change: str) ->
     purchase = desk.purchase()
     if change == "dearer":
         desk.service.enriched = {"lead0": 0.0}
-    batch = purchase.price(IDS)[0]
+    batch = desk.price(IDS)[0]
     desk.store.journal.add_run("run", IDS, **NOTHING)
     desk.service.clock.now += 11.0
     desk.service.enriched = {} if change == "dearer" else dict.fromkeys(IDS, 0.0)
@@ -661,7 +617,7 @@ def test_a_price_that_no_longer_holds_starts_nothing(desk: Desk, change: str) ->
 
 def test_a_call_whose_time_is_up_gives_its_claims_back(desk: Desk) -> None:
     lock = desk.store.journal.start_lock()
-    lock.acquire()
+    assert lock.take()
     try:
         with pytest.raises(Late):
             desk.start(IDS, seconds=5.0)
@@ -674,26 +630,14 @@ def test_a_call_whose_time_is_up_gives_its_claims_back(desk: Desk) -> None:
 def test_a_journal_that_cannot_be_written_sends_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update = Journal.update_op
+    move = Journal.move
 
-    def full(store: Journal, op_id: str, **fields: Any) -> None:
-        if fields.get("state") == "sending":
+    def full(journal: Journal, op_id: str, came_from: Any, to: Any, **fields: Any) -> bool:
+        if to == "sending":
             raise StoreError("the disk is full")
-        update(store, op_id, **fields)
+        return move(journal, op_id, came_from, to, **fields)
 
-    monkeypatch.setattr(Journal, "update_op", full)
+    monkeypatch.setattr(Journal, "move", full)
     with pytest.raises(StoreError):
         desk.start(IDS)
     assert desk.service.requests["start"] == 0
-
-
-def test_waiting_shows_signs_of_life(desk: Desk) -> None:
-    desk.purchase().pause(2.0, "starting")
-    assert len(desk.phases) >= 8
-
-
-def test_a_wait_that_would_pass_the_deadline_ends_there(desk: Desk) -> None:
-    began = desk.service.clock.now
-    with pytest.raises(Late):
-        desk.purchase(seconds=3.0).pause(60.0, "unknown")
-    assert desk.service.clock.now == pytest.approx(began + 3.0)

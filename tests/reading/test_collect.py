@@ -57,17 +57,16 @@ class Desk:
         """An op whose job the service has."""
         job = self.client.start(ids, max_credits=fields.pop("max_credits", None))
         number = len(self.store.journal.runs())
-        self.store.journal.add_run(f"run{number}", ids, query_id=None, partial=False, preview=None)
+        self.store.journal.add_run(f"run{number}", ids, partial=False, preview=None)
         op_id = f"op{number}"
         sizes = {"to_enrich": len(ids), "estimate": len(ids)}
-        assert self.store.journal.claim(f"run{number}", op_id, ids, query_id=None, **sizes)
+        assert self.store.journal.claim(f"run{number}", op_id, ids, **sizes)
         usual = {
-            "state": "started",
             "job_id": job.job_id,
             "leads_queued": job.leads_queued,
             "credits_reserved": job.credits_reserved,
         }
-        self.store.journal.update_op(op_id, **(usual | fields))
+        assert self.store.journal.move(op_id, ("planned",), "started", **(usual | fields))
         op = self.store.journal.op(op_id)
         assert op is not None
         return op

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leads_pandas.errors import StoreError
+from leads_pandas.errors import LeadsError, StoreError
 from leads_pandas.models import Email, LeadResult
 from leads_pandas.store import Store
 from leads_pandas.store import database as stores
 from leads_pandas.store.database import Database
+from leads_pandas.store.journal import CLOSED, OPEN, OpState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,11 +50,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def plan(store: Store, op_id: str, ids: list[str], run_id: str = "run") -> bool:
-    if store.journal.run(run_id) is None:
-        store.journal.add_run(run_id, ids, query_id=None, partial=False, preview=None)
-    return store.journal.claim(
-        run_id, op_id, ids, query_id=None, to_enrich=len(ids), estimate=len(ids)
-    )
+    if not store.journal.runs(run_id):
+        store.journal.add_run(run_id, ids, partial=False, preview=None)
+    return store.journal.claim(run_id, op_id, ids, to_enrich=len(ids), estimate=len(ids))
 
 
 def test_a_lead_has_one_claim(store: Store) -> None:
@@ -63,10 +62,10 @@ def test_a_lead_has_one_claim(store: Store) -> None:
     assert store.journal.op("two") is None
 
 
-@pytest.mark.parametrize("state", ["rejected", "absent", "done"])
-def test_closing_an_op_releases_its_claims(store: Store, state: str) -> None:
+@pytest.mark.parametrize("state", CLOSED)
+def test_closing_an_op_releases_its_claims(store: Store, state: OpState) -> None:
     plan(store, "one", ["a", "b"])
-    store.journal.update_op("one", state=state)
+    assert store.journal.move("one", ("planned",), state)
     assert store.journal.claims_on(["a", "b"]) == {}
     assert plan(store, "two", ["a", "b"])
 
@@ -79,13 +78,107 @@ def test_a_lead_that_has_been_read_is_not_claimed(store: Store) -> None:
 
 def test_an_op_keeps_what_it_is_told(store: Store) -> None:
     plan(store, "one", ["a", "b"])
-    store.journal.update_op(
-        "one", state="sending", jobs_before=["j1"], excluded_jobs=["j2"], sent_at=9, limited=True
-    )
+    seen, seen_jobs = {"transaction": "t1"}, {"may be": {"j2": 3}}
+    store.journal.note("one", jobs_before=["j1"], candidates=seen_jobs, evidence=seen, limited=True)
+    assert store.journal.move("one", ("planned",), "sending", sent_at=9, timeout=130.0)
     op = store.journal.op("one")
     assert op is not None
-    assert (op.state, op.jobs_before, op.excluded_jobs) == ("sending", ["j1"], ["j2"])
-    assert (op.sent_at, op.limited, op.lead_ids, op.stake) == (9, True, ["a", "b"], 2)
+    assert (op.state, op.jobs_before, op.candidates) == ("sending", ["j1"], seen_jobs)
+    assert (op.sent_at, op.timeout, op.limited, op.evidence) == (9, 130.0, True, seen)
+    assert (op.lead_count, op.stake, store.journal.lead_ids("one")) == (2, 2, ["a", "b"])
+
+
+STATES = (*OPEN, *CLOSED)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("came_from", STATES)
+def test_a_state_is_left_only_from_where_it_is_said_to_be(
+    store: Store, state: OpState, came_from: OpState
+) -> None:
+    plan(store, "one", ["a", "b"])
+    with sqlite3.connect(store.path) as db:
+        db.execute("UPDATE ops SET state = ?", (state,))
+    db.close()
+    moved = store.journal.move("one", (came_from,), "unknown", note="moved")
+    op = store.journal.op("one")
+    assert op is not None
+    assert moved == (state == came_from)
+    assert (op.state, op.note) == (("unknown", "moved") if moved else (state, ""))
+
+
+def test_a_start_whose_claims_are_gone_is_not_marked_as_sent(store: Store) -> None:
+    plan(store, "one", ["a", "b"])
+    with sqlite3.connect(store.path) as db:
+        db.execute("DELETE FROM claims WHERE lead_id = 'b'")
+    db.close()
+    assert not store.journal.move("one", ("planned",), "sending", sent_at=9)
+    assert [(op.state, op.sent_at) for op in store.journal.open_ops()] == [("planned", None)]
+
+
+def test_a_start_that_was_settled_is_not_sent_though_its_lock_file_is_gone(store: Store) -> None:
+    plan(store, "one", ["a", "b"])
+    lock = store.journal.op_lock("one")
+    assert lock.take()
+    for file in (store.path.parent / "locks").iterdir():
+        file.unlink()
+    other = store.journal.op_lock("one")
+    assert store.journal.move("one", ("planned",), "rejected")
+    assert not store.journal.move("one", ("planned",), "sending")
+    other.release()
+    lock.release()
+
+
+def test_starts_whose_leads_have_all_been_read_are_known_as_finished(store: Store) -> None:
+    plan(store, "one", ["a", "b"])
+    plan(store, "two", ["c"], run_id="other")
+    for op_id in ("one", "two"):
+        store.journal.move(op_id, ("planned",), "sending", sent_at=1)
+        store.journal.move(op_id, ("sending",), "started", job_id=f"job-{op_id}")
+    store.results.save([("a", FOUND), ("c", FOUND)])
+    assert store.journal.finished_ops() == ["two"]
+    store.results.save([("b", LeadResult("unknown_lead"))])
+    assert store.journal.finished_ops() == ["one", "two"]
+
+
+def test_only_jobs_that_answered_a_start_are_this_stores_own(store: Store) -> None:
+    plan(store, "one", ["a"])
+    plan(store, "two", ["b"], run_id="other")
+    for op_id, sure in (("one", True), ("two", False)):
+        store.journal.move(
+            op_id, ("planned",), "started", job_id=op_id, provisional=not sure, credits_reserved=3
+        )
+    assert store.journal.answered() == {"one": (0, 3)}
+
+
+def test_a_run_is_written_down_with_its_label_and_what_came_of_it(store: Store) -> None:
+    store.journal.add_run("run", ["a"], partial=True, preview={"x": 1}, label="nightly")
+    store.journal.end_run("run", found=3, not_found=1)
+    run = store.journal.runs("run")[0]
+    assert (run.label, run.partial, run.preview) == ("nightly", True, {"x": 1})
+    assert (run.found, run.not_found, run.ended_at is not None) == (3, 1, True)
+    assert store.journal.runs("no such run") == []
+
+
+def test_the_version_moves_when_another_connection_writes(tmp_path: Path, store: Store) -> None:
+    before = store.journal.version()
+    plan(store, "one", ["a"])
+    assert store.journal.version() == before
+    with Store(tmp_path, "leads.example", "account") as other:
+        other.results.save([("z", FOUND)])
+    assert store.journal.version() != before
+
+
+def test_an_interrupt_between_two_statements_leaves_the_store_as_it_was(store: Store) -> None:
+    def strike() -> None:
+        with store._file.transaction() as db:
+            db.execute("INSERT INTO results VALUES ('x', 'found', '[]', 1, 1)")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        strike()
+    assert store.results.known(["x"]) == {}
+    store.results.save([("x", FOUND)])
 
 
 def test_hundreds_of_thousands_of_ids_are_no_special_case(store: Store) -> None:
@@ -131,7 +224,7 @@ def test_what_is_forgotten_stands_nowhere_in_the_files(store: Store) -> None:
 
 def test_forgetting_keeps_the_journal_of_money(store: Store) -> None:
     plan(store, "one", ["a"])
-    store.journal.update_op("one", state="done", credits_reserved=1)
+    store.journal.move("one", ("planned",), "done", credits_reserved=1)
     store.results.forget(None)
     assert [op.credits_reserved for op in store.journal.run_ops("run")] == [1]
 
@@ -198,7 +291,7 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     # In a process of its own, which gives up root's right to write anywhere.
     code = f"""
 import os, pathlib
-from leads_pandas.errors import StoreError
+from leads_pandas.errors import LeadsError, StoreError
 from leads_pandas.store import Store
 if os.getuid() == 0:
     os.setgid(65534)
@@ -240,7 +333,7 @@ import pathlib, sys
 sys.stdin.readline()
 from leads_pandas.store import Store
 Store(pathlib.Path({str(tmp_path)!r}), "h", "a").journal.add_run(
-    sys.argv[1], ["x"], query_id=None, partial=False, preview=None)
+    sys.argv[1], ["x"], partial=False, preview=None)
 """
     children = [
         subprocess.Popen(
@@ -264,7 +357,7 @@ import pathlib
 from leads_pandas.store import Store
 home = pathlib.Path({str(store.path.parent.parent)!r})
 lock = Store(home, "leads.example", "account").journal.op_lock("x")
-lock.acquire(timeout=0)
+assert lock.take()
 print("held", flush=True)
 input()
 """
@@ -275,31 +368,36 @@ input()
     assert child.stdin is not None
     assert child.stdout.readline() == b"held\n"
     lock = store.journal.op_lock("x")
-    with pytest.raises(TimeoutError):
-        lock.acquire(timeout=0)
+    assert not lock.take()
     child.kill()
     child.wait()
     child.stdin.close()
     child.stdout.close()
-    lock.acquire(timeout=1)
+    assert lock.take()
     lock.release()
 
 
 def test_two_threads_of_a_process_exclude_each_other(store: Store) -> None:
     mine = store.journal.op_lock("x")
-    mine.acquire(timeout=0)
+    assert mine.take()
     seen: list[bool] = []
 
     def other() -> None:
-        lock = store.journal.op_lock("x")
-        try:
-            lock.acquire(timeout=0)
-            seen.append(True)
-        except TimeoutError:
-            seen.append(False)
+        seen.append(store.journal.op_lock("x").take())
 
     thread = threading.Thread(target=other)
     thread.start()
     thread.join()
     mine.release()
     assert seen == [False]
+
+
+def test_a_thread_that_asks_for_its_own_lock_is_told_so(store: Store) -> None:
+    mine = store.journal.op_lock("x")
+    assert mine.take()
+    with pytest.raises(LeadsError, match="would wait for itself"):
+        store.journal.op_lock("x").take()
+    mine.release()
+    again = store.journal.op_lock("x")
+    assert again.take()
+    again.release()

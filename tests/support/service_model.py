@@ -22,12 +22,12 @@ from urllib.parse import unquote
 import requests
 import urllib3.exceptions
 
-from leads_pandas import progress, run
+from leads_pandas import progress
 from leads_pandas.leadsapi import transport
 from leads_pandas.leadsapi.transport import _Answer
-from leads_pandas.money import purchase
 from leads_pandas.pace import wait
 from leads_pandas.reading import collect, pool
+from leads_pandas.store.journal import OpLock
 
 if TYPE_CHECKING:
     import random
@@ -129,18 +129,20 @@ class InlinePool:
         raise queue.Empty
 
 
+class _Nobody(dict[str, int]):
+    def __setitem__(self, _: str, __: int) -> None:
+        pass
+
+
 def install(
     patch: pytest.MonkeyPatch, service: Service, *, shuffle: random.Random | None = None
 ) -> None:
     """Put the model under the package: the lowest send, the time and the threads are replaced."""
     clock = service.clock
-    for module in (wait, transport, purchase, run, progress):
+    # One thread plays several processes, which may ask for what another of them holds.
+    patch.setattr(OpLock, "_holders", _Nobody())
+    for module in (wait, transport, progress):
         patch.setattr(module, "time", clock)
-    # The class has taken hold of the real clock when it was made.
-    batch = purchase.Batch
-    patch.setattr(
-        purchase, "Batch", lambda *fields, **named: batch(*fields, **{"at": clock.now} | named)
-    )
     signals = type("Signal", (_Signal,), {"clock": clock})
     patch.setattr(collect, "threading", types.SimpleNamespace(Event=signals))
     inline = type("Pool", (InlinePool,), {"clock": clock, "shuffle": shuffle})
@@ -243,12 +245,14 @@ class Fault:
         on: endpoint: ``start``, ``preview``, ``status``, ``lead``, ``jobs``.
         kind: a key of `FAULTS`.
         after: the work is done, only its answer is lost.
+        late: seconds after which the work is done, within the time that an answer may take.
         times: how many requests are struck.
     """
 
     on: str
     kind: str
     after: bool = False
+    late: float | None = None
     times: int = 1
 
 
@@ -279,6 +283,11 @@ class Service:
         max_leads: larger bodies are refused with 413.
         job_seconds: how long a job takes.
         lag: seconds after its job's end until a lead shows.
+        book: the transactions, newest last; None where the service keeps none.
+        shows: whether `GET /credits/balance` answers.
+        jobs_lag: seconds until a job is listed.
+        count_lag: seconds until a preview counts a lead as enriched.
+        balance_lag: seconds until a preview shows what was spent.
         fates: what becomes of the next jobs, in order; ``slow`` where none is left.
         faults: the plan of what goes wrong.
         charges: how often each lead is charged to us; what a FAILED job left is given up.
@@ -294,6 +303,14 @@ class Service:
     job_seconds: float = 3.0
     lag: dict[str, float] = field_of(default_factory=dict)
     order: Literal["sent", "reversed"] = "sent"
+    book: list[dict[str, Any]] | None = None
+    shows: bool = False
+    used: int = 0
+    jobs_lag: float = 0.0
+    count_lag: float = 0.0
+    balance_lag: float = 0.0
+    pending: list[tuple[float, Any]] = field_of(default_factory=list)
+    moves: list[tuple[float, int]] = field_of(default_factory=list)
     clock: Clock = field_of(default_factory=Clock)
     fates: deque[Fate] = field_of(default_factory=deque)
     faults: list[Fault] = field_of(default_factory=list)
@@ -311,7 +328,10 @@ class Service:
     # -- time and others ---------------------------------------------------------------------
 
     def advance(self) -> None:
-        """Let every job come as far as it should be by now."""
+        """Let every job come as far as it should be by now, and late starts begin."""
+        for due in [one for one in self.pending if one[0] <= self.clock.now]:
+            self.pending.remove(due)
+            self._start(due[1])
         for job in self.jobs.values():
             if job.state != "PROCESSING":
                 continue
@@ -342,14 +362,25 @@ class Service:
         self.jobs[name] = Job(
             name, ids, len(ids), self.clock.now, seconds, ours=False, fail_at=None
         )
-        self.balance -= len(ids)
+        self.pay(len(ids), "Enrichment")
+
+    def pay(self, credit: int, words: str) -> None:
+        """Take credits from the account, or give some where it is less than 0."""
+        self.balance -= credit
+        self.used += max(credit, 0)
+        self.moves.append((self.clock.now, credit))
+        if self.book is not None and credit:
+            kind = "DEDUCTION" if credit > 0 else "BONUS"
+            name = f"txn-{len(self.book)}"
+            entry = {"id": name, "type": kind, "amount": -credit, "description": words}
+            self.book.append(entry | {"createdAt": None})
 
     # -- requests ----------------------------------------------------------------------------
 
     def receive(self, method: str, path: str, body: Any, timeout: float) -> _Answer:
         """What the network does: carry a request out, or break it."""
         assert path.startswith(API + "/")
-        _, *rest = path.removeprefix(API).split("/")
+        _, *rest = path.partition("?")[0].removeprefix(API).split("/")
         endpoint, argument = rest[1], unquote(rest[2]) if len(rest) > 2 else ""
         assert method == ("POST" if endpoint in ("preview", "start") else "GET")
         for watcher in list(self.watchers):
@@ -365,7 +396,12 @@ class Service:
             self.faults.remove(fault)
         if fault.kind == "silent":
             self.clock.sleep(timeout)
-        if fault.after and fault.kind in UNCLEAR:
+        if fault.late is not None:
+            # Counted from its sending, also where its answer was waited for.
+            sent = self.clock.now - (timeout if fault.kind == "silent" else 0.0)
+            self.pending.append((sent + min(fault.late, timeout), body))
+            self.advance()
+        elif fault.after and fault.kind in UNCLEAR:
             self._carry_out(endpoint, argument, body)
         return FAULTS[fault.kind]()
 
@@ -383,6 +419,12 @@ class Service:
                 return self._lead(argument)
             case "jobs":
                 return self._jobs()
+            case "transactions" if self.book is not None:
+                return ok(self.book[::-1])
+            case "balance" if self.shows:
+                reset = "2026-05-01T00:00:00.000Z"
+                shown = {"availableCredits": self.balance, "usedCredits": self.used}
+                return ok(shown | {"lastResetAt": reset})
         return refuse(404, "Not found")
 
     def _preview(self, body: Any) -> _Answer:
@@ -390,14 +432,16 @@ class Service:
         if self.max_leads is not None and len(ids) > self.max_leads:
             return refuse(413, "Payload too large")
         known = [one for one in dict.fromkeys(ids) if one in self.leads]
-        fresh = [one for one in known if one not in self.enriched]
+        seen = self.clock.now - self.count_lag
+        fresh = [one for one in known if self.enriched.get(one, math.inf) > seen]
+        unseen = sum(credit for at, credit in self.moves if at > self.clock.now - self.balance_lag)
         return ok(
             {
                 "totalLeads": len(known),
                 "alreadyEnriched": len(known) - len(fresh),
                 "toEnrich": len(fresh),
                 "estimatedCredits": len(fresh),
-                "availableCredits": self.balance,
+                "availableCredits": self.balance + unseen,
             }
         )
 
@@ -424,7 +468,7 @@ class Service:
             fail_at=0.5 if fate == "failed" else None,
         )
         self.charges.update(need)
-        self.balance -= len(need)
+        self.pay(len(need), "Enrichment")
         self.spent += len(need)
         for told in self.charging:
             told(len(need))
@@ -470,6 +514,6 @@ class Service:
             [
                 {"jobId": job.id, "progress": 1, "leadCount": job.shown, "type": "enrichment"}
                 for job in self.jobs.values()
-                if job.state == "PROCESSING"
+                if job.state == "PROCESSING" and self.clock.now >= job.began + self.jobs_lag
             ]
         )

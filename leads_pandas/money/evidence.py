@@ -1,0 +1,324 @@
+"""What became of a start without an answer: pure conclusions from looks at the service.
+
+A `Case` is one start in doubt; it takes in one `Look` after another and says what they prove. What
+it must never say, of whatever an honest service can show, is that a start is absent whose job
+exists. Presence has four signs: a job is listed, leads of ours became enriched, the balance went
+down for no other reason, a transaction has no other reason. Absence is the silence of all of them,
+and only after the start could no longer be taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from leads_pandas.display import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from leads_pandas.models import ActiveJob, CostPreview, Transaction
+
+PATIENCE = 600.0  # seconds to watch a job that may be ours while nothing about it moves
+MOST = 3600.0  # seconds after which a doubt is handed to a person, whatever still moves
+BLIND = 60.0  # seconds of looking where absence is never concluded
+_GAP = 20.0  # seconds between two looks that always count as one silence
+_SUMS = 10  # own starts whose charges are told apart in every combination
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the service showed before a start was first sent; None is what could not be had.
+
+    Attributes:
+        jobs: the ids of the running jobs.
+        available: the balance, in credits.
+        enriched: how many of the leads were enriched.
+        to_enrich: how many of the leads were to be enriched.
+        transaction: id of the newest transaction; empty where there was none.
+        used: credits used since the last reset, where a balance tells.
+        reset: when that was.
+    """
+
+    jobs: frozenset[str] | None
+    available: int | None
+    enriched: int | None
+    to_enrich: int
+    transaction: str | None = None
+    used: int | None = None
+    reset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the service shows at one moment; None is what could not be had.
+
+    Attributes:
+        at: the moment, in seconds.
+        jobs: the running jobs, searches included.
+        preview: the price of the start's leads.
+        transactions: those that are newer than the one before the start.
+        used: as in `Before`.
+        reset: as in `Before`.
+        ended: jobs that may be ours, are not listed, and have ended or are unknown by their status.
+        completed: those of them whose status says that they came to their end whole.
+        own: the jobs with which other starts of this store were answered.
+        charges: the credits that those reserved lately, one per start.
+    """
+
+    at: float
+    jobs: Sequence[ActiveJob] | None
+    preview: CostPreview | None
+    transactions: Sequence[Transaction] | None = None
+    used: int | None = None
+    reset: str | None = None
+    ended: frozenset[str] = frozenset()
+    completed: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+    charges: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the looks so far say.
+
+    Attributes:
+        kind: ``ran``: nothing is left of the leads to be bought; ``job``: it goes on, or ended, as
+            `job_id`; ``absent``: it never happened; ``wait``: nothing is sure yet; ``undecided``:
+            nothing will be sure by looking on.
+        job_id: the job, where one fits.
+        ended: whether that job has ended.
+        words: what was seen, for a person.
+    """
+
+    kind: Literal["ran", "job", "absent", "wait", "undecided"]
+    words: str
+    job_id: str | None = None
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Case:
+    """One start in doubt, and what the looks at it add up to.
+
+    Attributes:
+        size: how many leads were sent.
+        estimate: credits that it may have reserved at most.
+        before: the first snapshot.
+        until: the last moment at which the start could have been answered.
+        settle: seconds of silence after that which prove absence; None: nothing does.
+        candidates: jobs seen since the snapshot that may be ours, and how many leads they have.
+        strangers: jobs seen since then that cannot be, likewise.
+        listed: those of them that the last look showed as running.
+    """
+
+    size: int
+    estimate: int
+    before: Before
+    until: float
+    settle: float | None
+    candidates: dict[str, int] = field(default_factory=dict)
+    strangers: dict[str, int] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
+    _silent: float | None = None
+    _seen: float | None = None
+    _began: float | None = None
+    _moved: float = 0.0
+    _shown: object = None
+
+    def see(self, look: Look) -> Verdict:
+        """Take in one look."""
+        self._sort(look)
+        live = self.listed = self._live(look)
+        preview = look.preview
+        enriched = (
+            None if preview is None else preview.already_enriched - (self.before.enriched or 0)
+        )
+        silent = self._is_silent(look, live, enriched)
+        self._note(look, live, enriched, silent=silent)
+        words = self._words(look, live, enriched)
+        if preview is not None and preview.to_enrich == 0:
+            # Whoever did it: no start of these leads will be sent again.
+            return self._ran(live, words)
+        if enriched is not None and enriched > 0 and (live or self.candidates):
+            # A job that is not listed was looked up by its id, or it would be live.
+            job = min(live, key=self._fit(look)) if live else min(self.candidates)
+            return Verdict("job", words, job, ended=not live)
+        if silent and self._is_absent(look.at):
+            return Verdict("absent", words)
+        return Verdict("undecided" if look.at >= self.gives_up(live=bool(live)) else "wait", words)
+
+    def is_silent(self, look: Look) -> bool:
+        """Whether one look shows nothing at all of the start."""
+        self._sort(look)
+        preview = look.preview
+        enriched = (
+            None if preview is None else preview.already_enriched - (self.before.enriched or 0)
+        )
+        return (
+            self._is_silent(look, self._live(look), enriched)
+            and preview is not None
+            and (preview.to_enrich == self.before.to_enrich)
+        )
+
+    def is_over(self, look: Look) -> bool:
+        """Whether, after `see` took in this look, no job of the start can be running any more."""
+        settle = BLIND if self.settle is None else self.settle
+        readable = look.jobs is not None and look.preview is not None
+        silent = look.at >= max(self.until, self._moved) + settle
+        return readable and silent and not self._live(look)
+
+    def gives_up(self, *, live: bool = False) -> float:
+        """The moment from which on looking no longer helps, unless something moves."""
+        settle = BLIND if self.settle is None else self.settle
+        patience = max(PATIENCE, settle) if live else settle
+        # A silence that has begun is listened to its end.
+        last = max(self.until, self._moved, self._silent or 0.0)
+        began = last if self._began is None else self._began
+        return min(last + patience, max(began, self.until) + MOST)
+
+    def _sort(self, look: Look) -> None:
+        """Put the jobs that came up since the snapshot where they belong."""
+        before = self.before.jobs or frozenset()
+        for job in look.jobs or ():
+            if job.job_id in before or job.job_id in look.own:
+                continue
+            # A service may count the IDs sent, the leads queued or those left, never more.
+            ours = job.type == "enrichment" and (job.lead_count or 0) <= self.size
+            seen = self.candidates if ours else self.strangers
+            seen[job.job_id] = max(job.lead_count or 0, seen.get(job.job_id, 0))
+        for job_id in look.own & self.candidates.keys():
+            del self.candidates[job_id]
+        for job_id in look.own & self.strangers.keys():
+            del self.strangers[job_id]
+
+    def _live(self, look: Look) -> set[str]:
+        """The candidates that are not known to have ended: a job that is listed never is."""
+        listed = {job.job_id for job in look.jobs or ()}
+        return {one for one in self.candidates if one in listed or one not in look.ended}
+
+    def _is_silent(self, look: Look, live: set[str], enriched: int | None) -> bool:
+        """Whether every endpoint answered, and none shows a sign without another reason."""
+        before, preview = self.before, look.preview
+        if look.jobs is None or preview is None or before.available is None or live or enriched:
+            return False
+        spent = before.available - preview.available_credits
+        others = self._others(look)
+        if before.transaction is not None:
+            if look.transactions is None:
+                return False
+            booked = -sum(one.amount for one in look.transactions)
+            # The balance may lag behind the book, or the book behind the balance.
+            return not self._suspicious(look) and (
+                spent == booked or _explained(spent, look.charges, sum(others))
+            )
+        if before.used is not None:
+            if look.used is None:
+                return False
+            spent = look.used - (before.used if look.reset == before.reset else 0)
+        return _explained(spent, look.charges, sum(others))
+
+    def _others(self, look: Look) -> list[int]:
+        """The sizes of new jobs that are not ours, smallest first.
+
+        One that may be ours is somebody else's when it completed without a lead of ours; one that
+        failed, or whose end nobody knows, explains no charge.
+        """
+        completed = [size for one, size in self.candidates.items() if one in look.completed]
+        return sorted([*completed, *self.strangers.values()])
+
+    def _suspicious(self, look: Look) -> bool:
+        """Whether a transaction may be this start's charge."""
+        own = list(look.charges)
+        others = self._others(look)
+        for one in look.transactions or ():
+            if (
+                one.amount >= 0
+                or -one.amount > self.estimate
+                or "search" in (one.description or "").lower()
+            ):
+                continue
+            if -one.amount in own:
+                own.remove(-one.amount)
+                continue
+            # One charge for each job of others, which may have been cheaper than it is long.
+            job = next((size for size in others if size >= -one.amount), None)
+            if job is None:
+                return True
+            others.remove(job)
+        return False
+
+    def _note(self, look: Look, live: set[str], enriched: int | None, *, silent: bool) -> None:
+        """Remember since when everything has been silent, and when anything last moved."""
+        progress = {job.job_id: job.progress for job in look.jobs or ()}
+        shown = (sorted((one, progress.get(one)) for one in live), enriched)
+        if shown != self._shown:
+            self._shown, self._moved = shown, look.at
+        if self._began is None:
+            self._began = look.at
+        # Between two looks far apart anything may have come and gone.
+        gap = self._seen is not None and look.at - self._seen > max(self.settle or 0.0, _GAP)
+        if not silent:
+            self._silent = None
+        elif self._silent is None or gap:
+            self._silent = look.at
+        self._seen = look.at
+
+    def _is_absent(self, now: float) -> bool:
+        if self.settle is None or self._silent is None:
+            return False
+        return now >= self.until + self.settle and now >= self._silent + self.settle
+
+    def _ran(self, live: set[str], words: str) -> Verdict:
+        if live:
+            return Verdict("job", words, min(live))
+        return Verdict("ran", words, min(self.candidates, default=None), ended=True)
+
+    def _fit(self, look: Look) -> _Fit:
+        return _Fit({job.job_id: job.lead_count for job in look.jobs or ()}, self)
+
+    def _words(self, look: Look, live: set[str], enriched: int | None) -> str:
+        seen = []
+        if look.jobs is None:
+            seen.append("the running jobs could not be read")
+        elif live:
+            seen.append(
+                f"{plural(len(live), 'job')} that may be its own ({', '.join(sorted(live))})"
+            )
+        else:
+            seen.append("no job of its own is listed")
+        if look.preview is None:
+            seen.append("the cost preview could not be read")
+        else:
+            spent = (self.before.available or 0) - look.preview.available_credits
+            seen.append(f"the balance went down by {spent}")
+            seen.append(f"{plural(enriched or 0, 'lead')} of it became enriched")
+        if self.before.transaction is not None and look.transactions is None:
+            seen.append("the transactions could not be read")
+        elif look.transactions and self._suspicious(look):
+            seen.append("a transaction may be its charge")
+        return ", ".join(seen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """Orders jobs by how well their size fits the start."""
+
+    sizes: dict[str, int | None]
+    case: Case
+
+    def __call__(self, job_id: str) -> tuple[bool, str]:
+        size = self.sizes.get(job_id)
+        return size not in (self.case.before.to_enrich, self.case.size), job_id
+
+
+def _explained(spent: int, charges: Sequence[int], others: int) -> bool:
+    """Whether own starts, shown or not yet, and at most so much by others make up what is gone."""
+    if len(charges) > _SUMS:
+        return 0 <= spent <= sum(charges) + others
+    return any(
+        0 <= spent - sum(some) <= others
+        for many in range(len(charges) + 1)
+        for some in itertools.combinations(charges, many)
+    )
