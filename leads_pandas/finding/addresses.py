@@ -46,6 +46,7 @@ _AT = re.compile(
     rf"|(?<=[a-z0-9])[_-](?:{_AT_WORD})[_-](?=[a-z0-9])",
     re.IGNORECASE,
 )
+_OPENERS = re.compile("[\\[({<|*~\u2039\u3010\uff08«_=-]")
 _SHOUTED = re.compile(r"(?<=[a-z0-9])(?:\s(?:AT|ÄT)\s|AT(?=[a-z]))")
 _DOT = re.compile(
     rf"\s?{_OPEN}\s?(?:\.|{_DOT_WORD})\s?{_CLOSE}\s?"
@@ -66,7 +67,6 @@ _SPOKEN_DOT = re.compile(rf"\s?\.\s?|\s(?:{_DOT_WORD})\s|ドット|どっと", r
 _LOOSE = re.compile(
     rf"(?P<local>{_LOCAL})(?P<sign>\s?@\s?)(?P<domain>{_PIECE}(?:\s?\.\s?[^\W_][\w-]{{0,62}}){{1,4}})"
 )
-_SPEAKS = re.compile(rf"(?:{_AT_WORD})|\s(?:at|ät)\s", re.IGNORECASE)
 _SIGNS = ("@", "\uff20", "\ufe6b")
 _BRACKETED = re.compile(
     rf"[\[({{<|*~«\u2039\u3010\uff08]\s?(?:{_ANY_AT})\s?[\])}}>|*~»\u203a\u3011\uff09]",
@@ -149,14 +149,15 @@ def understand(text: str, own: str = "") -> str:
     """
     if "://" in text:
         text = _URL.sub(" ", text)
-    signed = _AT.sub("@", text)
+    signed = _AT.sub("@", text) if _OPENERS.search(text) else text
     if "AT" in signed or "ÄT" in signed:
         signed = _SHOUTED_DOT.sub(".", _SHOUTED.sub("@", signed))
     if "_at_" in signed or "-at-" in signed:
         signed = _DASHED.sub(lambda it: f"{it[1]}@" if it[1].lower() in ROLES else it[0], signed)
     if signed != text:
         text = _DOT.sub(".", signed)
-    if _SPEAKS.search(text):
+    lower = text.casefold()
+    if " at " in lower or " ät " in lower or any(word in lower for word in _WORDS_OF_AT):
         text = _SPOKEN.sub(lambda found: _spoken(found, own), text)
     if "@" in text:
         text = _LOOSE.sub(lambda found: _loose(found, own), text)

@@ -1,9 +1,9 @@
 """How sure an address is the business's: evidence, weighed; pure, no I/O.
 
 The confidence is a logistic model: weights of what was seen, added up, as a probability. The
-weights were set by hand and held against hand-labelled sites (``python -m benchmarks.finder`` prints
-how often each confidence was right); more evidence never makes less of an address. The tables below
-are all there is of it.
+weights were set by hand and held against hand-labelled sites (``python -m benchmarks.finder``
+prints how often each confidence was right); more evidence never makes less of an address. The
+tables below are all there is of it.
 """
 
 from __future__ import annotations
