@@ -57,6 +57,7 @@ MAX_REDIRECTS = 5
 PATIENCE = 0.25  # seconds that a server may take without being one of the slow
 
 _RECEIVE = 64 * 1024
+_FREE, _HELD = 128 * 1024, 32 * 1024 * 1024  # bytes of one page, and of what all exceed it by
 _CRUMB, _CRUMBS, _REST = 512, 16, 0.002
 
 
@@ -143,6 +144,7 @@ class Fetcher:
         self._sockets: set[socket.socket] = set()
         self._lookups: set[threading.Event] = set()
         self._closed = threading.Event()
+        self._held = 0
 
     def get(
         self,
@@ -237,13 +239,28 @@ class Fetcher:
         line: Line | None,
     ) -> Answer:
         answer = None
+        came = held = 0
+
+        def receive() -> bytes:
+            nonlocal came, held
+            part = connection.receive(deadline)
+            came += len(part)
+            if came > _FREE:
+                # Many slow servers of large pages at once: a page is cut at what it has by then.
+                with self._lock:
+                    if self._held > _HELD:
+                        return b""
+                    self._held += len(part)
+                held += len(part)
+            return part
+
         try:
             connection.send(request, deadline)
-            answer = read_answer(
-                lambda: connection.receive(deadline), self._max_bytes, wanted=worth_reading
-            )
+            answer = read_answer(receive, self._max_bytes, wanted=worth_reading)
             return answer
         finally:
+            with self._lock:
+                self._held -= held
             if line is not None and answer is not None and answer.complete:
                 line.keep(origin, connection)
             else:

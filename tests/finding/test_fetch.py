@@ -354,6 +354,17 @@ def test_a_packing_that_nobody_knows_is_an_error(website: Callable[..., Website]
         fetcher().get(f"{site.url}/")
 
 
+def test_large_pages_are_cut_where_all_together_would_take_too_much_memory(
+    website: Callable[..., Website], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leads_pandas.finding.fetch._HELD", 200_000)
+    site = website({"/": "x" * 1_000_000, "/small": "x" * 100_000})
+    ours = fetcher()
+    assert len(ours.get(f"{site.url}/").body) < 600_000
+    assert len(ours.get(f"{site.url}/small").body) == 100_000
+    assert ours._held == 0
+
+
 def drip(head: bytes, piece: bytes) -> Callable[[Any], None]:
     """A page that comes in so slowly that no single wait is long, and never ends."""
 
