@@ -151,7 +151,7 @@ def summary(frame: pd.DataFrame) -> pd.Series[Any]:
         - ``credits_reserved``: of the call that made the frame, what it took over from earlier ones
           included; NaN unless the frame's receipt counts the very leads that the frame has.
         - ``credits_per_email``: credits ÷ emails of what that call itself bought; NaN also where
-          it bought nothing, or some of the emails were there before it.
+          it bought no email.
 
     Raises:
         ValueError: the frame is not enriched.
@@ -175,19 +175,16 @@ def summary(frame: pd.DataFrame) -> pd.Series[Any]:
         "hit_rate": counts["found"] / answered if answered else float("nan"),
         "mean_confidence": _mean(floats(columns["confidence"])[emails]),
         "credits_reserved": receipt.get("credits_reserved", float("nan")),
-        "credits_per_email": _credits_per_email(receipt, counts["found"]),
+        "credits_per_email": _credits_per_email(receipt),
     }
     return Summary(values, dtype=object, name="summary")
 
 
-def _credits_per_email(receipt: Mapping[str, Any], found: int) -> float:
-    """Credits for an email that the call bought; NaN where others may be among those found."""
-    spent = receipt.get("credits_new")
-    preview = receipt.get("preview")
-    if not spent or not found or not isinstance(preview, Mapping):
-        return float("nan")
-    bought_all = spent == receipt.get("credits_reserved") and not preview.get("already_enriched")
-    return spent / found if bought_all else float("nan")
+def _credits_per_email(receipt: Mapping[str, Any]) -> float:
+    """Credits for each email that the call itself bought; NaN where it bought none."""
+    spent, bought = receipt.get("credits_new"), receipt.get("bought")
+    found = bought.get("found") if isinstance(bought, Mapping) else None
+    return spent / found if spent and found else float("nan")
 
 
 def features(

@@ -126,3 +126,18 @@ def test_the_package_lists_what_people_call_and_keeps_the_errors_apart() -> None
     assert {one.__name__ for one in errors if issubclass(one, BaseException)} <= set(
         dir(leads_pandas.errors)
     )
+
+
+def test_a_summary_tells_what_the_call_itself_bought(vendor: Vendor) -> None:
+    client = make_client(vendor)
+    first = frame(lead_ids(10)).leads.enrich(progress=False, client=client)
+    assert first.attrs["leads"]["credits_new"] == 10
+    more = frame(lead_ids(30)).leads.enrich(progress=False, client=client)
+    receipt = more.attrs["leads"]
+    assert receipt["credits_new"] == 20
+    assert receipt["bought"]["leads"] == 20
+    bought = more[10:]["enrichment_status"].eq("found").sum()
+    assert more.leads.summary()["credits_per_email"] == pytest.approx(20 / bought)
+    again = frame(lead_ids(30)).leads.enrich(progress=False, client=client)
+    assert again.attrs["leads"]["credits_new"] == 0
+    assert pd.isna(again.leads.summary()["credits_per_email"])

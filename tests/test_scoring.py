@@ -46,7 +46,7 @@ def enriched_frame(
         "counts": {status: statuses.count(status) for status in STATUSES},
         "credits_reserved": len(ids.unique),
         "credits_new": len(ids.unique),
-        "preview": {"already_enriched": 0},
+        "bought": {"leads": len(ids.unique), "found": statuses.count("found")},
         **receipt_fields(ids, columns),
     }
     return with_receipt(out, receipt)
@@ -180,17 +180,20 @@ def test_credits_are_those_of_the_receipt() -> None:
     assert (said["credits_reserved"], said["credits_per_email"]) == (3, 1.5)
 
 
+def test_credits_per_email_are_those_of_the_emails_that_the_call_bought() -> None:
+    said = paid({"credits_new": 2, "bought": {"leads": 2, "found": 1}})
+    assert (said["credits_reserved"], said["credits_per_email"]) == (3, 2.0)
+
+
 @pytest.mark.parametrize(
     "receipt",
     [
-        {"credits_new": 1, "preview": {"already_enriched": 2}},  # two were in the store
-        {"credits_new": 1},  # two were being bought by an earlier call
-        {"credits_new": 0},
-        {"credits_new": None},  # of a version that did not say
-        {"preview": None},
+        {"credits_new": 0, "bought": {"leads": 0, "found": 0}},
+        {"credits_new": 1, "bought": {"leads": 1, "found": 0}},
+        {"credits_new": None, "bought": None},  # of a version that did not say
     ],
 )
-def test_credits_per_email_are_missing_where_others_paid_for_some_of_the_emails(
+def test_credits_per_email_are_missing_where_the_call_bought_no_email(
     receipt: dict[str, Any],
 ) -> None:
     said = paid(receipt)
