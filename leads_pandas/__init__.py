@@ -10,16 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from leads_pandas import accessor as _accessor  # registers df.leads
+from leads_pandas.account import forget, jobs, resume, runs
 from leads_pandas.functions import (
     enrich,
     enrich_ids,
     features,
-    forget,
-    jobs,
     preview,
     results,
-    resume,
-    runs,
     start,
     summary,
 )

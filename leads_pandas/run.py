@@ -10,28 +10,29 @@ import contextlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from leads_pandas.display import card_html, card_text, duration
+from leads_pandas.display import card_html, card_text
 from leads_pandas.errors import (
-    JobTimeoutError,
     LeadsError,
     StoreError,
     UnknownRunError,
     Way,
 )
-from leads_pandas.home import home
 from leads_pandas.interrupts import Terminated, terminable
-from leads_pandas.leadsapi.client import using
 from leads_pandas.models import CostPreview, RunStatus
-from leads_pandas.money.buying import Buying
 from leads_pandas.money.plan import Order, combine
 from leads_pandas.money.prices import price
-from leads_pandas.money.purchase import Purchase
 from leads_pandas.pace.wait import Late
 from leads_pandas.progress import Display, say
 from leads_pandas.reading.collect import Collector
-from leads_pandas.reading.driving import Driving
-from leads_pandas.reading.tally import Tally, phase_of
-from leads_pandas.store import Store
+from leads_pandas.reading.tally import phase_of
+from leads_pandas.session import (
+    check_timeout,
+    farewell,
+    kept_on_failure,
+    make_session,
+    opened,
+    timed_out,
+)
 from leads_pandas.store.journal import DOUBTFUL
 
 if TYPE_CHECKING:
@@ -41,11 +42,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from leads_pandas.leadsapi.client import LeadsClient
-    from leads_pandas.store.journal import Op
+    from leads_pandas.session import Session
+    from leads_pandas.store import Store
 
-_ROUNDS = 8  # prices asked anew at most because others keep claiming, starting or giving up leads
-_REPORT = 0.1  # seconds between two reports of progress
-_PACE = 1.0  # seconds between two looks at the budget, and a wait for it that is worth telling
 _TAKE = 10.0  # seconds to wait for whoever is at work on a start in doubt
 
 
@@ -56,52 +55,6 @@ class Work:
     frame: pd.DataFrame
     on: Any
     progress: bool | Callable[[RunStatus], object] | None
-
-
-@dataclass(slots=True)
-class Session:
-    """What one call on a run works with; gone when the call is."""
-
-    api: LeadsClient
-    store: Store
-    order: Order
-    tally: Tally
-    buying: Buying
-    driving: Driving
-    report: Reporter
-    display: Display | None
-
-
-class Reporter:
-    """Shows how far a run is, several times a second at most."""
-
-    def __init__(self, tally: Tally, api: LeadsClient, display: Display | None) -> None:
-        self._tally = tally
-        self._api = api
-        self._wait = api.wait
-        self._display = display
-        self._reported = 0.0
-        self._asked_pace, self._limited = 0.0, False
-
-    def __call__(self, seconds_left: float | None = None, *, now: bool = False) -> None:
-        """Show the status, and the seconds left where they can be told."""
-        moment = self._wait.now()
-        if self._display is not None and (now or moment >= self._reported + _REPORT):
-            self._reported = moment
-            status = self._tally.status()
-            self._display(status, seconds_left, self._why(status, moment))
-
-    def _why(self, status: RunStatus, moment: float) -> str:
-        """Why it takes its time, where that is no job's doing."""
-        limit, settle = self._api.requests_per_minute, self._api.settle
-        if status.phase == "unknown":
-            longest = self._api.start_seconds + (settle or 0.0)
-            return f"the start got no answer: looking for it, up to {duration(longest)}"
-        if moment >= self._asked_pace + _PACE:
-            self._asked_pace = moment
-            behind = status.read < status.processed or status.phase == "reading"
-            self._limited = bool(limit) and behind and self._api.pacer.estimate(1) >= _PACE
-        return f"waiting for the limit ({limit} a minute)" if self._limited else ""
 
 
 class EnrichmentRun:
@@ -158,8 +111,12 @@ class EnrichmentRun:
         fraction = None if self._status is None else self._status.fraction
         return card_html("Enrichment run", self._rows(), fraction=fraction)
 
-    def _rows(self, status: RunStatus | None = None) -> list[tuple[str, str]]:
-        """The lines of the run's card, at this status where one is given."""
+    def _rows(
+        self, status: RunStatus | None = None, session: Session | None = None
+    ) -> list[tuple[str, str]]:
+        """The lines of the run's card, at this status of a call where one is given."""
+        if session is not None:
+            self._follow(session)
         self._status = status or self._status
         rows = [
             ("run", self.id or "nothing to do"),
@@ -310,23 +267,10 @@ class EnrichmentRun:
         session.tally.wants(missing, again)
         if again:
             session.buying.reads.append((again, None))
-        self._rounds(session, missing)
+        session.buying.rounds(missing, len(session.tally.need))
         session.buying.note_run()
-        self._attach(session)
-
-    def _rounds(self, session: Session, missing: list[str]) -> None:
-        """Buy leads, in as many rounds as others change the price meanwhile."""
-        for _ in range(_ROUNDS):
-            if session.buying.buy(missing, len(session.tally.need)):
-                return
-            known = session.store.results.known(missing)
-            missing = [one for one in missing if known.get(one, "unknown_lead") == "unknown_lead"]
-        raise LeadsError(
-            f"the price of {len(missing):,} leads changed {_ROUNDS} times while it was asked, as "
-            "other calls started or gave up the same leads",
-            "nothing more was started",
-            Way("again"),
-        )
+        session.attach()
+        self._follow(session)
 
     def finish(self, session: Session) -> None:
         """Poll and read until everything this run waits for is durable in the store.
@@ -349,7 +293,7 @@ class EnrichmentRun:
                 batches = price(session.api, journal, rest)
                 preview = combine([one.preview for one in batches])
                 buying.reads.append((rest, preview.already_enriched))
-        self._attach(session)
+        session.attach()
         while True:
             driving.refresh()
             left = tally.left(driving.outcomes)
@@ -367,7 +311,7 @@ class EnrichmentRun:
                 driving.outcomes.update(dict.fromkeys(left, "not_enriched"))
             else:
                 # What another process claimed and gave up is bought after all.
-                self._rounds(session, left)
+                buying.rounds(left, len(tally.need))
         failed = any(op.job_status == "FAILED" for op in tally.ops.values())
         tally.phase = "failed" if failed else "done"
         session.report(0.0, now=True)
@@ -378,14 +322,6 @@ class EnrichmentRun:
         errors = [*buying.errors, *driving.errors]
         if errors and not session.order.partial:
             raise errors[0]
-
-    def _attach(self, session: Session) -> None:
-        """Note the open starts that the run depends on, its own and those of others."""
-        self._follow(session)
-        journal, tally = session.store.journal, session.tally
-        journal.attach(str(self.id), journal.claims_on(tally.need))
-        tally.ops = {op.id: op for op in journal.run_ops(str(self.id))}
-        self._follow(session)
 
     def deliver(self, session: Session, ready: Any) -> Any:
         """Join what is known to the frame or the IDs, write the file, and say what came of it."""
@@ -401,7 +337,7 @@ class EnrichmentRun:
         }
         outcomes = session.driving.outcomes
         answers = session.store.results.answers(ready.asked, outcomes, **ready.wanted)
-        with _kept_on_failure(self):
+        with kept_on_failure(self):
             ids_only = isinstance(ready, delivery.PreparedIds)
             give = delivery.deliver_ids if ids_only else delivery.deliver
             out: Any = give(ready, answers, facts, session.buying.bought())
@@ -440,72 +376,40 @@ class EnrichmentRun:
                     Way("account"),
                 )
             self._place = place
-            made = self._made(client.within(client.wait.within(timeout)), store, order, display)
+            api = client.within(client.wait.within(timeout))
+            made = make_session(api, store, order or self._order(store), display)
+            if display is not None:
+                display.rows = lambda status: self._rows(status, made)
             try:
                 with terminable():
                     try:
                         yield made
                     except Late:
                         self._follow(made)
-                        raise self._named(_timed_out(made, self.job_ids), made) from None
+                        raise self._named(timed_out(made), store) from None
                     except LeadsError as error:
                         self._follow(made)
-                        raise self._named(error, made)  # noqa: B904 - the same error
+                        raise self._named(error, store)  # noqa: B904 - the same error
                     except (KeyboardInterrupt, SystemExit, Terminated):
                         self._follow(made)
                         if display is not None:
                             display.close()  # or the line would stand on the bar's own
-                        say(str(_farewell(made, self)))
+                        say(str(farewell(made)))
                         raise
                 self._follow(made)
             finally:
                 made.buying.close()
 
-    def _made(
-        self, api: LeadsClient, store: Store, order: Order | None, display: Display | None
-    ) -> Session:
-        if order is None:
-            runs = store.journal.runs(str(self.id))
-            if not runs:
-                raise UnknownRunError(
-                    f"this store knows no run {self.id!r}", "nothing was requested", Way("runs")
-                )
-            ids = store.journal.run_lead_ids(runs[0].id)
-            order = Order(ids, partial=runs[0].partial)
-        tally = Tally()
-        report = Reporter(tally, api, display)
+    def _order(self, store: Store) -> Order:
+        """What the run was asked for, as the journal has it."""
+        runs = store.journal.runs(str(self.id))
+        if not runs:
+            raise UnknownRunError(
+                f"this store knows no run {self.id!r}", "nothing was requested", Way("runs")
+            )
+        return Order(store.journal.run_lead_ids(runs[0].id), partial=runs[0].partial)
 
-        def tick(phase: Literal["starting", "unknown"]) -> None:
-            tally.phase = phase
-            report()
-
-        def started() -> None:
-            tally.phase = "enriching"
-            tally.ops |= {op.id: op for op in store.journal.run_ops(str(buying.run_id))}
-            report(now=True)
-
-        purchase = Purchase(api, store, settle=api.settle, tick=tick)
-        buying = Buying(api, store, order, purchase, started)
-        driving = Driving(api, store, purchase.doubts, tally, report, partial=order.partial)
-        session = Session(api, store, order, tally, buying, driving, report, display)
-        if display is not None:
-
-            def rows(status: RunStatus) -> list[tuple[str, str]]:
-                self._follow(session)
-                return self._rows(status)
-
-            display.rows = rows
-        return session
-
-    def _follow(self, session: Session) -> None:
-        """Bring what users see of the run up to date."""
-        self.id = session.buying.run_id or self.id
-        self.preview = session.buying.preview or self.preview
-        if session.tally.ops:
-            self.job_ids = session.tally.job_ids
-            self.credits_reserved = session.tally.credits()
-
-    def _named(self, error: LeadsError, session: Session) -> LeadsError:
+    def _named(self, error: LeadsError, store: Store) -> LeadsError:
         """Say which run an error belongs to, and how to go on."""
         run_id = error.run_id = error.run_id or self.id
         if run_id is None or error.run is not None:
@@ -515,19 +419,20 @@ class EnrichmentRun:
             # An older run of the same account, whose start is the one in doubt.
             error.run = EnrichmentRun(run_id, place=self._place, client=self._client)
         with contextlib.suppress(StoreError):  # the journal may be out of reach
-            states = {op.state for op in session.store.journal.run_ops(run_id)}
+            states = {op.state for op in store.journal.run_ops(run_id)}
             if states <= {"rejected"}:
                 return error
         if not any(way.action == "resume" for way in error.ways):
             error.ways = (*error.ways, Way("resume", {"run": run_id}))
         return error
 
-
-@contextlib.contextmanager
-def opened(client: LeadsClient | None) -> Generator[tuple[LeadsClient, Store]]:
-    """The client and its account's store, for one call."""
-    with using(client) as api, Store(home(), api.host, api.account) as store:
-        yield api, store
+    def _follow(self, session: Session) -> None:
+        """Bring what users see of the run up to date."""
+        self.id = session.buying.run_id or self.id
+        self.preview = session.buying.preview or self.preview
+        if session.tally.ops:
+            self.job_ids = session.tally.job_ids
+            self.credits_reserved = session.tally.credits()
 
 
 def quote(order: Order, client: LeadsClient | None) -> CostPreview:
@@ -607,68 +512,3 @@ def find(run_or_job_id: str, client: LeadsClient | None) -> EnrichmentRun:
 
 def _revive(run_id: str | None, known: dict[str, Any]) -> EnrichmentRun:
     return EnrichmentRun(run_id, **known)
-
-
-def _timed_out(session: Session, job_ids: list[str]) -> LeadsError:
-    if _in_doubt(session):
-        return JobTimeoutError(
-            "the time is up with a start in doubt",
-            "it is looked for again, and never sent again before",
-            Way("again"),
-        )
-    if job_ids:
-        return JobTimeoutError(
-            f"the time is up before the run is done; job {', '.join(job_ids)} goes on",
-            "nothing is lost and nothing is bought twice",
-            Way("again"),
-        )
-    return JobTimeoutError("the time is up", "no job has been started by this call", Way("again"))
-
-
-def _farewell(session: Session, run: EnrichmentRun) -> LeadsError:
-    """What is said on an interrupt."""
-    if run.id is None:
-        return LeadsError("interrupted; nothing was started")
-    if _in_doubt(session):
-        what, meaning = "interrupted", "a start is in doubt, and the same line looks for it"
-    else:
-        jobs = f"job {', '.join(run.job_ids)} goes on" if run.job_ids else "no job was started"
-        what, meaning = "interrupted", f"{jobs} and nothing is lost"
-    return LeadsError(what, meaning, Way("again"), Way("resume", {"run": run.id}))
-
-
-def _in_doubt(session: Session) -> bool:
-    run_id = session.buying.run_id
-    ops: list[Op] = session.store.journal.run_ops(run_id) if run_id else []
-    return any(op.state in DOUBTFUL for op in ops)
-
-
-@contextlib.contextmanager
-def _kept_on_failure(run: EnrichmentRun) -> Generator[None]:
-    """Say on a failed write that the results are safe, and how to have them."""
-    try:
-        yield
-    except OSError as error:
-        if run.id is None or error.errno is None or isinstance(error, LeadsError):
-            raise
-        failure = type(error)(
-            error.errno,
-            f"{error.strerror}: {error.filename}; the file is as it was and every result is kept "
-            "in the store: run the same line again with a path that can be written",
-        )
-        vars(failure)["run"] = run  # the attribute that every error of ours has
-    else:
-        return
-    raise failure
-
-
-def check_timeout(timeout: float | None) -> None:
-    """Refuse a timeout that is no number of seconds.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if timeout is not None and (
-        isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
-    ):
-        raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")

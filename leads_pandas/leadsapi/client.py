@@ -478,9 +478,18 @@ def set_default_client(client: LeadsClient | None) -> None:
     Example:
         >>> set_default_client(LeadsClient(account="acme"))
     """
+    check_client(client)
+    _default[:] = [] if client is None else [client]
+
+
+def check_client(client: object) -> None:
+    """Refuse what is given for a client and is none.
+
+    Raises:
+        TypeError: it is neither a `LeadsClient` nor None.
+    """
     if client is not None and not isinstance(client, LeadsClient):
         raise TypeError(f"client must be a LeadsClient or None, not {type(client).__name__}")
-    _default[:] = [] if client is None else [client]
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from leads_pandas.errors import APIError, InsufficientCreditsError, LeadsError
+from leads_pandas.errors import APIError, InsufficientCreditsError, LeadsError, Way
 from leads_pandas.money import prices
 from leads_pandas.money.plan import Batch, Order, Plan, Stale, combine, divide, price_of, room
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from leads_pandas.store.journal import OpLock
 
 _logger = logging.getLogger("leads_pandas")
+
+_ROUNDS = 8  # prices asked anew at most because others keep claiming, starting or giving up leads
 
 
 class Buying:
@@ -112,6 +114,24 @@ class Buying:
             return False
         self.reads += plan.reads
         return True
+
+    def rounds(self, missing: list[str], need: int) -> None:
+        """`buy`, in as many rounds as others change the price meanwhile.
+
+        Raises:
+            LeadsError: see `leads_pandas.enrich`; also where the price would not stand still.
+        """
+        for _ in range(_ROUNDS):
+            if self.buy(missing, need):
+                return
+            known = self._store.results.known(missing)
+            missing = [one for one in missing if known.get(one, "unknown_lead") == "unknown_lead"]
+        raise LeadsError(
+            f"the price of {len(missing):,} leads changed {_ROUNDS} times while it was asked, as "
+            "other calls started or gave up the same leads",
+            "nothing more was started",
+            Way("again"),
+        )
 
     def note_run(self) -> None:
         """Write the run down, if it is not."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
-MODULES = ["functions", "leadsapi/client", "plotting", "server/local"]
+MODULES = ["account", "functions", "leadsapi/client", "plotting", "server/local"]
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 
 RUN_BY_EXAMPLES = {"python", "console"}

@@ -1,0 +1,230 @@
+"""The public functions on the store and the account: runs, jobs, and what is to be forgotten.
+
+Imports that cost time wait until a function is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import pandas as pd
+
+from leads_pandas.tracebacks import pointing_outside
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from leads_pandas.leadsapi.client import LeadsClient
+    from leads_pandas.run import EnrichmentRun
+
+_MOMENT: Literal["datetime64[us, UTC]"] = "datetime64[us, UTC]"
+
+
+@pointing_outside
+def resume(
+    run_or_job_id: str | EnrichmentRun,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    emails: Literal["best", "all"] = "best",
+    min_confidence: float = 0.0,
+    rename: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    client: LeadsClient | None = None,
+) -> pd.DataFrame:
+    """Go on with a run of this store: wait, read what is missing, return its results.
+
+    Nothing is started. Endpoints: ``GET /api/v1/enrichment/status/:jobId``, ``…/lead/:leadId``,
+    and ``…/preview`` for leads that no job of the run holds.
+
+    Args:
+        run_or_job_id: an id of `runs` or `jobs`, or an `EnrichmentRun`.
+        path: Parquet file to write, or None.
+        emails: ``"best"`` or ``"all"``.
+        min_confidence: 0-1.
+        rename: names for the new columns.
+        timeout: seconds to wait; then `JobTimeoutError`.
+        client: a `LeadsClient`; None: the default client.
+
+    Returns:
+        one row per lead of the run: ``lead_id`` and the five columns of `enrich`.
+
+    Raises:
+        UnknownRunError: this store knows no such run or job.
+        LeadsError: see `enrich`.
+        OSError: the file cannot be written.
+
+    Example:
+        >>> last = leads_pandas.runs()["run_id"].iloc[0]
+        >>> by_lead = leads_pandas.resume(last, "resumed.parquet")
+    """
+    from leads_pandas.leadsapi.client import check_client
+    from leads_pandas.run import EnrichmentRun, find
+
+    check_client(client)
+    name = run_or_job_id.id if isinstance(run_or_job_id, EnrichmentRun) else run_or_job_id
+    if not isinstance(name, str):
+        raise TypeError(f"a run or job id is a string, not {type(name).__name__}")
+    return find(name, client).result(
+        path, emails=emails, min_confidence=min_confidence, rename=rename, timeout=timeout
+    )
+
+
+@pointing_outside
+def jobs(*, client: LeadsClient | None = None) -> pd.DataFrame:
+    """The account's running jobs: ``GET /api/v1/enrichment/jobs``.
+
+    Args:
+        client: a `LeadsClient`; None: the default client.
+
+    Returns:
+        one row per job: ``job_id``, ``type``, ``progress`` (float64, percent), ``lead_count``
+        (Int64), ``query``.
+
+    Raises:
+        APIError: the service said no.
+        TransportError: no answer came.
+
+    Example:
+        >>> running = leads_pandas.jobs()
+        >>> list(running.columns)
+        ['job_id', 'type', 'progress', 'lead_count', 'query']
+    """
+    from leads_pandas.leadsapi.client import check_client, using
+
+    check_client(client)
+    with using(client) as api:
+        found = api.jobs()
+    return pd.DataFrame(
+        {
+            "job_id": pd.Series([one.job_id for one in found], dtype=_text_dtype()),
+            "type": pd.Series([one.type for one in found], dtype=_text_dtype()),
+            "progress": pd.Series([one.progress for one in found], dtype="float64"),
+            "lead_count": pd.Series([one.lead_count for one in found], dtype="Int64"),
+            "query": pd.Series([one.query for one in found], dtype=_text_dtype()),
+        }
+    )
+
+
+@pointing_outside
+def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
+    """The runs of this account's store, newest first; no request.
+
+    Args:
+        client: a `LeadsClient`, whose account's store is read; None: the default client.
+
+    Returns:
+        one row per run: ``run_id``, ``label``, ``started_at`` (datetime64[us, UTC]), ``lead_count``
+        (of unique IDs), ``state``, ``job_ids`` (comma-separated, those of other runs that it
+        waited for included), ``credits_reserved`` (by its own starts, so that the column adds up),
+        ``credits_at_stake`` (of its own starts in doubt), and, of runs that came to their end,
+        ``ended_at``, ``found`` and ``not_found`` (of all its leads; Int64).
+
+    Raises:
+        StoreError: the store cannot be used.
+
+    Example:
+        >>> int(leads_pandas.runs()["credits_reserved"].sum())
+        50
+    """
+    from leads_pandas.leadsapi.client import check_client
+    from leads_pandas.reading.tally import phase_of
+    from leads_pandas.session import opened
+    from leads_pandas.store.journal import DOUBTFUL
+
+    check_client(client)
+    with opened(client) as (_, store):
+        listed = [(run, store.journal.run_ops(run.id)) for run in store.journal.runs()]
+    own = [[op for op in ops if op.run_id == run.id] for run, ops in listed]
+    columns: dict[str, tuple[list[Any], Any]] = {
+        "run_id": ([run.id for run, _ in listed], _text_dtype()),
+        "label": ([run.label for run, _ in listed], _text_dtype()),
+        "started_at": ([run.created_at for run, _ in listed], _MOMENT),
+        "ended_at": ([run.ended_at for run, _ in listed], _MOMENT),
+        "lead_count": ([run.lead_count for run, _ in listed], "int64"),
+        "state": ([phase_of(ops, unread=1) for _, ops in listed], _text_dtype()),
+        "job_ids": (
+            [", ".join(op.job_id for op in ops if op.job_id) for _, ops in listed],
+            _text_dtype(),
+        ),
+        "credits_reserved": (
+            [sum(op.stake for op in ops if op.state in ("started", "done")) for ops in own],
+            "int64",
+        ),
+        "credits_at_stake": (
+            [sum(op.stake for op in ops if op.state in DOUBTFUL) for ops in own],
+            "int64",
+        ),
+        "found": ([run.found for run, _ in listed], "Int64"),
+        "not_found": ([run.not_found for run, _ in listed], "Int64"),
+    }
+    return pd.DataFrame(
+        {
+            name: pd.to_datetime(pd.Series(values, dtype="Int64"), unit="us", utc=True).astype(
+                dtype
+            )
+            if dtype == _MOMENT
+            else pd.Series(values, dtype=dtype)
+            for name, (values, dtype) in columns.items()
+        }
+    )
+
+
+def _moments(microseconds: list[Any]) -> pd.Series[Any]:
+    numbers = pd.Series(microseconds, dtype="Int64")
+    moments: Any = pd.to_datetime(numbers, unit="us", utc=True)
+    return cast("pd.Series[Any]", moments.astype(_MOMENT))
+
+
+@pointing_outside
+def forget(
+    lead_ids: Iterable[Any] | str | None = None,
+    *,
+    everything: bool = False,
+    client: LeadsClient | None = None,
+) -> int:
+    """Erase results from this account's store so that they cannot be recovered from its file.
+
+    The journal of money stays (IDs, jobs, credits), and so do files that you wrote. A forgotten
+    lead costs nothing when it is enriched again, but one read: by `enrich` on a frame that has it,
+    and by `resume` of a run that had it.
+
+    Args:
+        lead_ids: the leads to forget: IDs, or a Series of them.
+        everything: forget every lead of the account.
+        client: a `LeadsClient`, whose account's store is meant; None: the default client.
+
+    Returns:
+        how many results were erased.
+
+    Raises:
+        ValueError: neither or both of the two are given.
+        TypeError: a table is given in place of IDs.
+        LeadIdError: an ID cannot be one.
+        StoreError: the store cannot be used.
+
+    Example:
+        >>> leads_pandas.forget(["lead007"])
+        1
+    """
+    from leads_pandas.frames.ids import lead_ids as read_ids
+    from leads_pandas.leadsapi.client import check_client
+    from leads_pandas.session import opened
+
+    check_client(client)
+    if (lead_ids is None) == (not everything):
+        raise ValueError("give either lead_ids or everything=True")
+    if isinstance(lead_ids, pd.DataFrame | Mapping):
+        raise TypeError('lead_ids are IDs, not a table of them: pass df["lead_id"]')
+    ids = None
+    if lead_ids is not None:
+        listed = [lead_ids] if isinstance(lead_ids, str) else list(lead_ids)
+        ids = read_ids(pd.DataFrame({"lead_id": pd.Series(listed, dtype=object)})).unique
+    with opened(client) as (_, store):
+        return store.results.forget(ids)
+
+
+def _text_dtype() -> Any:
+    """The dtype of text on this pandas: ``str`` on 3.x, ``object`` on 2.x."""
+    return pd.Series(["text"]).dtype

@@ -1,0 +1,177 @@
+"""One call on a run: what it works with, how it shows how far it is, and the words at its end."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from leads_pandas.display import duration
+from leads_pandas.errors import JobTimeoutError, LeadsError, Way
+from leads_pandas.home import home
+from leads_pandas.leadsapi.client import using
+from leads_pandas.money.buying import Buying
+from leads_pandas.money.purchase import Purchase
+from leads_pandas.reading.driving import Driving
+from leads_pandas.reading.tally import Tally
+from leads_pandas.store import Store
+from leads_pandas.store.journal import DOUBTFUL
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from leads_pandas.leadsapi.client import LeadsClient
+    from leads_pandas.models import RunStatus
+    from leads_pandas.money.plan import Order
+    from leads_pandas.progress import Display
+    from leads_pandas.run import EnrichmentRun
+    from leads_pandas.store.journal import Op
+
+_REPORT = 0.1  # seconds between two reports of progress
+_PACE = 1.0  # seconds between two looks at the budget, and a wait for it that is worth telling
+
+
+@dataclass(slots=True)
+class Session:
+    """What one call on a run works with; gone when the call is."""
+
+    api: LeadsClient
+    store: Store
+    order: Order
+    tally: Tally
+    buying: Buying
+    driving: Driving
+    report: Reporter
+    display: Display | None
+
+    def attach(self) -> None:
+        """Note the open starts that the run depends on, its own and those of others."""
+        run_id, journal = str(self.buying.run_id), self.store.journal
+        journal.attach(run_id, journal.claims_on(self.tally.need))
+        self.tally.ops = {op.id: op for op in journal.run_ops(run_id)}
+
+
+class Reporter:
+    """Shows how far a run is, several times a second at most."""
+
+    def __init__(self, tally: Tally, api: LeadsClient, display: Display | None) -> None:
+        self._tally = tally
+        self._api = api
+        self._wait = api.wait
+        self._display = display
+        self._reported = 0.0
+        self._asked_pace, self._limited = 0.0, False
+
+    def __call__(self, seconds_left: float | None = None, *, now: bool = False) -> None:
+        """Show the status, and the seconds left where they can be told."""
+        moment = self._wait.now()
+        if self._display is not None and (now or moment >= self._reported + _REPORT):
+            self._reported = moment
+            status = self._tally.status()
+            self._display(status, seconds_left, self._why(status, moment))
+
+    def _why(self, status: RunStatus, moment: float) -> str:
+        """Why it takes its time, where that is no job's doing."""
+        limit, settle = self._api.requests_per_minute, self._api.settle
+        if status.phase == "unknown":
+            longest = self._api.start_seconds + (settle or 0.0)
+            return f"the start got no answer: looking for it, up to {duration(longest)}"
+        if moment >= self._asked_pace + _PACE:
+            self._asked_pace = moment
+            behind = status.read < status.processed or status.phase == "reading"
+            self._limited = bool(limit) and behind and self._api.pacer.estimate(1) >= _PACE
+        return f"waiting for the limit ({limit} a minute)" if self._limited else ""
+
+
+def make_session(api: LeadsClient, store: Store, order: Order, display: Display | None) -> Session:
+    """Put together what a call works with."""
+    tally = Tally()
+    report = Reporter(tally, api, display)
+
+    def tick(phase: Literal["starting", "unknown"]) -> None:
+        tally.phase = phase
+        report()
+
+    def started() -> None:
+        tally.phase = "enriching"
+        tally.ops |= {op.id: op for op in store.journal.run_ops(str(buying.run_id))}
+        report(now=True)
+
+    purchase = Purchase(api, store, settle=api.settle, tick=tick)
+    buying = Buying(api, store, order, purchase, started)
+    driving = Driving(api, store, purchase.doubts, tally, report, partial=order.partial)
+    return Session(api, store, order, tally, buying, driving, report, display)
+
+
+@contextlib.contextmanager
+def opened(client: LeadsClient | None) -> Generator[tuple[LeadsClient, Store]]:
+    """The client and its account's store, for one call."""
+    with using(client) as api, Store(home(), api.host, api.account) as store:
+        yield api, store
+
+
+def timed_out(session: Session) -> LeadsError:
+    """What is said when the call's time is up."""
+    if _in_doubt(session):
+        return JobTimeoutError(
+            "the time is up with a start in doubt",
+            "it is looked for again, and never sent again before",
+            Way("again"),
+        )
+    if job_ids := session.tally.job_ids:
+        return JobTimeoutError(
+            f"the time is up before the run is done; job {', '.join(job_ids)} goes on",
+            "nothing is lost and nothing is bought twice",
+            Way("again"),
+        )
+    return JobTimeoutError("the time is up", "no job has been started by this call", Way("again"))
+
+
+def farewell(session: Session) -> LeadsError:
+    """What is said on an interrupt."""
+    run_id, job_ids = session.buying.run_id, session.tally.job_ids
+    if run_id is None:
+        return LeadsError("interrupted; nothing was started")
+    if _in_doubt(session):
+        what, meaning = "interrupted", "a start is in doubt, and the same line looks for it"
+    else:
+        jobs = f"job {', '.join(job_ids)} goes on" if job_ids else "no job was started"
+        what, meaning = "interrupted", f"{jobs} and nothing is lost"
+    return LeadsError(what, meaning, Way("again"), Way("resume", {"run": run_id}))
+
+
+def _in_doubt(session: Session) -> bool:
+    run_id = session.buying.run_id
+    ops: list[Op] = session.store.journal.run_ops(run_id) if run_id else []
+    return any(op.state in DOUBTFUL for op in ops)
+
+
+@contextlib.contextmanager
+def kept_on_failure(run: EnrichmentRun) -> Generator[None]:
+    """Say on a failed write that the results are safe, and how to have them."""
+    try:
+        yield
+    except OSError as error:
+        if run.id is None or error.errno is None or isinstance(error, LeadsError):
+            raise
+        failure = type(error)(
+            error.errno,
+            f"{error.strerror}: {error.filename}; the file is as it was and every result is kept "
+            "in the store: run the same line again with a path that can be written",
+        )
+        vars(failure)["run"] = run  # the attribute that every error of ours has
+    else:
+        return
+    raise failure
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a timeout that is no number of seconds.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
+    ):
+        raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
