@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 How = Literal["link", "text", "data", "meta"]
 
-_MAX_MENTIONS, _MAX_LINKS = 500, 5000
+_MAX_MENTIONS, _MAX_LINKS, _MAX_SCRIPTS = 500, 5000, 500
 # Letters of lines with a sign that are looked at, a line counting for some more.
 _MAX_EFFORT, _BLOCK_EFFORT = 400_000, 50
 _LINK_TEXT, _BEFORE = 200, 220
@@ -176,7 +176,7 @@ class _Reader:
                 self._base = _absolute(self._base, element.attributes["href"]) or self._base
             else:
                 self._element(element)
-        for kind, content in self._outline.scripts:
+        for kind, content in self._outline.scripts[:_MAX_SCRIPTS]:
             self._script(kind, content)
         self._read_text()
         return Page(
