@@ -88,7 +88,8 @@ _PYTHON: Mapping[Action, str] = {
     "raise_cap": "raise max_credits",
     "rename": "name it differently, rename={{'{column}': …}}",
     "replace": "pass on_conflict='replace' to overwrite them",
-    "resolve": 'call error.run.resolve(job_id="…") or error.run.resolve(not_started=True)',
+    "resolve": "settle run {run} with error.run.resolve(job_id=…) or "
+    "error.run.resolve(not_started=True)",
     "resume": 'go on with leads_pandas.resume("{run}")',
     "runs": "leads_pandas.runs() lists the runs",
     "top_up": "top up",

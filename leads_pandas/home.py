@@ -98,13 +98,13 @@ def store_folder(folder: Path, place: Place) -> Path:
     return folder / f"{label}-{digest}"
 
 
-def find_place(folder: Path, base_url: str, *, unnamed: str, named: str) -> Place:
+def find_place(folder: Path, base_url: str, *, unnamed: str | None, named: str) -> Place:
     """The one place of a key's store, remembered for every process that comes later.
 
     Args:
         folder: that of all stores.
         base_url: the service.
-        unnamed: the `fingerprint` of the key.
+        unnamed: the `fingerprint` of the key; None where there is no key, but a name.
         named: the account's name as this process has it; empty where it has none.
 
     Raises:
@@ -140,13 +140,15 @@ def find_place(folder: Path, base_url: str, *, unnamed: str, named: str) -> Plac
 
 
 def _account(
-    folder: Path, spelled: tuple[str, ...], known: dict[str, str], unnamed: str, named: str
+    folder: Path, spelled: tuple[str, ...], known: dict[str, str], unnamed: str | None, named: str
 ) -> str:
     """Which account a key's store is filed under; what is learnt is put into ``known``."""
 
     def stored(account: str) -> bool:
         return any(store_folder(folder, Place(host, account)).is_dir() for host in spelled)
 
+    if unnamed is None:
+        return known.get(f"name:{named}", named)
     remembered = known.get(unnamed)
     if not named:
         if remembered not in (None, unnamed) and stored(unnamed):

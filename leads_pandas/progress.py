@@ -27,7 +27,7 @@ from leads_pandas.display import (
     terminal_width,
     wrapped,
 )
-from leads_pandas.errors import EnrichmentDeclined
+from leads_pandas.errors import EnrichmentDeclined, Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -73,13 +73,15 @@ def consent(confirm: bool | Callable[[CostPreview], bool]) -> Callable[[CostPrev
         agreed = confirm(preview) if callable(confirm) else _ask(preview)
         if agreed is None:
             raise EnrichmentDeclined(
-                "the cost was to be confirmed, and nobody can be asked here; nothing was started "
-                "and nothing was spent: leave confirm out, or pass a function that decides",
+                "the cost was to be confirmed, and nobody can be asked here",
+                "nothing was started and nothing was spent",
+                Way("confirm"),
                 preview=preview,
             )
         if agreed is not True:
             raise EnrichmentDeclined(
-                "the cost was not confirmed; nothing was started and nothing was spent",
+                "the cost was not confirmed",
+                "nothing was started and nothing was spent",
                 preview=preview,
             )
 

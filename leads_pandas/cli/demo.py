@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from leads_pandas.cli.tables import Column, table
-from leads_pandas.display import clean, duration, is_coloured, painted, terminal_width
+from rich.text import Text
+
+from leads_pandas.cli.output import Column, console, table
+from leads_pandas.display import clean, duration
 from leads_pandas.server.samples import SampleSites, leads
 from leads_pandas.server.settings import own_settings
 
@@ -29,8 +31,6 @@ _REQUESTS_PER_MINUTE = 100
 _PAGE_SECONDS = 0.3  # slow enough to see the bar move, as real websites are
 _EARLIER = slice(2, None, 8)  # the leads that somebody has bought before: six of them
 _FIRST_ROWS = 6
-_INDENT = "  "
-_WIDTH = 80  # columns of a table where no terminal says how wide it is
 
 
 def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
@@ -126,41 +126,38 @@ class _Voice:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._colour = is_coloured(stream)
+        self._console = console(stream)
 
-    def _paint(self, text: str, code: str) -> str:
-        return painted(text, code, on=self._colour)
-
-    def text(self, text: str) -> None:
+    def text(self, *parts: str | tuple[str, str], whole: bool = True) -> None:
+        with self._console.capture() as captured:
+            self._console.print(Text.assemble(*parts), soft_wrap=whole)
         # Flushed at once: the bar goes to another stream and must not overtake the words.
-        print(text, file=self._stream, flush=True)
+        print(captured.get(), end="", file=self._stream, flush=True)
 
     def title(self, text: str) -> None:
-        self.text(self._paint(text, "1"))
-        self.text("")
+        self.text((text, "bold"), whole=False)
+        self.text()
 
     def heading(self, text: str) -> None:
-        self.text("")
-        self.text(self._paint(text, "1"))
+        self.text()
+        self.text((text, "bold"))
 
     def code(self, line: str) -> None:
-        self.text("")
-        self.text(self._paint(">>> ", "2") + self._paint(line, "36"))
+        self.text()
+        self.text((">>> ", "dim"), (line, "cyan"))
 
     def facts(self, rows: Sequence[tuple[str, str]]) -> None:
         width = max(len(label) for label, _ in rows)
         for label, value in rows:
-            self.text(f"  {self._paint(f'{label:<{width}}', '2')}  {clean(value)}")
+            self.text("  ", (f"{label:<{width}}", "dim"), f"  {clean(value)}")
 
     def table(self, rows: pd.DataFrame) -> None:
         found = rows["email"].notna().tolist()
         confidences = zip(rows["confidence"], found, strict=True)
         columns = [
             Column("name", rows["name"].tolist()),
-            Column("email", rows["email"].fillna("-").tolist(), least=24),
+            Column("email", rows["email"].fillna("-").tolist()),
             Column("confidence", [f"{one:.2f}" if known else "" for one, known in confidences]),
             Column("source", rows["source"].fillna("").tolist(), spare=True),
         ]
-        width = (terminal_width(self._stream) or _WIDTH) - len(_INDENT)
-        for line in table(columns, width=width, colour=self._colour).splitlines():
-            self.text(_INDENT + line)
+        print(table(columns, self._stream, indent=2), file=self._stream, flush=True)

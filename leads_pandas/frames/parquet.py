@@ -393,6 +393,9 @@ def complete(
         values = _cast(columns.column(position - first), field.type)
         named = field.with_name(table.field(position).name)
         table = table.set_column(position, named, values)
+    for one in told["columns"]:
+        if not _is_readable(one["numpy_type"]):
+            one["numpy_type"] = "object"
     told["attributes"] = dict(attrs)
     metadata = {**table.schema.metadata, b"pandas": json.dumps(told).encode()}
     if receipt:
@@ -400,6 +403,17 @@ def complete(
     if attrs:
         metadata[_PANDAS_ATTRS] = json.dumps(dict(attrs)).encode()
     return table.replace_schema_metadata(metadata)
+
+
+def _is_readable(dtype: str) -> bool:
+    """Whether pandas can read a name that it writes: not those of Arrow's decimals and lists."""
+    if not dtype.endswith("[pyarrow]"):
+        return True
+    try:
+        pd.api.types.pandas_dtype(dtype)
+    except (TypeError, NotImplementedError):
+        return False
+    return True
 
 
 def again(frame: pd.DataFrame) -> pa.Table:

@@ -83,11 +83,12 @@ class LeadsClient:
         timeout: float | None = None,
         settle: float | None = 60.0,
     ) -> None:
-        key = _key(api_key)
+        named = account if account is not None else os.environ.get("LEADS_PANDAS_ACCOUNT", "")
+        # What the store holds needs no key where the account is named: the first request does.
+        key = _key(api_key, needed=not named.strip())
         self.base_url = check_base_url(
             base_url or os.environ.get("LOCALLEADS_BASE_URL") or BASE_URL
         )
-        named = account if account is not None else os.environ.get("LEADS_PANDAS_ACCOUNT", "")
         self._named = named.strip()
         self.requests_per_minute = _budget(requests_per_minute)
         self.settle = None if settle is None else _seconds("settle", settle)
@@ -158,7 +159,7 @@ class LeadsClient:
                 find_place(
                     self._home,
                     self.base_url,
-                    unnamed=fingerprint(self._key),
+                    unnamed=fingerprint(self._key) if self._key else None,
                     named=self._named,
                 )
             )
@@ -345,7 +346,7 @@ class LeadsClient:
             self._transport.append(
                 Transport(
                     self.base_url,
-                    self._key,
+                    self._key or _key(None),
                     pacer=Pacer(path, limit, clock=self._wait.clock),
                     timeout=_ANSWER_TIMEOUT if self._timeout is None else self._timeout,
                     user_agent=f"leads_pandas/{version()}",
@@ -354,8 +355,10 @@ class LeadsClient:
         return self._transport[0]
 
 
-def _key(given: str | None) -> str:
+def _key(given: str | None, *, needed: bool = True) -> str:
     key = (given if given is not None else os.environ.get("LOCALLEADS_API_KEY", "")).strip()
+    if not key and not needed:
+        return key
     if not key:
         raise ConfigurationError("there is no API key", "nothing was requested", Way("key"))
     if not key.isascii() or not key.isprintable() or " " in key:

@@ -18,6 +18,8 @@ import pytest
 
 import leads_pandas as lp
 from leads_pandas import cli
+from leads_pandas.cli import local
+from leads_pandas.interrupts import Stopped
 from tests.support.commands import CODES, Terminal, all_examples, environment, process, terminal
 from tests.support.harness import best_email, lead_ids, make_client
 
@@ -81,10 +83,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 
     def call(*arguments: object) -> Ran:
         capsys.readouterr()
-        try:
-            code = cli.main([str(one) for one in arguments])
-        except SystemExit as end:
-            code = int(end.code or 0)
+        code = cli.main([str(one) for one in arguments])
         return Ran(code, *capsys.readouterr())
 
     return call
@@ -97,8 +96,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         ("x.csv", b"lead_id,n\nA,b,c\nB,d,e\n", "more cells than its header"),
         ("x.csv", b"lead_id,n\nA,b\nB,d,e\n", "Expected 2 fields in line 3, saw 3"),
         ("x.csv", b"lead_id,lead_id\nA,B\n", "2 columns are called 'lead_id'"),
-        ("x.csv", b"lead_id,n\nM\xfcller,1\n", "not UTF-8 text"),
-        ("x.csv", b"\x1b[31mname;n\nA;1\n", "called lead_id, leadId or id"),
+        ("x.csv", b"lead_id,n\nM\xfcller,1\n", "not UTF-8 text, and --encoding names another"),
+        ("x.csv", b"\x1b[31mname;n\nA;1\n", "--sep ';' splits it"),
+        ("x.csv", b"lead_id\tn\nA\t1\n", "--sep tab splits it"),
+        ("x.csv.gz", b"lead_id,n\nA,1\n", "cannot be read as CSV: Not a gzipped file"),
         ("x.tsv", b'lead_id\tn\nA\t"b\n', "cannot be read as TSV: Error tokenizing"),
         ("x.jsonl", b'{"lead_id": "A"}\n{"lead_id": \n', "line 2 is not JSON"),
         ("x.jsonl", b'[{"lead_id": "A"}]\n', "line 1 is not a JSON object"),
@@ -214,9 +215,8 @@ def test_a_cap_that_is_too_small_says_what_to_do_here(
     account: Vendor, leads: Path, run: Callable[..., Ran]
 ) -> None:
     ran = run("enrich", "leads.csv", "--yes", "--max-credits", "5")
-    assert (ran.code, ran.out) == (1, "")
-    assert "more than --max-credits 5" in ran.err
-    assert "pass --partial to enrich what fits" in ran.err
+    assert (ran.code, ran.out) == (5, "")
+    assert "12 leads would cost 12 credits" in ran.err
     assert account.counts["starts"] == 0
     ran = run("enrich", "leads.csv", "--yes", "--max-credits", "5", "--partial")
     assert ran.code == 0
@@ -241,8 +241,7 @@ def test_a_taken_column_name_is_refused_in_options_of_the_command_line(
     (leads / "x.csv").write_text("lead_id,email\nlead001,mine@x.example\nlead002,\n")
     ran = run("enrich", "x.csv", "--yes")
     assert ran.code == 1
-    assert "--on-conflict fill" in ran.err
-    assert "--rename email=NAME" in ran.err
+    assert "already has 'email'" in ran.err
     assert account.counts["total"] == 0
     ran = run("enrich", "x.csv", "--yes", "--on-conflict", "fill", "--json")
     assert [row["email"] for row in ran.json["rows"]] == ["mine@x.example", best_email("lead002")]
@@ -292,9 +291,9 @@ def test_a_run_is_resumed_by_its_id_or_that_of_its_job(
 ) -> None:
     account.set(job_seconds=None)
     late = run("enrich", "leads.csv", "--yes", "--timeout", "0.5")
-    assert late.code == 1
+    assert late.code == 3
     known = run("runs", "--json").json[0]
-    assert late.err.endswith(f"go on with leads-pandas resume {known['run_id']}\n")
+    assert known["run_id"] in late.err
     account.act(advance=1.0)
     ran = run("resume", known[by], "-o", "out.parquet")
     assert ran.code == 0
@@ -307,7 +306,7 @@ def test_a_run_that_is_not_known_is_an_error(
 ) -> None:
     ran = run("resume", "nothing")
     assert ran.code == 1
-    assert "leads-pandas runs lists the runs" in ran.err
+    assert "knows no run or job 'nothing'" in ran.err
 
 
 @pytest.fixture
@@ -326,16 +325,19 @@ def doubtful(account: Vendor) -> Iterator[Vendor]:
 
 
 @pytest.mark.usefixtures("quick_retries")
-def test_a_start_in_doubt_is_settled_by_the_line_of_python_that_is_named(
+def test_a_start_in_doubt_is_settled_by_a_command(
     doubtful: Vendor, leads: Path, run: Callable[..., Ran]
 ) -> None:
-    ran = run("enrich", "leads.csv", "--yes")
-    assert ran.code == 1
+    ran = run("enrich", "leads.csv", "--yes", "--json")
+    assert ran.code == 6
+    error = ran.json["error"]
+    assert error["type"] == "StartOutcomeUnknown"
     doubtful.set(missing=[])
     doubtful.rules()
-    found = re.search(r"leads_pandas\.(EnrichmentRun\(\S+\)\.resolve\(not_started=True\))", ran.err)
-    assert found, ran.err
-    eval(found[1], {"EnrichmentRun": lp.EnrichmentRun})  # noqa: S307 - as a user would paste it
+    assert run("resolve", error["run_id"], "--job", "nothing").code == 1
+    ran = run("resolve", error["run_id"], "--not-started")
+    assert ran.out == f"run {error['run_id']}: its leads are free to be enriched again\n"
+    assert run("resolve", error["run_id"], "--not-started").code == 1
     assert run("enrich", "leads.csv", "--yes").code == 0
     assert doubtful.counts["spent"] == 12
 
@@ -352,11 +354,7 @@ def test_forget_erases_the_leads_that_are_named(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--min-confidence", "2"], "--min-confidence"),
-        (["--max-credits", "-1"], "--max-credits must be"),
-        (["--timeout", "-1"], "--timeout must be"),
-        (["--rename", "phone=tel"], "--rename knows email"),
-        (["--on", "nope"], "with --on COLUMN"),
+        (["--on", "nope"], "no column or index level is called 'nope'"),
         (["-o", "no/such/folder/out.parquet"], "No such file or directory"),
     ],
 )
@@ -376,10 +374,30 @@ def test_a_bad_value_is_one_line_and_no_request(
 
 def test_without_a_key_it_says_which_variable_to_set(leads: Path, run: Callable[..., Ran]) -> None:
     ran = run("preview", "leads.csv")
-    assert ran.code == 1
+    assert ran.code == 4
     assert ran.err == (
-        "leads-pandas: error: there is no API key; nothing was requested: set LOCALLEADS_API_KEY\n"
+        "leads-pandas: error: there is no API key; nothing was requested: set LOCALLEADS_API_KEY "
+        "to a key of your account at https://leadsapi.postorbit.io "
+        "(leads-pandas demo and leads-pandas serve need none)\n"
     )
+    ran = run("results", "leads.csv", "--json")
+    assert ran.code == 4
+    assert "set LEADS_PANDAS_ACCOUNT" in ran.err
+    assert ran.json["error"]["type"] == "ConfigurationError"
+
+
+def test_what_the_store_holds_needs_no_key_where_the_account_is_named(
+    account: Vendor, leads: Path, run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADS_PANDAS_ACCOUNT", "sales")
+    run("enrich", "leads.csv", "--yes")
+    total = account.counts["total"]
+    monkeypatch.delenv("LOCALLEADS_API_KEY")
+    assert run("results", "leads.csv", "--json").json["summary"]["found"] == 9
+    assert len(run("runs", "--json").json) == 1
+    assert run("jobs").code == 4
+    assert run("forget", "lead001", "--yes").out == "1 result erased\n"
+    assert account.counts["total"] == total
 
 
 def test_a_column_that_is_only_called_id_is_mentioned(
@@ -388,7 +406,7 @@ def test_a_column_that_is_only_called_id_is_mentioned(
     (leads / "x.csv").write_text("id\nlead001\n")
     ran = run("preview", "x.csv")
     assert ran.code == 0
-    assert "leads-pandas: lead IDs are taken from the column 'id'; --on COLUMN names" in ran.err
+    assert "leads-pandas: lead IDs are taken from the column 'id'" in ran.err
 
 
 def test_a_frame_without_leads_is_written_and_asks_nobody(
@@ -419,7 +437,7 @@ def test_what_the_service_says_cannot_act_on_the_terminal(
         }
     )
     refused = run("preview", "leads.csv")
-    assert refused.code == 1
+    assert refused.code == 4
     assert refused.err.count("\n") == 1
     for text in (ran.out, ran.err, refused.err):
         assert not set(text) & {"\x1b", "\x07", "\u202e"}
@@ -433,7 +451,7 @@ def test_colour_is_for_terminals_that_want_it(account: Vendor, leads: Path) -> N
         assert plain.end() == 0
     with terminal("results", "leads.csv", TERM="dumb") as dumb:
         assert dumb.end() == 0
-    assert "\x1b[32mfound\x1b[0m" in coloured.seen
+    assert re.search(r"\x1b\[32mfound *\x1b\[0m", coloured.seen)
     assert not CODES.search(plain.seen + dumb.seen)
     out, _ = process("results", "leads.csv").communicate(timeout=60)
     assert not CODES.search(out)
@@ -491,7 +509,7 @@ def test_leads_come_through_a_pipe(account: Vendor, leads: Path) -> None:
 def test_off_a_terminal_nothing_is_bought_without_yes(account: Vendor, leads: Path) -> None:
     ran = process("enrich", "leads.csv", "-o", "out.parquet")
     out, err = ran.communicate(timeout=60)
-    assert (ran.returncode, out) == (1, "")
+    assert (ran.returncode, out) == (5, "")
     assert err.count("\n") == 1
     assert "would cost 12 credits" in err
     assert "pass --yes" in err
@@ -523,7 +541,7 @@ def test_whoever_does_not_say_yes_spends_nothing(answer: str, account: Vendor, l
     with terminal("enrich", "leads.csv") as screen:
         screen.until("Enrich? [y/N] ")
         screen.type(answer)
-        assert screen.end() == 1
+        assert screen.end() == 5
     # A decision is no error, and has a line of its own.
     said = "leads-pandas: not confirmed; nothing was started and nothing was spent"
     assert said in screen.lines
@@ -553,7 +571,7 @@ def test_ctrl_c_at_the_question_spends_nothing(account: Vendor, leads: Path) -> 
         screen.until("Enrich? [y/N] ")
         screen.process.send_signal(signal.SIGINT)
         assert screen.end() == 130
-    assert "leads-pandas: interrupted; nothing was started" in screen.lines, screen.seen
+    assert re.search(r"^leads.pandas: interrupted; nothing was started", screen.seen, re.MULTILINE)
     assert "Traceback" not in screen.seen
     assert account.counts["starts"] == 0
 
@@ -568,7 +586,7 @@ def test_ctrl_c_in_the_middle_says_once_how_to_go_on(account: Vendor, leads: Pat
     assert err.count("interrupted") == 1
     assert "Traceback" not in err
     account.act(advance=1.0)
-    again = process(*shlex.split(err.rpartition("leads-pandas ")[2]), "--json")
+    again = process("resume", "enrich_1", "--json")
     assert json.loads(again.communicate(timeout=60)[0])["summary"]["found"] == 9
 
 
@@ -580,7 +598,7 @@ def test_sigterm_goes_through(account: Vendor, leads: Path) -> None:
     _, err = ran.communicate(timeout=60)
     assert ran.returncode == -signal.SIGTERM
     assert re.search(
-        r"^leads-pandas: interrupted; job \w+ goes on .* resume \w+\n\Z", err, re.MULTILINE
+        r"^leads.pandas: interrupted; job \w+ goes on and nothing is lost", err, re.MULTILINE
     )
 
 
@@ -649,7 +667,7 @@ def test_an_output_that_knows_no_letters_but_ascii_gets_escapes(
 
 
 def test_it_starts_without_what_the_commands_need() -> None:
-    code = "import sys, leads_pandas.cli; leads_pandas.cli.parse(['runs']); print(*sys.modules)"
+    code = "import sys, leads_pandas.cli.commands; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
     )
@@ -674,7 +692,7 @@ def shell(leads: Path, tmp_path: Path) -> Callable[[str], Terminal]:
 
 
 @pytest.mark.parametrize(
-    "line", [one for one in all_examples() if " serve" not in one and " demo" not in one]
+    "line", [one for one in all_examples() if not re.search(" (serve|demo|resolve)", one)]
 )
 def test_an_example_of_the_help_works(
     *,
@@ -760,6 +778,22 @@ def test_a_file_without_ids_gets_the_numbers_of_its_rows(
     assert [row["lead_id"] for row in ran.json["rows"]] == ["row-1", "row-2"]
 
 
+def test_the_columns_of_a_crm_are_named_by_options(
+    leads: Path, sites: str, run: Callable[..., Ran]
+) -> None:
+    write_sites(leads, sites, count=2)
+    renamed = (leads / "sites.csv").read_text().replace("lead_id,name,website", "Ref,Firm,URL")
+    (leads / "sites.csv").write_text(renamed)
+    columns = ["--on", "Ref", "--website", "URL"]
+    ran = run("enrich", "sites.csv", "--local", "--allow-private", "--json", *columns)
+    assert ran.json["summary"]["found"] > 0, ran.err
+    service = serve("--leads", "sites.csv", "--json", *columns)
+    assert service.stdout is not None
+    assert json.loads(service.stdout.readline())["LOCALLEADS_API_KEY"]
+    service.terminate()
+    service.communicate(timeout=60)
+
+
 def test_private_websites_are_not_read_unasked(
     leads: Path, sites: str, run: Callable[..., Ran]
 ) -> None:
@@ -777,7 +811,8 @@ def test_a_file_without_websites_cannot_be_enriched_locally(
     (leads / "x.csv").write_text("lead_id,name\nlead001,Firm\n")
     ran = run("enrich", "x.csv", "--local")
     assert ran.code == 1
-    assert "no column called 'website'; it has 'lead_id', 'name'" in ran.err
+    assert "no column is called 'website'; the file has 'lead_id', 'name'" in ran.err
+    assert "with --website COLUMN" in ran.err
 
 
 def test_the_leads_of_a_service_are_named_once_and_their_gaps_filled() -> None:
@@ -788,7 +823,7 @@ def test_the_leads_of_a_service_are_named_once_and_their_gaps_filled() -> None:
             "name": ["A", "N", "other", 7],
         }
     )
-    assert cli._leads_of(df, None) == [
+    assert local._leads_of(df, None, None) == [
         {"lead_id": "a", "website": "http://a.example", "name": "A"},
         {"lead_id": "b", "website": "", "name": "7"},
     ]
@@ -835,10 +870,10 @@ def test_an_interrupted_local_run_leaves_nothing_behind(
 def test_a_first_process_that_sigterm_does_not_end_tells_its_number(
     monkeypatch: pytest.MonkeyPatch, run: Callable[..., Ran]
 ) -> None:
-    def stopped(_: object) -> str:
-        raise cli._Stopped(signal.SIGTERM)
+    def stopped(**_: object) -> str:
+        raise Stopped(signal.SIGTERM)
 
-    monkeypatch.setitem(cli._COMMANDS, "demo", stopped)
+    monkeypatch.setattr(local.demo, "callback", stopped)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(signal, "raise_signal", lambda _: None)
     assert run("demo").code == 143
@@ -882,16 +917,15 @@ def test_serve_prints_its_variables_as_json(leads: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--max-pages", "0"], "--max-pages must be"),
-        (["--port", "99999"], "--port must be"),
-        (["--requests-per-minute", "-1"], "--requests-per-minute must be"),
-        (["--leads", "x.csv"], "need a column called lead_id, leadId or id, and the file has none"),
+        (["--leads", "x.csv"], "no column or index level is called lead_id, leadId or id"),
+        (["--leads", "y.csv"], "no column is called 'website'; the file has 'lead_id', 'url'"),
     ],
 )
 def test_a_service_that_cannot_be_is_one_line(
     arguments: list[str], words: str, leads: Path, run: Callable[..., Ran]
 ) -> None:
     (leads / "x.csv").write_text("website\nhttp://a.example\n")
+    (leads / "y.csv").write_text("lead_id,url\na,http://a.example\n")
     ran = run("serve", "--leads", "leads.csv", *arguments)
     assert (ran.code, ran.out.count("\n")) == (1, 1)
     assert ran.out.endswith("; false\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import pty
@@ -16,8 +15,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import click
+
 import leads_pandas
-from leads_pandas.cli import arguments
+from leads_pandas.cli.commands import program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,20 +113,25 @@ def terminal(*arguments: str, **more: str) -> Terminal:
     return Terminal([sys.executable, "-m", "leads_pandas", *arguments], environment(**more))
 
 
-def parsers() -> dict[str, argparse.ArgumentParser]:
-    """Each command's parser by its name; that of all of them under the empty one."""
-    main = arguments.parser()
-    action = next(one for one in main._actions if isinstance(one, argparse._SubParsersAction))
-    return {"": main, **action.choices}
+def commands() -> dict[str, click.Command]:
+    """Each command by its name; that of all of them under the empty one."""
+    return {"": program, **program.commands}
+
+
+def help_of(name: str) -> str:
+    """The help of a command, as it is shown in 80 columns."""
+    command = commands()[name]
+    parent = click.Context(program, info_name="leads-pandas", **program.context_settings)
+    context = click.Context(command, parent=parent, info_name=name) if name else parent
+    return command.get_help(context)
 
 
 def examples(text: str) -> list[str]:
     """The commands that a help text gives as examples."""
-    _, _, listed = text.partition("\nexample")
+    _, _, listed = text.partition("\nExample")
     return re.findall(r"^  (\S.*leads-pandas.*|leads-pandas.*)$", listed, re.MULTILINE)
 
 
 def all_examples() -> list[str]:
     """The examples of every command, each once."""
-    found = [one for parser in parsers().values() for one in examples(parser.format_help())]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(one for name in commands() for one in examples(help_of(name))))

@@ -1,48 +1,47 @@
 from __future__ import annotations
 
 import io
+import json
+import subprocess
 import sys
 
 import pytest
 
 import leads_pandas
 from leads_pandas import cli
-from leads_pandas.cli import arguments
-from tests.support.commands import examples, parsers
+from tests.support.commands import commands, examples, help_of
 
 Capture = pytest.CaptureFixture[str]
 
 
 def refused(capsys: Capture, *line: str) -> str:
     """What is said of a line that is wrong use, on standard error alone."""
-    with pytest.raises(SystemExit) as end:
-        arguments.parse(line)
-    assert end.value.code == 2
+    assert cli.main(line) == 2
     out, err = capsys.readouterr()
     assert out == ""
     return err
 
 
 def test_there_is_a_command_for_everything_that_is_promised() -> None:
-    names = "preview enrich results jobs runs resume forget serve demo"
-    assert " ".join(list(parsers())[1:]) == names
-    assert list(cli._COMMANDS) == names.split()
+    names = "preview enrich results jobs runs resume resolve forget serve demo"
+    assert " ".join(list(commands())[1:]) == names
 
 
-@pytest.mark.parametrize("name", parsers())
-def test_help_has_an_example_and_fits_a_terminal(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
-    text = parsers()[name].format_help()
+@pytest.mark.parametrize("name", commands())
+def test_help_has_an_example_and_fits_a_terminal(name: str) -> None:
+    text = help_of(name)
     assert max(map(len, text.splitlines())) <= 79
     assert examples(text)
 
 
-@pytest.mark.parametrize("name", parsers())
+@pytest.mark.parametrize("name", commands())
 def test_no_option_takes_the_key_and_none_needs_an_underscore(name: str) -> None:
-    options = [text for action in parsers()[name]._actions for text in action.option_strings]
+    options = [
+        text
+        for one in commands()[name].params
+        for text in one.opts
+        if one.param_type_name == "option"
+    ]
     assert not [one for one in options if "key" in one or "_" in one]
 
 
@@ -59,6 +58,17 @@ def test_no_option_takes_the_key_and_none_needs_an_underscore(name: str) -> None
         ["enrich", "leads.csv", "--rename", "email"],
         ["enrich", "leads.csv", "--allow-private"],
         ["enrich", "leads.csv", "--api-key", "ll_0"],
+        ["enrich", "leads.csv", "--website", "url"],
+        ["enrich", "leads.csv", "--max-credits", "-1"],
+        ["enrich", "leads.csv", "--min-confidence", "2"],
+        ["enrich", "leads.csv", "--timeout", "-1"],
+        ["enrich", "leads.csv", "--rename", "phone=tel"],
+        ["preview", "leads.csv", "--sep", "ab"],
+        ["preview", "leads.csv", "--encoding", "klingon"],
+        ["resolve", "4f3d"],
+        ["resolve", "4f3d", "--job", "x", "--not-started"],
+        ["serve", "--leads", "leads.csv", "--max-pages", "0"],
+        ["serve", "--leads", "leads.csv", "--requests-per-minute", "-1"],
         ["forget"],
         ["forget", "lead001", "--everything"],
         ["resume"],
@@ -68,10 +78,10 @@ def test_no_option_takes_the_key_and_none_needs_an_underscore(name: str) -> None
 )
 def test_wrong_use_is_exit_code_2(line: list[str], capsys: Capture) -> None:
     shown = refused(capsys, *line)
-    assert shown.startswith("usage: leads-pandas")
+    assert shown.startswith("Usage: leads-pandas")
 
 
-@pytest.mark.parametrize("name", ["leads.xlsx", "leads", "leads.csv.gz", ".csv"])
+@pytest.mark.parametrize("name", ["leads.xlsx", "leads", "leads.parquet.gz", ".csv"])
 def test_a_suffix_that_cannot_be_read_is_wrong_use(name: str, capsys: Capture) -> None:
     for line in (["preview", name], ["enrich", name], ["serve", "--leads", name]):
         assert "ends in .csv, .tsv, .parquet, .jsonl" in refused(capsys, *line)
@@ -103,19 +113,43 @@ def test_a_refusal_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", screen := Screen())
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("NO_COLOR", "1")
-    with pytest.raises(SystemExit):
-        arguments.parse(["preview", "leads.xlsx"])
+    assert cli.main(["preview", "leads.xlsx"]) == 2
     assert max(map(len, screen.getvalue().splitlines())) <= 60
 
 
-def test_only_the_options_of_the_service_that_were_given_are_passed_on() -> None:
-    line = ["serve", "--leads", "leads.csv", "--port", "8765", "--allow-private"]
-    given = arguments.server_options(arguments.parse(line))
-    assert given == {"port": 8765, "allow_private": True}
-
-
 def test_the_version_is_told(capsys: Capture) -> None:
-    with pytest.raises(SystemExit) as end:
-        arguments.parse(["--version"])
-    assert end.value.code == 0
+    assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"leads-pandas {leads_pandas.__version__}\n"
+
+
+@pytest.mark.parametrize("line", [["preview", "leads.xlsx", "--json"], ["nothing", "--json"]])
+def test_wrong_use_is_told_to_a_program_as_well(line: list[str], capsys: Capture) -> None:
+    assert cli.main(line) == 2
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert told["exit_code"] == 2
+    assert line[0] in told["message"] or line[1] in told["message"]
+
+
+def test_words_are_completed_by_the_shell(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("_LEADS_PANDAS_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "leads-pandas enrich --max")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert cli.main([]) == 0
+    assert capsys.readouterr().out == "plain,--max-credits\n"
+
+
+@pytest.mark.parametrize("name", ["click", "rich"])
+def test_without_its_libraries_it_says_what_to_install(name: str) -> None:
+    code = f"""
+import sys
+sys.modules[{name!r}] = None
+from leads_pandas.cli import main
+sys.exit(main(["runs"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"leads-pandas: error: the command line needs {name}")
+    assert done.stderr.endswith('pip install "leads_pandas[cli]"\n')
+    assert done.stderr.count("\n") == 1

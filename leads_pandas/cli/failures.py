@@ -1,0 +1,114 @@
+"""What went wrong, in the command line's words, as JSON, and as an exit code.
+
+What lives here: pure functions of an error. The one table of how the command line words the way on,
+and the one table of what its exit codes mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from leads_pandas.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    CreditCapError,
+    EnrichmentDeclined,
+    InsufficientCreditsError,
+    JobFailedError,
+    JobTimeoutError,
+    LeadsError,
+    RateLimitError,
+    ServerError,
+    StartOutcomeUnknown,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from leads_pandas.errors import Action, Way
+
+DONE, FAILED, MISUSED, RETRY, KEY, PRICE, DOUBT = range(7)
+INTERRUPTED, TERMINATED = 130, 143
+
+EXIT_CODES: Mapping[int, str] = {
+    DONE: "done",
+    FAILED: "an error that the same line meets again: one line says what to change",
+    MISUSED: "wrong use: a command, an option or its value",
+    RETRY: "no answer, a limit or the time is up: run the same line again later",
+    KEY: "the key, or the address that it is for, is missing or not accepted",
+    PRICE: "over the cap or the balance, or not agreed to; nothing more was spent",
+    DOUBT: "a start may or may not have been charged: run the same line again, or resolve",
+    INTERRUPTED: "interrupted (Ctrl-C)",
+    TERMINATED: "ended by SIGTERM",
+}
+
+_KINDS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
+    (DOUBT, (StartOutcomeUnknown,)),
+    (KEY, (ConfigurationError, AuthenticationError)),
+    (PRICE, (CreditCapError, InsufficientCreditsError, EnrichmentDeclined)),
+    (RETRY, (TransportError, RateLimitError, ServerError, JobTimeoutError, JobFailedError)),
+)
+
+# A command is there to be copied: between its words stand spaces that no line ends at.
+_COMMANDS: Mapping[Action, str] = {
+    "account": "set LOCALLEADS_API_KEY and LEADS_PANDAS_ACCOUNT to that account's",
+    "again": "run the same line again",
+    "confirm": "pass --yes to agree beforehand",
+    "do": "{what}",
+    "enrich": "enrich the file",
+    "fill": "pass --on-conflict\xa0fill to keep rows that are done",
+    "jobs": "see leads-pandas\xa0jobs",
+    "key": "set LOCALLEADS_API_KEY to a key of your account at https://leadsapi.postorbit.io "
+    "(leads-pandas\xa0demo and leads-pandas\xa0serve need none)",
+    "later": "run the same line again later",
+    "name_ids": "name the column that holds the lead IDs with --on\xa0COLUMN",
+    "no_file": "leave out -o",
+    "no_query": "leave out --query-id to enrich the file's own IDs",
+    "partial": "pass --partial to enrich what fits",
+    "raise_cap": "raise --max-credits",
+    "rename": "name it differently, --rename\xa0{column}=NAME",
+    "replace": "pass --on-conflict\xa0replace to overwrite them",
+    "resolve": "settle it with leads-pandas\xa0resolve\xa0{run}\xa0--job\xa0ID or "
+    "leads-pandas\xa0resolve\xa0{run}\xa0--not-started",
+    "resume": "go on with leads-pandas\xa0resume\xa0{run}",
+    "runs": "leads-pandas\xa0runs lists the runs",
+    "top_up": "top up",
+}
+
+
+def exit_code(error: Exception) -> int:
+    """The exit code that an error ends a command with."""
+    return next((code for code, kinds in _KINDS if isinstance(error, kinds)), FAILED)
+
+
+def wording(way: Way) -> str:
+    """A way on as something to be typed; empty where no command does it."""
+    if way.action != "do":  # whose words are no argument
+        typed = {name: shlex.quote(text) for name, text in way.arguments.items()}
+        way = dataclasses.replace(way, arguments=typed)
+    return way.worded(_COMMANDS)
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, in one line of the command line's words."""
+    if isinstance(error, LeadsError):
+        text = error.worded(wording)
+    elif isinstance(error, OSError) and error.strerror:
+        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    else:
+        text = str(error)
+    return " ".join(text.splitlines())
+
+
+def as_data(error: BaseException, code: int) -> dict[str, Any]:
+    """What went wrong, for programs."""
+    message = sentence(error).replace("\xa0", " ")
+    parts: dict[str, Any] = {"what": message, "meaning": "", "ways": [], "run_id": None}
+    if isinstance(error, LeadsError):
+        ways = [{"action": one.action, "arguments": dict(one.arguments)} for one in error.ways]
+        parts = {"what": error.what, "meaning": error.meaning, "ways": ways, "run_id": error.run_id}
+    kind = type(error).__name__.removeprefix("_")
+    return {"error": {"type": kind, "message": message, **parts, "exit_code": code}}

@@ -1,0 +1,261 @@
+"""The commands that need no account: the local service, an enrichment by it, and the demo.
+
+What lives here: a service for as long as a command lasts, the leads it is told, and what is put
+away when it is stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from leads_pandas.cli import files, options, output
+from leads_pandas.display import plural
+from leads_pandas.errors import LeadsError, Way
+from leads_pandas.interrupts import Stopped, stoppable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import pandas as pd
+
+    from leads_pandas.finding.sites import Unread
+    from leads_pandas.server import LocalServer
+
+_SERVED = ("website", "name", "query_id")  # what the local service is told beside the ID
+_PATIENCE = click.FloatRange(min=0, min_open=True)
+
+
+def enriched(
+    frame: pd.DataFrame, *, on: str | None, website: str | None, allow_private: bool, **given: Any
+) -> pd.DataFrame:
+    """Enrich a frame by reading its websites: a service, a store and settings for this call alone.
+
+    Args:
+        frame: the leads.
+        on: column of the lead IDs; where there is none, rows are numbered.
+        website: column of the websites; None: ``website``.
+        allow_private: also read websites on private addresses.
+        given: further options of `leads_pandas.enrich`.
+
+    Raises:
+        ValueError: there is no column of websites.
+        LeadsError: the IDs cannot be used, or the extra is not installed.
+    """
+    import leads_pandas
+    from leads_pandas.frames.ids import ID_NAMES
+
+    if on is None and not {*frame.columns, *frame.index.names}.intersection(ID_NAMES):
+        on = "lead_id"
+        frame = frame.assign(lead_id=[f"row-{n}" for n in range(1, len(frame) + 1)])
+    leads = _leads_of(frame, on, website)
+    with _extra_needed():
+        from leads_pandas.server.settings import own_settings
+    with (
+        stoppable(),
+        own_settings(),
+        _server(
+            leads, credits=len(leads), requests_per_minute=0, allow_private=allow_private
+        ) as server,
+        server.client() as client,
+    ):
+        out = leads_pandas.enrich(frame, on=on, client=client, **given)
+        _tell_unread(server.unread)
+        return out
+
+
+def _tell_unread(unread: Unread) -> None:
+    """Say why some leads have no email: nobody could look."""
+    if unread.websites:
+        hint = "; --allow-private reads those on private addresses" if unread.private else ""
+        count = plural(unread.websites, "website")
+        output.say(f"{count} could not be read, such as {unread.example}{hint}")
+
+
+def _leads_of(frame: pd.DataFrame, on: str | None, website: str | None) -> list[dict[str, str]]:
+    """The leads of a frame as the local service wants them, each once.
+
+    Raises:
+        ValueError: there is no column of websites.
+        LeadIdError: the IDs cannot be used.
+    """
+    from leads_pandas.frames.ids import lead_ids
+
+    source = website or "website"
+    if source not in frame.columns:
+        raise ValueError(
+            f"the local service reads the leads' websites, and no column is called {source!r}; "
+            f"the file has {', '.join(repr(str(name)) for name in frame.columns)}: name the one "
+            "that holds them with --website COLUMN"
+        )
+    ids = lead_ids(frame, on)
+    leads = {one: {"lead_id": one, "website": ""} for one in ids.unique}
+    for name in _SERVED:
+        column = source if name == "website" else name
+        if column not in frame.columns:
+            continue
+        missing = frame[column].isna()
+        cells = zip(ids.codes.tolist(), frame[column].tolist(), missing, strict=True)
+        for code, value, blank in cells:
+            if code >= 0 and not blank and (text := str(value).strip()):
+                lead = leads[ids.unique[code]]
+                lead[name] = lead.get(name) or text
+    return list(leads.values())
+
+
+@click.command(
+    cls=options.Command,
+    examples=(
+        "leads-pandas serve --leads leads.csv --db service.db",
+        'eval "$(leads-pandas serve --leads leads.csv &)"',
+    ),
+)
+@click.option(
+    "--leads",
+    metavar="FILE",
+    type=options.Input(),
+    help="Leads with lead_id and website, and optionally name and query_id.",
+)
+@options.on
+@options.website
+@options.file_options
+@click.option(
+    "--db",
+    metavar="FILE",
+    type=click.Path(),
+    help="Keep everything in this file (else only while it runs).",
+)
+@click.option(
+    "--port", metavar="N", type=click.IntRange(0, 65535), help="Port to listen on (a free one)."
+)
+@click.option("--host", metavar="ADDRESS", help="Address to listen on (127.0.0.1).")
+@click.option(
+    "--credits", metavar="N", type=click.IntRange(0), help="Credits of the account (100000)."
+)
+@click.option(
+    "--requests-per-minute",
+    metavar="N",
+    type=click.IntRange(0),
+    help="Rate limit (100; 0: none).",
+)
+@click.option(
+    "--max-pages", metavar="N", type=click.IntRange(1), help="Pages read per website (8)."
+)
+@click.option("--timeout", metavar="SECONDS", type=_PATIENCE, help="Patience per page (10).")
+@click.option(
+    "--site-timeout", metavar="SECONDS", type=_PATIENCE, help="Patience per website (30)."
+)
+@click.option(
+    "--concurrency", metavar="N", type=click.IntRange(1), help="Websites read at once (16)."
+)
+@click.option("--user-agent", metavar="TEXT", help="How it introduces itself to websites.")
+@click.option(
+    "--nameserver",
+    "nameservers",
+    metavar="HOST:PORT",
+    multiple=True,
+    help="Ask this name server whether a domain takes mail; may be repeated (the system's).",
+)
+@options.allow_private
+@options.as_json
+def serve(
+    *,
+    leads: str | None,
+    on: str | None,
+    website: str | None,
+    sep: str | None,
+    encoding: str | None,
+    as_json: bool,
+    **given: Any,
+) -> str:
+    """Run a local service that reads the leads' websites for emails.
+
+    It prints the two variables to export, and serves until Ctrl-C (exit code 0). Needs: pip install
+    "leads_pandas[server]"
+    """
+    chosen = {name: value for name, value in given.items() if value not in (None, ())}
+    if leads is None and "db" not in chosen:
+        raise click.UsageError("name the leads with --leads, or a --db that has them")
+    if "db" in chosen:
+        chosen["db"] = options.expanded(chosen["db"])
+    told = None
+    if leads is not None:
+        told = _leads_of(files.read(leads, on, sep=sep, encoding=encoding), on, website)
+    try:
+        with stoppable(), _server(told, **chosen) as server:
+            output.write(_variables(server, as_json=as_json))
+            if not sys.stdout.isatty():
+                # So that eval "$(leads-pandas serve ... &)" does not wait for the service's end.
+                output.leave()
+            what = "" if told is None else f" {plural(len(told), 'lead')}"
+            end = "Ctrl-C" if sys.stdout.isatty() else f"Ctrl-C or kill {os.getpid()}"
+            output.say(f"serving{what} at {server.base_url}; {end} ends it")
+            server.wait()
+    except Stopped as stopped:
+        if stopped.number != signal.SIGINT:
+            raise
+    return ""
+
+
+def _variables(server: LocalServer, *, as_json: bool) -> str:
+    variables = {"LOCALLEADS_BASE_URL": server.base_url, "LOCALLEADS_API_KEY": server.api_key}
+    if as_json:
+        return output.as_json(variables)
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+@click.command(cls=options.Command, examples=("leads-pandas demo",))
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    metavar="DIR",
+    type=click.Path(),
+    default="demo",
+    help="Folder for enriched.parquet (demo).",
+)
+@options.as_json
+def demo(*, folder: str, as_json: bool) -> str:
+    """Enrich bundled sample leads: no account, no network.
+
+    Needs: pip install "leads_pandas[server]"
+    """
+    with stoppable(), _extra_needed():
+        from leads_pandas.cli.demo import run_demo
+
+        stream = sys.stderr if as_json else sys.stdout
+        path = run_demo(Path(options.expanded(folder)), stream=stream)
+    return output.as_json({"path": str(path)}) if as_json else ""
+
+
+@contextlib.contextmanager
+def _server(leads: list[dict[str, str]] | None, **given: Any) -> Generator[LocalServer]:
+    """The local service, from here until the end of the block."""
+    with _extra_needed():
+        from leads_pandas.server import LocalServer
+
+        server = LocalServer(leads, **given)
+    with server:
+        yield server
+
+
+@contextlib.contextmanager
+def _extra_needed() -> Generator[None]:
+    """Name the extra where a package of the local service is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("", "leads_pandas"):
+            raise
+        raise LeadsError(
+            f"the local service needs {error.name}, which is not installed",
+            "",
+            Way("do", {"what": 'pip install "leads_pandas[server]"'}),
+        ) from None

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from leads_pandas.cli import output
+from leads_pandas.cli.output import Column, table
+from leads_pandas.display import text_width
+from leads_pandas.errors import LeadsError, Way
+from leads_pandas.models import CostPreview
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from leads_pandas import LeadsClient
+    from tests.support.harness import Vendor
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_an_error_of_the_system_names_the_file(capsys: Capture) -> None:
+    output.complain(FileNotFoundError(2, "No such file or directory", "a\x1b.csv"))
+    said = capsys.readouterr().err
+    assert said == "leads-pandas: error: a\\x1b.csv: No such file or directory\n"
+
+
+def test_the_log_is_shown_for_a_while(capsys: Capture) -> None:
+    log = logging.getLogger("leads_pandas")
+    with output.messages_shown():
+        log.info("pass %s\x1b", "on")
+        logging.getLogger("leads_pandas.server").info("not told")
+        logging.getLogger("leads_pandas.server").warning("told")
+    log.info("over")
+    assert capsys.readouterr().err == "leads-pandas: pass on\\x1b\nleads-pandas: told\n"
+
+
+def test_a_stream_that_the_caller_closed_takes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    output.prepare()
+    with sys.stdout, sys.stderr:
+        output.write("answer")
+        output.say("words")
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_breaks_between_words_and_commands_in_one_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Screen())
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    output.complain(LeadsError("the time is up", "", Way("resume", {"run": "4f3d3ccbf448"})))
+    assert screen.getvalue().splitlines() == [
+        "leads-pandas: error: the time is up: go",
+        "on with leads-pandas resume 4f3d3ccbf448",
+    ]
+
+
+def test_an_error_is_labelled_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Screen())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    output.complain(ValueError("no"))
+    assert screen.getvalue() == "leads-pandas: \x1b[1;31merror:\x1b[0m no\n"
+
+
+class Gone(io.StringIO):
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_words_that_nobody_can_be_told_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Gone())
+    output.say("words")
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    """A terminal of 60 columns that wants no colour."""
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    return Screen()
+
+
+def test_a_table_is_narrowed_to_the_terminal_and_copies_stay_whole(narrow: Screen) -> None:
+    columns = [
+        Column("run", ["4f3d3ccbf448"], whole=True),
+        Column("email", ["x" * 90 + "@firm.example"]),
+        Column("name", ["日本" * 20]),
+        Column("n", ["7"], right=True),
+    ]
+    assert "x" * 90 + "@firm.example" in table(columns, io.StringIO())
+    text = table(columns, narrow)
+    assert all(text_width(line) <= 60 for line in text.splitlines())
+    assert "4f3d3ccbf448" in text
+    assert "…" in text
+
+
+def test_a_column_that_can_be_spared_goes_before_others_are_shortened(narrow: Screen) -> None:
+    columns = [
+        Column("email", ["x" * 30]),
+        Column("first", ["y" * 10], spare=True),
+        Column("last", ["z" * 10], spare=True),
+        Column("n", ["1"], right=True),
+    ]
+    assert table(columns, io.StringIO()).splitlines()[0].split() == ["email", "first", "last", "n"]
+    assert table(columns, narrow).splitlines()[0].split() == ["email", "first", "last", "n"]
+    assert table(columns, narrow, indent=5).splitlines() == [
+        "     email                           first       n",
+        "     xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx  yyyyyyyyyy  1",
+    ]
+
+
+def test_numbers_stand_on_the_right_and_no_line_ends_in_blanks() -> None:
+    columns = [
+        Column("n", ["7", "1,200"], right=True),
+        Column("name", ["a", "東京"]),
+        Column("last", ["", "x"]),
+    ]
+    assert table(columns, io.StringIO()).splitlines() == [
+        "    n  name  last",
+        "    7  a",
+        "1,200  東京  x",
+    ]
+
+
+def test_the_cells_that_are_named_are_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    text = table([Column("a", ["yes", "no"], colours={"yes": "green"})], Screen())
+    assert "\x1b[32myes\x1b[0m" in text
+    assert "\x1b[32mno" not in text
+
+
+def test_a_cell_cannot_act_on_the_terminal_and_is_no_markup() -> None:
+    text = table([Column("\x1b[1m", ["\x1b[2J", "[red]x[/red]"])], io.StringIO())
+    assert "\x1b" not in text
+    assert "[red]x[/red]" in text
+
+
+JOBS = pd.DataFrame(
+    {
+        "job_id": ["enrich_1"],
+        "type": ["enrichment"],
+        "progress": [12.4],
+        "lead_count": pd.array([None], dtype="Int64"),
+        "query": [None],
+    }
+)
+RUNS = pd.DataFrame(
+    {
+        "run_id": ["4f3d3ccbf448"],
+        "started_at": pd.to_datetime([datetime(2026, 7, 9, 8, 5, 1, tzinfo=UTC)]),
+        "lead_count": [1200],
+        "state": ["done"],
+        "job_ids": ["enrich_1, enrich_2"],
+        "credits_reserved": [1100],
+    }
+)
+
+
+@pytest.fixture
+def enriched(client: Callable[..., LeadsClient], vendor: Vendor) -> pd.DataFrame:
+    """Twelve leads that were enriched."""
+    df: Any = pd.DataFrame({"lead_id": [f"lead{n:03}" for n in range(12)]})
+    out: pd.DataFrame = df.leads.enrich(client=client(), progress=False)
+    return out
+
+
+def test_a_price_is_its_card_or_its_fields() -> None:
+    preview = CostPreview(12, 2, 10, 10, 5, 6.0)
+    assert output.of_preview(preview, in_json=False) == str(preview)
+    fields = json.loads(output.of_preview(preview, in_json=True))
+    assert (fields["to_enrich"], fields["affordable"]) == (10, False)
+
+
+def test_a_result_is_counted_and_its_first_rows_are_shown(enriched: pd.DataFrame) -> None:
+    text = output.of_frame(enriched, None, in_json=False)
+    assert re.search(r"found +9\n", text)
+    assert re.search(r"hit rate +75%\n", text)
+    assert "failed" not in text  # what did not happen is no news
+    assert text.count("\nlead0") == 10
+    assert text.endswith("2 more rows; -o OUT.parquet keeps them all")
+    assert output.of_frame(enriched, "o.parquet", in_json=False).endswith("all are in o.parquet")
+
+
+def test_credits_are_told_of_what_a_run_has_bought(enriched: pd.DataFrame) -> None:
+    assert re.search(r"credits reserved +12\n", output.of_frame(enriched, None, in_json=False))
+    assert "reserved" not in output.of_frame(enriched, None, in_json=False, bought=False)
+
+
+def test_a_result_in_json_has_every_row(enriched: pd.DataFrame) -> None:
+    answer = json.loads(output.of_frame(enriched, "o.parquet", in_json=True))
+    assert list(answer) == ["path", "summary", "receipt", "rows"]
+    assert len(answer["rows"]) == 12
+    assert answer["rows"][0]["email"] is None
+
+
+def test_nothing_to_list_is_said() -> None:
+    assert output.of_jobs(JOBS.iloc[:0], in_json=False) == "no job is running"
+    assert output.of_runs(RUNS.iloc[:0], in_json=False) == "no run yet"
+    assert output.of_jobs(JOBS.iloc[:0], in_json=True) == "[]"
+
+
+def test_jobs_and_runs_are_tables_whose_unknowns_are_blank() -> None:
+    assert output.of_jobs(JOBS, in_json=False).splitlines() == [
+        "job       type        progress  leads  query",
+        "enrich_1  enrichment      12 %",
+    ]
+    assert output.of_runs(RUNS, in_json=False).splitlines() == [
+        "run           started (UTC)     leads  state  credits  jobs",
+        "4f3d3ccbf448  2026-07-09 08:05  1,200  done     1,100  enrich_1, enrich_2",
+    ]
+
+
+def test_unknowns_are_null_and_moments_are_text_in_json() -> None:
+    assert json.loads(output.of_jobs(JOBS, in_json=True))[0]["lead_count"] is None
+    started = json.loads(output.of_runs(RUNS, in_json=True))[0]["started_at"]
+    assert started == "2026-07-09T08:05:01.000Z"
