@@ -41,7 +41,7 @@ _COLUMNS = 100  # of a bar in text, in a notebook
 _SHORTEST = 6  # columns below which a bar says nothing
 _AROUND = len(": 100%|| 00:00, ") + 1  # the other columns of its line, the last of which stays free
 _TITLE = "Enrichment run"
-_BRIEF = re.compile(r",| \(")  # ends the short form of a reason to wait
+_BRIEF = re.compile(r"[:,]| \(")  # ends the short form of a reason to wait
 _QUESTION = "Enrich? [y/N] "
 
 
