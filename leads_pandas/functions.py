@@ -89,6 +89,7 @@ def enrich(
     progress: bool | Callable[[RunStatus], object] | None = None,
     timeout: float | None = None,
     client: LeadsClient | None = None,
+    label: str | None = None,
 ) -> pd.DataFrame:
     """Buy the email of each lead once, and return the frame with it.
 
@@ -120,6 +121,7 @@ def enrich(
             callable gets every `RunStatus`.
         timeout: seconds for the whole run; then `JobTimeoutError`, and the job goes on.
         client: a `LeadsClient`; None: the default client.
+        label: a name of yours for the run, which `runs` shows; None: none.
 
     Returns:
         the frame's rows, order, index and columns, with ``email``, ``confidence`` (float64,
@@ -171,6 +173,7 @@ def enrich(
         confirm=confirm,
         partial=partial,
         refresh=refresh,
+        label=label,
     )
     out: pd.DataFrame = carry_out(order, ready, progress=progress, timeout=timeout, client=client)
     return out
@@ -191,6 +194,7 @@ def enrich_ids(
     progress: bool | Callable[[RunStatus], object] | None = None,
     timeout: float | None = None,
     client: LeadsClient | None = None,
+    label: str | None = None,
 ) -> pa.Table:
     """Buy the email of each lead once, and return the answers as an Arrow table, for any engine.
 
@@ -211,6 +215,7 @@ def enrich_ids(
         progress: see `enrich`.
         timeout: seconds for the whole run; then `JobTimeoutError`.
         client: a `LeadsClient`; None: the default client.
+        label: a name of yours for the run, which `runs` shows; None: none.
 
     Returns:
         one row per distinct value as it was given (``" a"`` and ``"a"`` are two of one lead):
@@ -241,6 +246,7 @@ def enrich_ids(
         confirm=confirm,
         partial=partial,
         refresh=refresh,
+        label=label,
     )
     table: pa.Table = carry_out(order, ready, progress=progress, timeout=timeout, client=client)
     return table
@@ -258,6 +264,7 @@ def start(
     refresh: bool = False,
     progress: bool | Callable[[RunStatus], object] | None = None,
     client: LeadsClient | None = None,
+    label: str | None = None,
 ) -> EnrichmentRun:
     """Do what `enrich` does up to the start, and return; ``run.result()`` does the rest.
 
@@ -273,6 +280,7 @@ def start(
         refresh: read leads again that the store already holds.
         progress: see `enrich`; it serves ``run.result()`` as well.
         client: a `LeadsClient`; None: the default client.
+        label: a name of yours for the run, which `runs` shows; None: none.
 
     Returns:
         the `EnrichmentRun`.
@@ -301,6 +309,7 @@ def start(
         confirm=confirm,
         partial=partial,
         refresh=refresh,
+        label=label,
     )
     run = EnrichmentRun(client=client, work=Work(join.snapshot(df), on, progress))
     if order.lead_ids:
@@ -430,6 +439,7 @@ def _order(
     confirm: bool | Callable[[CostPreview], bool] = False,
     partial: bool = False,
     refresh: bool = False,
+    label: str | None = None,
 ) -> Order:
     from leads_pandas.leadsapi.client import check_credits, standing_cap
     from leads_pandas.money.plan import Order
@@ -439,6 +449,8 @@ def _order(
         raise ValueError(f"query_id must be a search's id, not {query_id!r}")
     if not isinstance(confirm, bool) and not callable(confirm):
         raise ValueError(f"confirm must be True, False or a callable, not {confirm!r}")  # noqa: TRY004 - a wrong value
+    if label is not None and not isinstance(label, str):
+        raise ValueError(f"label must be a text, not {label!r}")
     standing = standing_cap() if max_credits is None else None
     return Order(
         lead_ids,
@@ -448,6 +460,7 @@ def _order(
         partial=partial,
         refresh=refresh,
         consent=consent(confirm),
+        label=label,
     )
 
 

@@ -287,6 +287,9 @@ def read_selection(body: object) -> tuple[list[str] | None, str | None, int | No
     return ids, query, cap
 
 
+_SLOW = 1.0  # seconds that a slow job takes for a lead: the far end of a time that is shown
+
+
 @dataclass(frozen=True, slots=True)
 class CostPreview(_Wire):
     """What enriching a set of leads would cost (``POST /api/v1/enrichment/preview``).
@@ -332,10 +335,11 @@ class CostPreview(_Wire):
         ]
 
     def _time(self) -> str:
-        if self.estimated_seconds >= 1:
-            return f"at least {duration(self.estimated_seconds)}"
-        # So few reads go out at once; how fast a job is, nobody says beforehand.
-        return "until the job ends" if self.to_enrich else "a moment"
+        least = self.estimated_seconds
+        most = least + self.to_enrich * _SLOW
+        shortest = duration(least) if least >= 1 else "a moment"
+        # How fast a job is, nobody says beforehand.
+        return f"{shortest} to {duration(most)}" if most >= least + 1 else shortest
 
     def _note(self) -> str:
         if self.affordable:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import logging
+import re
 import uuid
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from leads_pandas.errors import APIError, InsufficientCreditsError, LeadsError, Way
+from leads_pandas.display import plural
+from leads_pandas.errors import (
+    APIError,
+    InsufficientCreditsError,
+    LeadIdError,
+    LeadsError,
+    LeadsWarning,
+    Way,
+)
 from leads_pandas.money import prices
 from leads_pandas.money.plan import Batch, Order, Plan, Stale, combine, divide, price_of, room
+from leads_pandas.tracebacks import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +29,9 @@ if TYPE_CHECKING:
     from leads_pandas.store import Store
     from leads_pandas.store.journal import OpLock
 
-_logger = logging.getLogger("leads_pandas")
-
+_WRONG_COLUMN = 3  # IDs from which on it is the column that is wrong if none is known
+# What spreadsheets make of IDs: 1.2E+17, 123.0, '001, and zeros lost or added.
+_DAMAGED = re.compile(r"'.*|[0-9.,]+[eE][+-]?[0-9]+|[0-9]+[.,]0+|#[A-Z/0!?]+")
 _ROUNDS = 8  # prices asked anew at most because others keep claiming, starting or giving up leads
 
 
@@ -182,18 +192,33 @@ class Buying:
         if self.claimed(free):
             raise Stale  # others were quicker: what they bought is neither ours to price nor to cap
         if preview.total_leads < len(free):
-            self._unknown(len(free) - preview.total_leads, free)
+            self._warn_of_unknown(len(free) - preview.total_leads, free)
         left = room(self._order, preview, self._reserved(), shown=self._whole(preview, need))
         return divide(
             batches, preview, left, lambda batch, most: prices.fit(self._api, batch, most)
         )
 
-    def _unknown(self, count: int, lead_ids: list[str]) -> None:
-        _logger.warning(
-            "the service does not know %s of %s; are they in the right column? "
-            "What it does not know costs nothing",
-            f"{count:,}",
-            f"{len(lead_ids):,} lead IDs" if len(lead_ids) > 1 else "1 lead ID",
+    def _warn_of_unknown(self, count: int, free: list[str]) -> None:
+        """Say that the service does not know some of the leads, and what may be wrong with them.
+
+        Raises:
+            LeadIdError: it knows none of them, and nothing of the frame is in the store either.
+        """
+        odd = [one for one in free if _DAMAGED.fullmatch(one)]
+        shown = ", ".join(repr(one) for one in (odd or free)[:3])
+        ids = self._order.lead_ids
+        if count == len(ids) and count >= _WRONG_COLUMN:
+            raise LeadIdError(
+                f"the service knows none of the {count:,} lead IDs, such as {shown}: this is "
+                "not the column that holds them, or a spreadsheet has changed them",
+                "nothing was bought",
+                Way("name_ids"),
+            )
+        looks = " look as if a spreadsheet had changed them" if odd else " are among those asked"
+        warn(
+            f"the service does not know {count:,} of {plural(len(free), 'lead ID')}; what it does "
+            f"not know costs nothing. {shown}{looks}: are they in the right column?",
+            LeadsWarning,
         )
 
     def _reserved(self) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import uuid
-import warnings
 from typing import TYPE_CHECKING
 
 from leads_pandas.display import plural
@@ -29,6 +28,7 @@ from leads_pandas.errors import (
 from leads_pandas.leadsapi.transport import PATIENCE
 from leads_pandas.money.doubt import Doubts
 from leads_pandas.money.plan import Batch, Stale
+from leads_pandas.tracebacks import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -254,13 +254,12 @@ class Purchase:
         strange = self.doubts.unknown_jobs(job_ids)
         if strange and not self._warned:
             self._warned = True
-            warnings.warn(
+            warn(
                 f"{plural(len(strange), 'job')} of this account that this store has not started "
                 f"({', '.join(strange[:3])}) may be at work on the same leads, which would be "
                 "charged twice: if another machine or an older copy of the store has started it, "
                 "let it end first",
                 LeadsWarning,
-                stacklevel=2,
             )
 
     def _op(self, op_id: str) -> Op:
