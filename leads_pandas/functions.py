@@ -6,7 +6,7 @@ a function is called, so that ``import leads_pandas`` stays cheap.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -366,8 +366,6 @@ def results(
     _check_call(df, client, refresh=refresh)
     output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
     ready = delivery.prepare(df, on, output)
-    if not ready.asked:
-        return cast("pd.DataFrame", delivery.empty(ready))
     return stored(ready, read=refresh, client=client)
 
 

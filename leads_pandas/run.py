@@ -200,7 +200,7 @@ class EnrichmentRun:
         if work is not None:
             ready = delivery.prepare(work.frame, work.on, output)
         if self.id is None and work is not None:
-            return cast("pd.DataFrame", delivery.empty(ready))
+            return stored(ready, read=False, client=self._client)
         display = Display(None if work is None else work.progress)
         with display.shown(), self.session(display=display, timeout=timeout) as session:
             if work is None:
@@ -471,6 +471,8 @@ def stored(ready: Any, *, read: bool, client: LeadsClient | None) -> pd.DataFram
     """Join what the store holds to a prepared frame, reading every lead again first or not."""
     from leads_pandas.frames import delivery
 
+    if not ready.asked:
+        return cast("pd.DataFrame", delivery.empty(ready))
     with opened(client) as (api, store):
         outcomes: Mapping[str, Any] = {}
         if read:

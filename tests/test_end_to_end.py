@@ -562,7 +562,8 @@ def test_results_with_refresh_read_each_lead_once_and_start_nothing(
     have = lp.results(frame(lead_ids(8)), refresh=True, client=client())
     assert rows(have.head(5)) == whole(lead_ids(5))
     assert have["enrichment_status"].tolist()[5:] == ["not_enriched"] * 3
-    assert vendor.counts["requests"] == {"lead": 8}
+    # One price tells whether those that answered 404 are known at all.
+    assert vendor.counts["requests"] == {"lead": 8, "preview": 1}
 
 
 def test_a_run_can_be_resumed_by_its_id_and_by_its_job(
@@ -689,10 +690,28 @@ def test_progress_counts_no_lead_that_is_left_out(vendor: Vendor, client: Client
 
 
 def test_ids_that_the_service_does_not_know_are_counted_in_a_warning(
-    vendor: Vendor, client: Client, caplog: pytest.LogCaptureFixture
+    vendor: Vendor, client: Client
 ) -> None:
-    enrich(frame(["Firm A", "Firm B", "Firm C"]), client=client())
-    assert "does not know 3 of 3 lead IDs; are they in the right column?" in caplog.text
+    df = frame([*lead_ids(3), "1.2E+17", "'001"])
+    words = r"does not know 2 of 5 lead IDs; .*'1\.2E\+17', \"'001\" look as if a spreadsheet"
+    with pytest.warns(LeadsWarning, match=words):
+        enrich(df, client=client())
+    assert vendor.counts["starts"] == 1
+
+
+def test_a_program_can_stop_at_ids_that_the_service_does_not_know(
+    vendor: Vendor, client: Client
+) -> None:
+    with pytest.raises(LeadsWarning):  # the tests make errors of warnings
+        enrich(frame([*lead_ids(3), "stranger"]), client=client())
+    assert vendor.counts["starts"] == 0
+
+
+def test_a_column_of_which_the_service_knows_nothing_is_refused(
+    vendor: Vendor, client: Client
+) -> None:
+    with pytest.raises(lp.LeadIdError, match=r"none of the 3 lead IDs, such as 'Firm A'.*on="):
+        enrich(frame(["Firm A", "Firm B", "Firm C"]), client=client())
     assert vendor.counts["starts"] == 0
 
 
@@ -700,7 +719,8 @@ def test_a_preview_takes_no_unknown_lead_for_an_enriched_one(
     vendor: Vendor, client: Client
 ) -> None:
     df = frame([*lead_ids(3), "stranger"])
-    out = enrich(df, client=client())
+    with pytest.warns(LeadsWarning):
+        out = enrich(df, client=client())
     assert out["enrichment_status"].tolist()[-1] == "unknown_lead"
     preview = lp.preview(df, client=client())
     assert (preview.total_leads, preview.already_enriched, preview.to_enrich) == (4, 3, 0)

@@ -59,6 +59,7 @@ class Driving:
         self._report = report
         self._partial = partial
         self._sources: list[Source] = []
+        self._left_out: Callable[[], int] = int
         self.outcomes: dict[str, LeadStatus] = {}
         self.errors: list[LeadsError] = []
 
@@ -92,6 +93,8 @@ class Driving:
         """
         self._tally.phase = "enriching" if waiting else "reading"
         collector = Collector(self._api, self._store, report=self._collecting, seen=self._seen)
+        before = [self.outcomes.get(one) for one in self._tally.need].count("not_enriched")
+        self._left_out = lambda: before + collector.left_out
         self._sources = [collector.free(ids, expect=expect) for ids, expect in reads]
         held: list[OpLock] = []
         try:
@@ -104,10 +107,9 @@ class Driving:
             if self._sources:
                 try:
                     collector.collect(self._sources)
+                    self._tally.left_out = self._left_out()
                 finally:
                     self.outcomes.update(collector.outcomes)
-                    ends = [self.outcomes.get(one) for one in self._tally.need]
-                    self._tally.left_out = ends.count("not_enriched")
                 self._end(collector, own)
             else:
                 self._watch_others(waiting)
@@ -162,6 +164,7 @@ class Driving:
     def _collecting(self, seconds_left: float | None) -> None:
         running = any(source.job_running for source in self._sources)
         self._tally.phase = "enriching" if running else "reading"
+        self._tally.left_out = self._left_out()
         self._report(seconds_left)
 
     def _seen(self, lead_id: str, result: LeadResult) -> None:
