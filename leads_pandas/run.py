@@ -224,8 +224,10 @@ class EnrichmentRun:
         """
         if (job_id is None) == (not not_started):
             raise ValueError("give either job_id=... or not_started=True")
+        if self.id is None:
+            raise UnknownRunError("this run started nothing", "there is nothing to resolve")
         with self.session() as session:
-            ops = session.store.journal.run_ops(str(self.id)) if self.id else []
+            ops = session.store.journal.run_ops(self.id)
             doubtful = [op for op in ops if op.state in DOUBTFUL]
             if not doubtful:
                 raise UnknownRunError(

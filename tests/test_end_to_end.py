@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import leads_pandas as lp
+from leads_pandas.errors import LeadsWarning
 from tests.support.harness import best_email, frame, has_email, lead_ids, rows, whole, world
 
 if TYPE_CHECKING:
