@@ -16,6 +16,18 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OLDER_PANDAS = "pandas>=2.3,<2.4"
+# The tests in which frames go in or come out; the rest knows no pandas.
+WITH_PANDAS = (
+    "tests/frames",
+    "tests/cli/test_files.py",
+    "tests/cli/test_cli.py",
+    "tests/docs",
+    "tests/test_end_to_end.py",
+    "tests/test_pipelines.py",
+    "tests/test_plotting.py",
+    "tests/test_scoring.py",
+    "tests/test_scoring_properties.py",
+)
 # The fault tests mostly wait for sockets: twice as many workers as cores keep the cores busy.
 PYTEST = ("-m", "pytest", "-q", "-n", str(2 * (os.cpu_count() or 1)))
 
@@ -35,7 +47,7 @@ def main() -> int:
 
 def demo(arguments: list[str]) -> int:
     """Run the demo: local service, sample leads, no account."""
-    python = environment(".venv-demo", [".[server]"])
+    python = environment(".venv-demo", [".[cli,server]"])
     return run(python, "-m", "leads_pandas", "demo", *arguments)
 
 
@@ -53,7 +65,7 @@ def test(arguments: list[str]) -> int:
         if code := run(*step):
             return code
     older = environment(".venv-older", ["-e", ".[dev]", OLDER_PANDAS])
-    return run(older, *PYTEST, *arguments)
+    return run(older, *PYTEST, *(arguments or WITH_PANDAS))
 
 
 def docs(arguments: list[str]) -> int:
