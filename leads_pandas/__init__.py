@@ -6,6 +6,7 @@ time to import waits until it is asked for. Every method of ``df.leads`` has a t
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -152,4 +153,6 @@ def __dir__() -> list[str]:
     return sorted({"errors", *__all__} - errors.keys())
 
 
+# Who has set up no logging is not told on standard error what is meant for a log.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 del _accessor

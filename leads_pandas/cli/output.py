@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -24,6 +25,7 @@ from rich.text import Text
 
 from leads_pandas.cli import failures
 from leads_pandas.display import card_text, clean, is_coloured, plural, terminal_width, wrapped
+from leads_pandas.errors import LeadsWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -178,13 +180,23 @@ class _Messages(logging.Handler):
 
 @contextlib.contextmanager
 def messages_shown() -> Generator[None]:
-    """Show the package's log on standard error for a while."""
+    """Show the package's log and its warnings on standard error for a while."""
     logger = logging.getLogger("leads_pandas")
     handler, level = _Messages(), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    python_shows = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **further: Any) -> None:
+        if issubclass(category, LeadsWarning):
+            logger.warning("%s", message)
+        else:
+            python_shows(message, category, *where, **further)
+
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
     finally:
         logger.setLevel(level)
         logger.removeHandler(handler)

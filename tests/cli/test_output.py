@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import sys
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pytest
 from leads_pandas.cli import output
 from leads_pandas.cli.output import Column, table
 from leads_pandas.display import text_width
-from leads_pandas.errors import LeadsError, Way
+from leads_pandas.errors import LeadsError, LeadsWarning, Way
 from leads_pandas.models import CostPreview
 
 if TYPE_CHECKING:
@@ -231,3 +232,11 @@ def test_unknowns_are_null_and_moments_are_text_in_json() -> None:
     assert json.loads(output.of_jobs(JOBS, in_json=True))[0]["lead_count"] is None
     started = json.loads(output.of_runs(RUNS, in_json=True))[0]["started_at"]
     assert started == "2026-07-09T08:05:01.000Z"
+
+
+def test_a_warning_of_ours_is_one_line_without_its_place_in_the_code(capsys: Capture) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with output.messages_shown():
+            warnings.warn("may be a mistake", LeadsWarning, stacklevel=1)
+    assert capsys.readouterr().err == "leads-pandas: may be a mistake\n"
