@@ -1,12 +1,13 @@
 """Set everything up in this folder and run it: ``python3 dev.py demo|test|docs``.
 
-Needs a stock Python from 3.11 on and its pip, nothing else. Environments live in ``.venv*`` here,
-so a Python that its system manages (PEP 668) is left alone.
+Needs a stock Python from 3.11 on and its pip or ensurepip, nothing else. Environments live in
+``.venv*`` here, so a Python that its system manages (PEP 668) is left alone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -73,7 +74,10 @@ def docs(arguments: list[str]) -> int:
     python = environment(".venv", ["-e", ".[dev]"])
     # The reference shows what the commands say, and finds them on the path.
     os.environ["PATH"] = f"{Path(python).parent}:{os.environ['PATH']}"
-    return run(python, "-m", "sphinx", "-q", "-W", "docs", "docs/_build", *arguments)
+    code = run(python, "-m", "sphinx", "-q", "-W", "docs", "docs/_build", *arguments)
+    if code == 0:
+        print(f"dev.py: the site is {HERE / 'docs' / '_build' / 'index.html'}", file=sys.stderr)
+    return code
 
 
 def environment(name: str, requirements: list[str]) -> str:
@@ -86,25 +90,35 @@ def environment(name: str, requirements: list[str]) -> str:
     mark = folder / "made-of"
     if python.exists() and mark.exists() and mark.read_text() == wanted:
         return str(python)
-    print(f"dev.py: making {name} ({', '.join(requirements)}), once", file=sys.stderr, flush=True)
+    takes = "some minutes" if ".[dev]" in requirements else "about a minute"
+    print(
+        f"dev.py: making {name} ({', '.join(requirements)}), once; this takes {takes} in silence",
+        file=sys.stderr,
+        flush=True,
+    )
     shutil.rmtree(folder, ignore_errors=True)
-    # Without pip of its own: Debian's Python may lack ensurepip.
-    venv.EnvBuilder(symlinks=True).create(folder)
-    install = [*pip(), "--python", str(python), "--disable-pip-version-check"]
+    # Without pip of its own where there is another: Debian's Python may lack ensurepip.
+    found = pip()
+    venv.EnvBuilder(symlinks=True, with_pip=found is None).create(folder)
+    install = [*(found or [str(python), "-m", "pip"]), "--python", str(python)]
+    install.append("--disable-pip-version-check")
     subprocess.run([*install, "install", "--quiet", *requirements], check=True)
     mark.write_text(wanted)
     return str(python)
 
 
-def pip() -> list[str]:
-    """The pip at hand: this Python's, or one on the path."""
+def pip() -> list[str] | None:
+    """The pip at hand: this Python's, or one on the path; None where ensurepip can bring one."""
     own = [sys.executable, "-m", "pip"]
     if subprocess.run([*own, "--version"], capture_output=True, check=False).returncode == 0:
         return own
     found = shutil.which("pip3") or shutil.which("pip")
-    if found is None:
-        sys.exit("dev.py: this Python has no pip; install it (Debian: apt install python3-pip)")
-    return [found]
+    if found is None and importlib.util.find_spec("ensurepip") is None:
+        sys.exit(
+            "dev.py: this Python has neither pip nor ensurepip; install one of them "
+            "(Debian: apt install python3-pip, or python3-venv)"
+        )
+    return [found] if found else None
 
 
 def run(*command: str) -> int:
