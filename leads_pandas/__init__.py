@@ -21,6 +21,7 @@ from leads_pandas.functions import (
     start,
     summary,
 )
+from leads_pandas.websites import find, verify
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,6 +100,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, as users are told
     "enrich",
     "enrich_ids",
     "features",
+    "find",
     "forget",
     "jobs",
     "preview",
@@ -109,6 +111,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, as users are told
     "set_default_client",
     "start",
     "summary",
+    "verify",
 ]
 
 _HOMES = {

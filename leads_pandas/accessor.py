@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from leads_pandas import functions
+from leads_pandas import functions, websites
 from leads_pandas.display import card_html, card_text, plural
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _TITLE = "Leads of this frame"
 _CALLS = (
+    ("free, from websites", "df.leads.find()"),
     ("price, nothing spent", "df.leads.preview()"),
     ("buy", 'df.leads.enrich("enriched.parquet", max_credits=…)'),
     ("what the store has", "df.leads.results()"),
@@ -56,7 +57,7 @@ def _method(
 
 @pd.api.extensions.register_dataframe_accessor("leads")
 class LeadsAccessor:
-    """Emails for the leads of a frame: `preview`, `enrich`, `start`, `results`, and a look at them.
+    """Emails for the leads of a frame: `find`, `preview`, `enrich`, `results`, and a look at them.
 
     Each method has a twin of the same name in ``leads_pandas`` that takes the frame first.
     """
@@ -68,6 +69,8 @@ class LeadsAccessor:
     enrich = _method(functions.enrich)
     start = _method(functions.start)
     results = _method(functions.results)
+    find = _method(websites.find)
+    verify = _method(websites.verify)
     summary = _method(functions.summary)
     features = _method(functions.features)
 

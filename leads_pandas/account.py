@@ -186,6 +186,8 @@ def forget(
 ) -> int:
     """Erase results from this account's store so that they cannot be recovered from its file.
 
+    What `find` keeps of these leads is erased as well, and needs no account.
+
     The journal of money stays (IDs, jobs, credits), and so do files that you wrote. A forgotten
     lead costs nothing when it is enriched again, but one read: by `enrich` on a frame that has it,
     and by `resume` of a run that had it.
@@ -209,8 +211,10 @@ def forget(
         1
     """
     from leads_pandas.frames.ids import lead_ids as read_ids
+    from leads_pandas.home import home
     from leads_pandas.leadsapi.client import check_client
     from leads_pandas.session import opened
+    from leads_pandas.store.found import Found
 
     check_client(client)
     if (lead_ids is None) == (not everything):
@@ -221,8 +225,14 @@ def forget(
     if lead_ids is not None:
         listed = [lead_ids] if isinstance(lead_ids, str) else list(lead_ids)
         ids = read_ids(pd.DataFrame({"lead_id": pd.Series(listed, dtype=object)})).unique
+    erased = 0
+    if Found.is_in(home()):
+        with Found(home()) as found:
+            erased = found.forget(ids)
+        if client is None and not any(home().glob("*/store.sqlite3")):
+            return erased  # nothing was ever bought here
     with opened(client) as (_, store):
-        return store.results.forget(ids)
+        return erased + store.results.forget(ids)
 
 
 def _text_dtype() -> Any:

@@ -379,6 +379,7 @@ def summary(df: pd.DataFrame) -> pd.Series[Any]:
     Returns:
         ``rows``, ``leads`` (unique), ``repeated_rows``, ``rows_without_id``, one count per status
         (of unique leads), ``hit_rate``, ``mean_confidence`` (0-1), ``credits_reserved``,
+        ``credits_saved`` (leads that `find` found first, and that were not bought for it),
         ``credits_per_email`` (of what this call itself bought).
 
     Raises:

@@ -30,7 +30,7 @@ from leads_pandas.display import (
 from leads_pandas.errors import EnrichmentDeclined, Way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from leads_pandas.models import CostPreview, RunStatus
 
@@ -40,7 +40,6 @@ _REDRAW = 0.25  # seconds between two pictures in a notebook, each of which is s
 _COLUMNS = 100  # of a bar in text, in a notebook
 _SHORTEST = 6  # columns below which a bar says nothing
 _AROUND = len(": 100%|| 00:00, ") + 1  # the other columns of its line, the last of which stays free
-_TITLE = "Enrichment run"
 _BRIEF = re.compile(r"[:,]| \(")  # ends the short form of a reason to wait
 _QUESTION = "Enrich? [y/N] "
 
@@ -245,7 +244,7 @@ class _Notebook:
 
     def _draw(self, picture: Picture) -> None:
         # Without a bar of its own: there is one below for as long as the call lasts.
-        card = _card(self._owner.rows(picture.status), note=picture.why)
+        card = _card(self._owner, picture.status, note=picture.why)
         if self._card is None:
             self._card = _Output(card)
             self._bar, self._bar_output = _notebook_bar()
@@ -260,7 +259,7 @@ class _Notebook:
             # A stored notebook keeps a widget as it was first drawn, at 0 %; a card stays true.
             self._bar_output.show({"text/plain": "", "text/html": ""})
             status = self._latest.status
-            self._card.show(_card(self._owner.rows(status), fraction=status.fraction))
+            self._card.show(_card(self._owner, status, fraction=status.fraction))
         if line is not None:
             print(line)
 
@@ -278,7 +277,7 @@ class _Marimo:
             self._drawn_at = now
             note = ", ".join(filter(None, (picture.why, _left(picture))))
             rows = self._owner.rows(picture.status)
-            card = card_html(_TITLE, rows, fraction=picture.fraction, note=note)
+            card = card_html(self._owner.title, rows, fraction=picture.fraction, note=note)
             marimo: Any = sys.modules["marimo"]
             marimo.output.replace(marimo.Html(card))
 
@@ -288,11 +287,12 @@ class _Marimo:
 
 
 def _card(
-    rows: Sequence[tuple[str, str]], *, fraction: float | None = None, note: str = ""
+    owner: Display, status: RunStatus, *, fraction: float | None = None, note: str = ""
 ) -> dict[str, str]:
+    rows = owner.rows(status)
     return {
-        "text/plain": card_text(_TITLE, rows, note=note),
-        "text/html": card_html(_TITLE, rows, fraction=fraction, note=note),
+        "text/plain": card_text(owner.title, rows, note=note),
+        "text/html": card_html(owner.title, rows, fraction=fraction, note=note),
     }
 
 
@@ -377,9 +377,13 @@ class Display:
     Attributes:
         rows: the labelled values of a notebook's card, for a status; the status's own, unless a
             caller who knows more of the run puts them in.
+        title: of that card.
     """
 
-    def __init__(self, progress: bool | Callable[[RunStatus], object] | None) -> None:
+    def __init__(
+        self, progress: bool | Callable[[RunStatus], object] | None, title: str = "Enrichment run"
+    ) -> None:
+        self.title = title
         self.rows: Callable[[RunStatus], Sequence[tuple[str, str]]] = _own_rows
         self._call = progress if callable(progress) else None
         self._reporter: Reporter = self._choose(progress)
@@ -425,32 +429,34 @@ class Display:
 
     def finished(
         self,
-        counts: dict[str, int],
-        spent: int,
+        receipt: Mapping[str, Any],
         path: str | None,
         *,
-        without_id: int = 0,
-        repeated: int = 0,
+        verb: str = "enriched",
+        unread: str = "",
     ) -> None:
         """Make the closing line: what came of the leads, what it cost, and where it is.
 
         Args:
-            counts: unique leads by status.
-            spent: credits that the call reserved.
+            receipt: of the result.
             path: the file that was written.
-            without_id: rows that name no lead.
-            repeated: rows whose lead an earlier row names.
+            verb: what was done to the leads.
+            unread: what is to be said of those that nobody could look at.
         """
-        enriched, unknown = counts["found"] + counts["not_found"], counts["unknown_lead"]
-        others = sum(counts.values()) - enriched - unknown
+        counts, rows, saved = receipt["counts"], receipt["rows"], receipt["credits_saved"]
+        done, unknown = counts["found"] + counts["not_found"], counts["unknown_lead"]
+        others = sum(counts.values()) - done - unknown
+        without_id, repeated = rows["without_id"], rows["duplicate"]
         parts = [
-            f"{plural(enriched, 'lead')} enriched",
+            f"{plural(done, 'lead')} {verb}",
             f"{plural(counts['found'], 'email')} found",
             f"{unknown:,} unknown to the service" if unknown else "",
             f"{others:,} without a result" if others else "",
+            unread,
             f"{plural(without_id, 'row')} without an ID" if without_id else "",
             f"{plural(repeated, 'row')} repeated" if repeated else "",
-            plural(spent, "credit"),
+            plural(receipt["credits_reserved"], "credit"),
+            f"{plural(saved, 'credit')} saved by what was found here" if saved else "",
             duration(time.monotonic() - self._began),
         ]
         self._line = ", ".join(filter(None, parts)) + (f" → {clean(path)}" if path else "")
@@ -471,3 +477,24 @@ class Display:
 
 def _own_rows(status: RunStatus) -> Sequence[tuple[str, str]]:
     return status._rows()  # noqa: SLF001 - one card for both
+
+
+@contextlib.contextmanager
+def counted(progress: bool | None, noun: str) -> Generator[Callable[[int, int], None]]:
+    """Show how many of some things are done, where a person can see it."""
+    shown = is_terminal(sys.stderr) or in_notebook() if progress is None else progress
+    bar = None
+    if shown:
+        bar = _notebook_bar()[0] if _in_jupyter() else _text_bar(sys.stderr, dynamic_ncols=True)
+
+    def move(done: int, total: int) -> None:
+        if bar is not None:
+            bar.n = round(done / total, 3)
+            bar.set_postfix_str(f"{done:,}/{plural(total, noun)}", refresh=False)
+            bar.refresh()
+
+    try:
+        yield move
+    finally:
+        if bar is not None:
+            bar.close()

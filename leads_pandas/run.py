@@ -344,14 +344,7 @@ class EnrichmentRun:
             give = delivery.deliver_ids if ids_only else delivery.deliver
             out: Any = give(ready, answers, facts, session.buying.bought())
         if session.display is not None:
-            receipt = delivery.receipt(out)
-            session.display.finished(
-                receipt["counts"],
-                receipt["credits_reserved"],
-                None if ready.target is None else ready.target.path,
-                without_id=receipt["rows"]["without_id"],
-                repeated=receipt["rows"]["duplicate"],
-            )
+            session.display.finished(delivery.receipt(out), ready.path)
         return out
 
     # One call
@@ -460,9 +453,13 @@ def carry_out(
     """Buy and read what an order asks for, and deliver it to a prepared frame or its IDs."""
     from leads_pandas.frames import delivery
 
-    if not order.lead_ids:
-        return delivery.empty(ready)
     run, display = EnrichmentRun(client=client), Display(progress)
+    if not order.lead_ids:
+        out = delivery.empty(ready)
+        with display.shown():
+            if (receipt := delivery.receipt(out))["credits_saved"]:
+                display.finished(receipt, ready.path)
+        return out
     with display.shown(), run.session(order, display=display, timeout=timeout) as session:
         run.buy(session)
         run.finish(session)

@@ -150,6 +150,8 @@ def summary(frame: pd.DataFrame) -> pd.Series[Any]:
         - ``mean_confidence``: of the emails in the frame that have one, 0-1.
         - ``credits_reserved``: of the call that made the frame, what it took over from earlier ones
           included; NaN unless the frame's receipt counts the very leads that the frame has.
+        - ``credits_saved``: leads whose email was found on their website from here, and which were
+          not bought for it; NaN as ``credits_reserved``.
         - ``credits_per_email``: credits ÷ emails of what that call itself bought; NaN also where
           it bought no email.
 
@@ -175,6 +177,7 @@ def summary(frame: pd.DataFrame) -> pd.Series[Any]:
         "hit_rate": counts["found"] / answered if answered else float("nan"),
         "mean_confidence": _mean(floats(columns["confidence"])[emails]),
         "credits_reserved": receipt.get("credits_reserved", float("nan")),
+        "credits_saved": receipt.get("credits_saved", 0 if receipt else float("nan")),
         "credits_per_email": _credits_per_email(receipt),
     }
     return Summary(values, dtype=object, name="summary")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import leads_pandas
-from leads_pandas import accessor, functions
+from leads_pandas import accessor
 from tests.support.harness import frame, lead_ids, make_client
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support.harness import Tripwire, Vendor
 
-METHODS = ["preview", "enrich", "start", "results", "summary", "features"]
+METHODS = ["preview", "enrich", "start", "results", "find", "verify", "summary", "features"]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def card(shown: object) -> str:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_takes_what_its_function_takes_after_the_frame(name: str) -> None:
     method = inspect.signature(getattr(pd.DataFrame().leads, name))
-    twin = inspect.signature(getattr(functions, name))
+    twin = inspect.signature(getattr(leads_pandas, name))
     assert list(method.parameters.values()) == list(twin.parameters.values())[1:]
     assert method.return_annotation == twin.return_annotation
 
@@ -47,7 +47,7 @@ def test_a_method_takes_what_its_function_takes_after_the_frame(name: str) -> No
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_documented_as_its_function_is_but_for_the_frame(name: str) -> None:
     method = inspect.getdoc(getattr(pd.DataFrame().leads, name)) or ""
-    twin = inspect.getdoc(getattr(functions, name)) or ""
+    twin = inspect.getdoc(getattr(leads_pandas, name)) or ""
     assert "df: " in twin
     assert not re.search(r"^ +df: ", method, re.MULTILINE)
     missing = [line for line in twin.splitlines() if line not in method.splitlines()]

@@ -34,9 +34,11 @@ FLOORS = {
     "session": 4.5,
     "run": 5,
     "scoring": 5,
+    "seeking": 5,
     "plotting": 5.5,
     "functions": 6,
     "account": 6,
+    "websites": 6,
     "server": 6.5,
     "accessor": 7,
     "cli": 7,
@@ -115,7 +117,17 @@ def test_every_public_name_has_a_docstring() -> None:
 
 def test_completion_on_the_accessor_asks_for_nothing() -> None:
     names = dir(pd.DataFrame({"a": [1]}).leads)
-    assert {"preview", "enrich", "start", "results", "summary", "features", "plot"} <= set(names)
+    assert {
+        "preview",
+        "enrich",
+        "find",
+        "verify",
+        "start",
+        "results",
+        "summary",
+        "features",
+        "plot",
+    } <= set(names)
 
 
 def test_a_misspelt_option_is_a_type_error() -> None:

@@ -41,7 +41,20 @@ try:
 except {caught}:
     pass
 """
-FINISH = f"display.finished({COUNTS}, 35, 'enriched.parquet')"
+
+
+def receipt(
+    counts: dict[str, int] = COUNTS, spent: int = 35, without: int = 0, again: int = 0
+) -> dict[str, Any]:
+    return {
+        "counts": counts,
+        "credits_reserved": spent,
+        "credits_saved": 0,
+        "rows": {"without_id": without, "duplicate": again},
+    }
+
+
+FINISH = f"display.finished({receipt()}, 'enriched.parquet')"
 LINE = re.compile(r"35 leads enriched, 27 emails found, 35 credits, .* s → enriched\.parquet")
 
 
@@ -201,7 +214,7 @@ def test_progress_true_draws_the_bar_where_nobody_watches(
     display = Display(True)
     with display.shown():
         display(at(50), 12.0)
-        display.finished(COUNTS, 35, None)
+        display.finished(receipt(), None)
     words = capsys.readouterr()
     assert "25 emails found, 50/100 read, 100 credits, 12 s left" in words.err
     assert words.err.splitlines()[-1].startswith("35 leads enriched, 27 emails found, 35 credits")
@@ -216,7 +229,7 @@ def test_where_nobody_watches_there_is_one_log_line_for_each_tenth(
         for read in range(101):
             clock.now = float(read)
             display(at(read), 100.0 - read)
-        display.finished(COUNTS, 35, "enriched.parquet")
+        display.finished(receipt(), "enriched.parquet")
     lines = [one.getMessage() for one in caplog.records]
     assert len(lines) == 12
     assert lines[5] == (
@@ -242,7 +255,7 @@ def test_the_time_of_the_closing_line_begins_after_the_question(
         moment[0] = 100.0  # somebody thought about the price
         display(at(0), None)
         moment[0] = 112.0
-        display.finished(COUNTS, 35, None)
+        display.finished(receipt(), None)
     assert capsys.readouterr().err.splitlines()[-1].endswith(", 12 s")
 
 
@@ -282,7 +295,7 @@ def test_a_callable_gets_every_status_and_nothing_is_printed(
     with display.shown():
         display(at(1), None)
         display(at(2), None)
-        display.finished(COUNTS, 35, None)
+        display.finished(receipt(), None)
     assert seen == [at(1), at(2)]
     assert capsys.readouterr() == ("", "")
 
@@ -290,7 +303,7 @@ def test_a_callable_gets_every_status_and_nothing_is_printed(
 def test_the_closing_line_counts_what_has_no_result(capsys: pytest.CaptureFixture[str]) -> None:
     display = Display(True)
     with display.shown():
-        display.finished(COUNTS | {"not_enriched": 1_200, "failed": 1}, 1, None)
+        display.finished(receipt(COUNTS | {"not_enriched": 1_200, "failed": 1}, 1), None)
     line = capsys.readouterr().err.strip()
     assert line.startswith("35 leads enriched, 27 emails found, 1,201 without a result, 1 credit, ")
 
@@ -300,7 +313,7 @@ def test_the_closing_line_counts_unknown_leads_and_rows_that_bought_nothing(
 ) -> None:
     display = Display(True)
     with display.shown():
-        display.finished(COUNTS | {"unknown_lead": 3}, 35, None, without_id=1, repeated=1_500)
+        display.finished(receipt(COUNTS | {"unknown_lead": 3}, 35, 1, 1_500), None)
     assert (
         "27 emails found, 3 unknown to the service, 1 row without an ID, 1,500 rows repeated, 35 cr"
         in capsys.readouterr().err
@@ -346,7 +359,7 @@ def test_a_display_ends_no_call_whatever_the_streams_are(
     with Display(shown).shown() as display:
         for read in (0, 50, 100):
             display(at(read), 1.0)
-        display.finished(COUNTS, 35, None)
+        display.finished(receipt(), None)
     progress.say("interrupted")
     ask = progress.consent(True)
     assert ask is not None
@@ -379,8 +392,27 @@ def test_the_closing_line_shows_no_control_characters_of_a_path(
 ) -> None:
     display = Display(True)
     with display.shown():
-        display.finished(COUNTS, 35, "out\x1b[31m.parquet")
+        display.finished(receipt(), "out\x1b[31m.parquet")
     assert r"out\x1b[31m.parquet" in capsys.readouterr().err
+
+
+def test_the_closing_line_says_how_many_credits_were_saved(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    display = Display(True)
+    with display.shown():
+        display.finished(receipt() | {"credits_saved": 12}, None)
+    assert "35 credits, 12 credits saved by what was found here, " in capsys.readouterr().err
+
+
+def test_things_that_are_counted_move_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.counted(True, "domain") as move:
+        move(1, 2)
+        move(2, 2)
+    assert "1/2 domains" in capsys.readouterr().err
+    with progress.counted(False, "domain") as move:
+        move(2, 2)
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_said_after_a_display_is_closed_has_a_line_of_its_own() -> None:

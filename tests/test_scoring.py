@@ -106,6 +106,7 @@ def test_summary_has_the_documented_lines_in_order() -> None:
         "hit_rate",
         "mean_confidence",
         "credits_reserved",
+        "credits_saved",
         "credits_per_email",
     ]
 
@@ -133,7 +134,7 @@ def test_the_hit_rate_is_of_the_answered_leads_only() -> None:
 
 def test_summary_counts_are_whole_numbers_and_rates_are_fractions() -> None:
     said = scoring.summary(enriched({"a": FOUND}))
-    assert [type(value) for value in said] == [int] * 9 + [float] * 2 + [int, float]
+    assert [type(value) for value in said] == [int] * 9 + [float] * 2 + [int, int, float]
     assert said.dtype == object
 
 

@@ -28,6 +28,7 @@ from leads_pandas.frames.join import (
     spread,
     with_receipt,
 )
+from leads_pandas.frames.origin import Origin, origin
 from leads_pandas.frames.ours import marks
 from leads_pandas.models import STATUSES
 
@@ -69,6 +70,11 @@ class Prepared:
     def asked(self) -> list[str]:
         """The unique lead IDs whose answers `deliver` wants, in this order."""
         return self.plan.asked(self.ids).unique
+
+    @property
+    def path(self) -> str | None:
+        """The file that `deliver` writes."""
+        return None if self.target is None else self.target.path
 
     @property
     def wanted(self) -> dict[str, Any]:
@@ -160,6 +166,7 @@ def deliver(
             "duplicate": ready.ids.duplicate_rows,
         },
         **receipt_fields(ready.ids, ready.plan),
+        **_origin(ready, codes, joined.columns, here=facts.get("here") is True)._asdict(),
         "marks": marks(joined.columns, codes, ready.ids.unique),
     }
     out = with_receipt(joined.frame, receipt)
@@ -168,6 +175,27 @@ def deliver(
         whole = parquet.complete(whole, joined.columns, receipt, out.attrs)
         parquet.write(whole, ready.target)
     return out
+
+
+def _origin(ready: Prepared, codes: Codes, columns: pa.Table, *, here: bool) -> Origin:
+    """Who said what the result holds.
+
+    Args:
+        ready: the prepared frame.
+        codes: per row of ``columns`` the position of its lead; -1: none.
+        columns: the five columns.
+        here: what was asked for was answered by this machine.
+    """
+    ids, plan = ready.ids, ready.plan
+    ours, found = np.zeros((2, len(ids.unique)), dtype=np.bool_)
+    asked = ids.codes
+    if plan.keep_rows is not None:
+        ours[ids.codes[plan.here]] = True
+        asked = asked[~plan.keep_rows]
+    ours[asked[asked >= 0]] = here
+    there = columns["email"].is_valid().to_numpy() & (codes >= 0)
+    found[codes[there]] = True
+    return origin(ids.unique, ours, found, whole=here and plan.keep_rows is None)
 
 
 def receipt_of_call(
@@ -198,6 +226,8 @@ def receipt_of_call(
         "credits_reserved": 0,
         "credits_new": 0,
         "host": None,
+        "here": None,
+        "credits_saved": 0,
         **facts,
         "counts": dict(zip(STATUSES, counts, strict=True)),
         "bought": {
@@ -232,7 +262,7 @@ class PreparedIds:
     emails: str
     min_confidence: float
     columns: dict[str, str]
-    target: None = None
+    path: None = None
 
     @property
     def asked(self) -> list[str]:

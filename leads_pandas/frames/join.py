@@ -28,6 +28,7 @@ from leads_pandas.frames.columns import (
     to_pandas,
 )
 from leads_pandas.frames.ids import ID_NAMES, is_padded, same_label, shown
+from leads_pandas.frames.origin import said_here
 from leads_pandas.frames.ours import ours
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class ColumnPlan:
         repeats: per row, whether it only repeats the row above for a further email of an earlier
             ``emails="all"``; None where no row does.
         kept: what the rows of ``keep_rows`` hold in the five columns, one row each.
+        here: per row, whether what is kept of it was found on this machine; as `keep_rows`.
     """
 
     emails: Literal["best", "all"]
@@ -64,6 +66,7 @@ class ColumnPlan:
     keep_rows: Mask | None = None
     repeats: Mask | None = None
     kept: pa.Table | None = None
+    here: Mask | None = None
 
     def asked(self, ids: LeadIds) -> LeadIds:
         """The IDs that must be asked for: all but those of kept rows."""
@@ -180,7 +183,7 @@ def plan_columns(
     shape: Literal["best", "all"] = "all" if emails == "all" else "best"
     base = ColumnPlan(shape, float(min_confidence), names, stays)
     if on_conflict == "fill":
-        return _fill(frame, base, at)
+        return _fill(frame, base, at, _said_here(frame, ids, receipt, written))
     if emails == "all" and receipt.get("emails") == "all":
         old = [one for one in at[names["email"]] if one in written]
         if len(old) == 1:
@@ -258,7 +261,33 @@ def _repeats(frame: pd.DataFrame, ids: LeadIds, emails: pd.Series[Any]) -> Mask:
     return repeats
 
 
-def _fill(frame: pd.DataFrame, plan: ColumnPlan, at: Mapping[str, list[int]]) -> ColumnPlan:
+class _Here(NamedTuple):
+    """Per row: whether this machine answered it, and not the service; and whether without email."""
+
+    said: Mask
+    bare: Mask
+
+
+def _said_here(
+    frame: pd.DataFrame, ids: LeadIds, receipt: Mapping[str, Any], written: set[int]
+) -> _Here:
+    at = {
+        key: sorted(written.intersection(_labelled(frame, str(name))))
+        for key, name in (receipt.get("columns") or {}).items()
+    }
+    if not at.get("enrichment_status"):
+        return _Here(*[np.zeros(len(frame), dtype=np.bool_)] * 2)
+    # One entry more than leads, which the code -1 of a row without an ID finds.
+    said: Mask = np.append(said_here(receipt, ids.unique), np.False_)[ids.codes]
+    if at.get("email"):
+        return _Here(said, said & np.asarray(frame.iloc[:, at["email"][0]].isna(), dtype=np.bool_))
+    statuses = frame.iloc[:, at["enrichment_status"][0]]
+    return _Here(said, said & np.asarray(statuses == "not_found", dtype=np.bool_))
+
+
+def _fill(
+    frame: pd.DataFrame, plan: ColumnPlan, at: Mapping[str, list[int]], here: _Here
+) -> ColumnPlan:
     """Find the rows that are done, and read what they hold into the documented types."""
     if twice := [name for name, found in at.items() if len(found) > 1]:
         raise ColumnConflictError(
@@ -274,7 +303,8 @@ def _fill(frame: pd.DataFrame, plan: ColumnPlan, at: Mapping[str, list[int]]) ->
     if old["email"] is not None:
         keep |= np.asarray(pd.notna(cells_of(old["email"])), dtype=np.bool_)
     if old["enrichment_status"] is not None:
-        keep |= np.asarray(old["enrichment_status"].isin(list(_SETTLED)), dtype=np.bool_)
+        settled = np.asarray(old["enrichment_status"].isin(list(_SETTLED)), dtype=np.bool_)
+        keep |= settled & ~here.bare
     if not keep.any():
         return plan
     rows = np.flatnonzero(keep)
@@ -290,7 +320,7 @@ def _fill(frame: pd.DataFrame, plan: ColumnPlan, at: Mapping[str, list[int]]) ->
                 Way("replace"),
                 _rename(plan.columns, [plan.columns[key]]),
             ) from None
-    return replace(plan, keep_rows=keep, kept=pa.table(kept))
+    return replace(plan, keep_rows=keep, kept=pa.table(kept), here=here.said & keep)
 
 
 class Joined(NamedTuple):

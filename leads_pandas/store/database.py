@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-_APPLICATION_ID = 0x4C454144
 _OPEN_TIMEOUT = 60.0  # seconds to wait for another process that creates or migrates the store
 _BUSY_TIMEOUT = 60.0  # seconds to wait for another process's transaction
+T = TypeVar("T")
+
 CHUNK = 10_000  # IDs per query: bounds the memory of a frame with hundreds of thousands
 
 # One script per version; a store of version n is brought up to date by the scripts from n on.
@@ -104,6 +105,31 @@ MIGRATIONS: tuple[str, ...] = (
 VERSION = len(MIGRATIONS)
 
 
+class Kind(NamedTuple):
+    """What is kept in a file, and how it is told from every other file.
+
+    Attributes:
+        name: what the file is called.
+        application_id: SQLite's mark of it.
+        migrations: one script per version.
+        damaged: what to do where the file cannot be read.
+    """
+
+    name: str
+    application_id: int
+    migrations: tuple[str, ...]
+    damaged: str
+
+
+STORE: Final = Kind(
+    "store.sqlite3",
+    0x4C454144,
+    MIGRATIONS,
+    "move it away and start a new one: leads that the service already enriched "
+    "cost nothing again, but check leads_pandas.jobs() for running jobs first",
+)
+
+
 # SQLite keeps in memory which locks its process holds. A forked child would believe that it holds
 # its parent's, and write beside them.
 _stores: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -126,15 +152,17 @@ class Database:
         folder: the store's folder, made where missing.
         host: host (and port) of the service, for the file's name.
         account: the name under which everything is filed; only its hash is kept.
+        kind: what is kept in it.
 
     Raises:
         StoreError: the store cannot be opened, or is not one this version can trust.
     """
 
-    def __init__(self, folder: Path, host: str, account: str) -> None:
+    def __init__(self, folder: Path, host: str, account: str, kind: Kind = STORE) -> None:
+        self._kind = kind
         private_folder(folder)
         self.folder = private_folder(store_folder(folder, Place(host, account)))
-        self.path = self.folder / "store.sqlite3"
+        self.path = self.folder / kind.name
         self.locks = private_folder(self.folder / "locks")
         _stores.add(self)
         with self.guarded():
@@ -168,12 +196,13 @@ class Database:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         application = db.execute("PRAGMA application_id").fetchone()[0]
         tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version > VERSION:
+        newest = len(self._kind.migrations)
+        if version > newest:
             raise StoreError(
                 f"the store {self.path} was made by a newer leads_pandas (version {version}, this "
-                f"one knows {VERSION}); nothing was requested: upgrade leads_pandas"
+                f"one knows {newest}); nothing was requested: upgrade leads_pandas"
             )
-        if (tables or version) and application != _APPLICATION_ID:
+        if (tables or version) and application != self._kind.application_id:
             raise StoreError(
                 f"{self.path} is not a store of leads_pandas; nothing was requested: "
                 "move it away, or set LEADS_PANDAS_HOME to another folder"
@@ -184,10 +213,10 @@ class Database:
         db.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone leaves it in the disk's own cache
         db.execute("PRAGMA secure_delete = ON")
         db.execute("PRAGMA foreign_keys = ON")
-        for number in range(version, VERSION):
+        for number in range(version, newest):
             db.executescript(
-                f"BEGIN IMMEDIATE; {MIGRATIONS[number]}"
-                f"PRAGMA application_id = {_APPLICATION_ID};"
+                f"BEGIN IMMEDIATE; {self._kind.migrations[number]}"
+                f"PRAGMA application_id = {self._kind.application_id};"
                 f"PRAGMA user_version = {number + 1}; COMMIT;"
             )
 
@@ -223,10 +252,7 @@ class Database:
         else:
             return
         if "not a database" in words or "malformed" in words:
-            advice = (
-                "move it away and start a new one: leads that the service already enriched "
-                "cost nothing again, but check leads_pandas.jobs() for running jobs first"
-            )
+            advice = self._kind.damaged
         else:
             advice = "free or fix the disk, then run the same line again: it goes on from here"
         raise StoreError(f"the store {self.path} cannot be used ({words}); {advice}")
@@ -257,7 +283,7 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks(ids: Sequence[T]) -> Iterator[Sequence[T]]:
     """IDs in pieces that one query takes."""
     for first in range(0, len(ids), CHUNK):
         yield ids[first : first + CHUNK]

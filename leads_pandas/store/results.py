@@ -121,11 +121,16 @@ class Results:
                         "DELETE FROM results WHERE lead_id IN (SELECT value FROM json_each(?))",
                         (json.dumps(chunk),),
                     ).rowcount
-        # Deleted pages are overwritten; older copies of them still stand in the log.
-        busy = self._file.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
-        if busy:
-            raise StoreError(
-                f"{erased} results are deleted, but another process is reading {self._file.path}, "
-                "so copies may remain in its log; call forget again when it is done"
-            )
+        settle_erased(self._file, erased)
         return erased
+
+
+def settle_erased(file: Database, erased: int) -> None:
+    """Let nothing of what was deleted stay in a file's log."""
+    # Deleted pages are overwritten; older copies of them still stand in the log.
+    busy = file.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+    if busy:
+        raise StoreError(
+            f"{erased} results are deleted, but another process is reading {file.path}, "
+            "so copies may remain in its log; call forget again when it is done"
+        )
