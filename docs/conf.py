@@ -2,6 +2,8 @@
 
 from importlib.metadata import version as _version
 
+from sphinx.ext.autodoc import MethodDocumenter
+
 project = "leads_pandas"
 author = project_copyright = "The leads_pandas developers"
 version = release = _version("leads_pandas")
@@ -30,10 +32,12 @@ python_use_unqualified_type_names = True
 nitpicky = True  # a name that leads nowhere fails the build
 nitpick_ignore_regex = [
     # Names of other projects: to look them up, the build would need the network.
-    ("py:.*", r"(pd|pandas|pa|pyarrow|np|os|datetime)\..*|Axes"),
+    ("py:.*", r"(pd|pandas|pa|pyarrow|np|os|datetime)\..*|Axes|datetime"),
     ("py:.*", "Callable.*|Collection|Hashable|Iterable|Mapping|Sequence"),
     # What `LocalServer` takes for leads, said in its words.
     ("py:.*", "Leads|Path|TracebackType"),
+    # Texts of a closed set.
+    ("py:.*", "JobState|Action"),
 ]
 
 
@@ -44,7 +48,7 @@ def _public(app, env, node, content):
     for home in (
         "leads_pandas",
         "leads_pandas.server",
-        "leads_pandas.finding.finder",
+        "leads_pandas.finding.sites",
         "leads_pandas.plotting.Plot",
     ):
         target = f"{home}.{name}"
@@ -55,6 +59,19 @@ def _public(app, env, node, content):
     return None
 
 
+class AccessorDocumenter(MethodDocumenter):
+    """Methods of the accessor, under the name by which they are called."""
+
+    objtype = "accessor"
+    directivetype = "method"
+    priority = -1  # only where it is asked for
+
+    def format_name(self):
+        """The name in front of the signature."""
+        return f"DataFrame.leads.{self.objpath[-1]}"
+
+
 def setup(app):
     """Called by Sphinx."""
+    app.add_autodocumenter(AccessorDocumenter)
     app.connect("missing-reference", _public)

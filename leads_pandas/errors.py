@@ -122,7 +122,7 @@ class LeadsError(Exception):
 
     Attributes:
         what: what happened.
-        meaning: what that means for money and data; empty where `what` says it all.
+        meaning: what that means for money and data; empty where ``what`` says it all.
         ways: the ways on, the best first.
         run: the `EnrichmentRun` that was under way, or None where nothing had been started.
         run_id: its id, or None.
@@ -186,7 +186,7 @@ class ColumnConflictError(LeadsError, ValueError):
 
 
 class APIError(LeadsError):
-    """The service refused a request; `message` has the service's own words where it gave any.
+    """The service refused a request; ``message`` has the service's own words where it gave any.
 
     Attributes:
         status_code: the HTTP status; None where a preview, not an answer, was the reason.

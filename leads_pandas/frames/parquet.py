@@ -544,7 +544,7 @@ def read_receipt(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The receipt in a Parquet file or dataset, such as Dask or ``partition_cols`` make it.
 
     Args:
-        path: local path or URL, as `check_target` takes; a folder is a dataset.
+        path: local path or URL, as `enrich` takes; a folder is a dataset.
 
     Returns:
         the receipt, as in ``attrs["leads"]`` of the frame that was written.

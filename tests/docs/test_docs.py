@@ -96,7 +96,7 @@ def desk(
 
     def doubt(when: str) -> None:
         """Leave the next start without an answer, and nothing to be seen until `see`."""
-        leads_pandas.set_default_client(leads_pandas.LeadsClient(settle=0.5))
+        leads_pandas.set_default_client(leads_pandas.LeadsClient(settle=0.5, timeout=5.0))
         gone = {"do": "answer", "status": 404, "body": {"success": False, "error": "Gone"}}
         vendor.set(missing=["jobs", "balance", "transactions"], job_seconds=60.0)
         vendor.rules(
