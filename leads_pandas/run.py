@@ -266,7 +266,7 @@ class EnrichmentRun:
         again = [one for one in order.lead_ids if one in bought] if order.refresh else []
         if not missing and not again:
             return
-        session.tally.wants(missing, again)
+        session.tally.wants(missing, again, unknown=set(missing) & known.keys())
         if again:
             session.buying.reads.append((again, None))
         session.buying.rounds(missing, len(session.tally.need))

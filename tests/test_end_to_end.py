@@ -307,16 +307,15 @@ def test_the_same_line_runs_on_its_own_result(vendor: Vendor, client: Client) ->
 # -- queries ----------------------------------------------------------------------------------
 
 
-def test_a_query_that_matches_the_frame_is_started_by_its_id(
+def test_a_query_that_matches_the_frame_is_started_by_the_ids_of_its_leads(
     vendor: Vendor, client: Client
 ) -> None:
     vendor.reset(30, queries={"cm9search123": lead_ids(20)})
     df = frame(lead_ids(20))
     out = enrich(df, query_id="cm9search123", client=client())
     counts = vendor.counts
-    assert [(one["queryId"], one["leads"]) for one in counts["start_bodies"]] == [
-        ("cm9search123", 0)
-    ]
+    # A wrong search of the same size must not be bought.
+    assert [(one["queryId"], one["leads"]) for one in counts["start_bodies"]] == [(None, 20)]
     assert rows(out) == whole(lead_ids(20))
     assert counts["spent"] == 20
     enrich(df, query_id="cm9search123", client=client())

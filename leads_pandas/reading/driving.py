@@ -120,7 +120,8 @@ class Driving:
     def refresh(self) -> None:
         """Take in what others have made durable and written into the journal meanwhile."""
         for lead_id, status in self._store.results.known(self._tally.left(self.outcomes)).items():
-            self._tally.saw(lead_id, status)
+            if status != "unknown_lead" or lead_id not in self._tally.unknown:
+                self._tally.saw(lead_id, status)
         for op_id in self._tally.ops:
             op = self._store.journal.op(op_id)
             if op is not None:

@@ -26,6 +26,7 @@ class Tally:
         found: how many of those have an email.
         left_out: how many of the needed ones nobody has bought.
         ops: the starts that the run depends on, by id.
+        unknown: missing ones that the store holds as unknown: only a new answer counts.
     """
 
     need: list[str] = field(default_factory=list)
@@ -34,12 +35,16 @@ class Tally:
     found: int = 0
     left_out: int = 0
     ops: dict[str, Op] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
     _missing: list[str] = field(default_factory=list)
     _needed: frozenset[str] = frozenset()
 
-    def wants(self, missing: Iterable[str], again: Iterable[str] = ()) -> None:
+    def wants(
+        self, missing: Iterable[str], again: Iterable[str] = (), unknown: Iterable[str] = ()
+    ) -> None:
         """Say which leads are to be read: those without a result, and others once more."""
         self._missing = list(missing)
+        self.unknown = frozenset(unknown)
         self.need = [*self._missing, *again]
         self._needed = frozenset(self.need)
 

@@ -37,7 +37,8 @@ NO_ENDPOINTS = ["jobs", "balance", "transactions"]
 
 
 def enrich(vendor: Vendor, ids: list[str], *, settle: float | None = 0.5) -> pd.DataFrame:
-    return lp.enrich(frame(ids), progress=False, client=make_client(vendor, settle=settle))
+    client = make_client(vendor, settle=settle, timeout=1.0)
+    return lp.enrich(frame(ids), progress=False, client=client)
 
 
 def blind(vendor: Vendor, start: dict[str, Any]) -> lp.StartOutcomeUnknown:
@@ -134,7 +135,8 @@ def test_a_doubt_is_settled_one_way_or_the_other(arguments: dict[str, Any], vend
 @pytest.fixture
 def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a time to settle, evidence is looked for during a minute: make that half a second."""
-    monkeypatch.setattr("leads_pandas.money.purchase._EVIDENCE_TIME", 0.5)
+    for module in ("evidence", "doubt"):
+        monkeypatch.setattr(f"leads_pandas.money.{module}.BLIND", 0.5)
 
 
 def test_with_no_time_to_settle_absence_is_never_concluded(
@@ -224,7 +226,8 @@ def test_jobs_that_were_there_before_are_never_adopted(vendor: Vendor) -> None:
     vendor.reset(N, job_seconds=0.3)
     vendor.act(teammate=N, seconds=3.0)
     vendor.rules({"on": "start", "do": "close"})
-    out = settle_by_hand(vendor, {"not_started": True})
+    with pytest.warns(lp.LeadsWarning, match="mate_1"):
+        out = settle_by_hand(vendor, {"not_started": True})
     assert rows(out) == whole(lead_ids(N))
     assert set(vendor.counts["charges"].values()) == {1}
     assert vendor.counts["starts"] == 2

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
     Children = Callable[..., Child]
 
-pytestmark = pytest.mark.faults
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.filterwarnings("ignore:the service does not know:leads_pandas.LeadsWarning"),
+]
 
 N = 60
 ERROR = {"success": False, "error": "Something broke"}

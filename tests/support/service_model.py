@@ -281,6 +281,7 @@ class Service:
         lead_count: what ``leadCount`` counts.
         shortage: what a cap or balance below the need does.
         max_leads: larger bodies are refused with 413.
+        refund: whether what a FAILED job left is given back.
         job_seconds: how long a job takes.
         lag: seconds after its job's end until a lead shows.
         book: the transactions, newest last; None where the service keeps none.
@@ -300,6 +301,7 @@ class Service:
     lead_count: Literal["sent", "queued"] = "sent"
     shortage: Literal["smaller", "refuse"] = "smaller"
     max_leads: int | None = None
+    refund: bool = False
     job_seconds: float = 3.0
     lag: dict[str, float] = field_of(default_factory=dict)
     order: Literal["sent", "reversed"] = "sent"
@@ -347,6 +349,8 @@ class Service:
             job.done = max(job.done, target)
             if job.state == "FAILED" and job.ours:
                 self.charges.subtract(job.leads[job.done :])
+                if self.refund:
+                    self.pay(job.done - len(job.leads), "Refund")
 
     def running(self, lead: str) -> bool:
         """Whether a job of ours still has this lead before it."""

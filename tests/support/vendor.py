@@ -82,6 +82,7 @@ class Rule:
         vanish: stop listening before anything is answered.
         signal: name of a signal for the client's process, such as ``KILL``.
         delay: seconds from the request to the signal.
+        late: seconds after which the work is done all the same, whatever the caller was told.
     """
 
     on: str
@@ -105,6 +106,7 @@ class Rule:
     vanish: bool = False
     signal: str | None = None
     delay: float = 0.0
+    late: float | None = None
     seen: int = 0
     fired: int = 0
 
@@ -426,6 +428,11 @@ class World:
                 return self.ledger(call.query)
         return NOT_FOUND
 
+    def take(self, call: Call, body: object) -> None:
+        """Do what a request asks that nobody waits for any more."""
+        with self.lock:
+            self.answer(call, body, None)
+
     # -- the rate limit --------------------------------------------------------------------
 
     def throttle(self) -> Answer | None:
@@ -604,7 +611,8 @@ class Handler(BaseHTTPRequestHandler):
             self._read_body()
             self._send(refusal)
             return
-        if rule is not None and rule.when == "before" and rule.do in ("close", "reset"):
+        unread = rule is not None and rule.when == "before" and rule.late is None
+        if rule is not None and unread and rule.do in ("close", "reset"):
             # Not even the body is read.
             self._meddle(world, rule)
             self._strike(rule, None)
@@ -626,6 +634,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(answer)
             return
         done: Answer | None = None
+        if rule.late is not None:
+            threading.Timer(rule.late, world.take, (call, body)).start()
         if rule.when == "before":
             self._meddle(world, rule)
         if rule.when == "after" or rule.do in ("pass", "patch", "cut"):
