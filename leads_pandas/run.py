@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from leads_pandas.display import card_html, card_text
 from leads_pandas.errors import (
     LeadsError,
+    NotFoundError,
     StoreError,
     UnknownRunError,
     Way,
@@ -146,11 +147,15 @@ class EnrichmentRun:
             tally.ops = {op.id: op for op in store.journal.run_ops(self.id)}
             for op in tally.ops.values():
                 if op.state == "started" and op.job_id and not op.job_finished:
-                    job = session.api.status(op.job_id)
+                    try:
+                        job = session.api.status(op.job_id)
+                    except NotFoundError:
+                        continue  # not listed yet, or no more: reading finds out which
                     op.job_status, op.processed = job.status, job.processed_leads
                     op.found_emails = job.found_emails
                     store.journal.note(
                         op.id,
+                        of_job=op.job_id,
                         job_status=job.status,
                         processed=job.processed_leads,
                         found_emails=job.found_emails,
@@ -386,7 +391,6 @@ class EnrichmentRun:
                         self._follow(made)
                         raise self._named(error, store)  # noqa: B904 - the same error
                     except (KeyboardInterrupt, SystemExit, Terminated):
-                        self._follow(made)
                         if display is not None:
                             display.close()  # or the line would stand on the bar's own
                         say(str(farewell(made)))

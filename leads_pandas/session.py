@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from leads_pandas.display import duration
-from leads_pandas.errors import JobTimeoutError, LeadsError, Way
+from leads_pandas.errors import JobTimeoutError, LeadsError, StoreError, Way
 from leads_pandas.home import home
 from leads_pandas.leadsapi.client import using
 from leads_pandas.money.buying import Buying
@@ -142,7 +142,9 @@ def farewell(session: Session) -> LeadsError:
 
 def _in_doubt(session: Session) -> bool:
     run_id = session.buying.run_id
-    ops: list[Op] = session.store.journal.run_ops(run_id) if run_id else []
+    ops: list[Op] = []
+    with contextlib.suppress(StoreError):  # an interrupt goes on, whatever the store says
+        ops = session.store.journal.run_ops(run_id) if run_id else []
     return any(op.state in DOUBTFUL for op in ops)
 
 

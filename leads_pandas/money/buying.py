@@ -70,6 +70,7 @@ class Buying:
         self._purchase = purchase
         self.doubts = purchase.doubts
         self._started = started
+        self._most: int | None = None  # leads that the service takes in one start, once it refused
         self.run_id: str | None = None
         self.preview: CostPreview | None = None
         self.locks: dict[str, OpLock] = {}
@@ -180,7 +181,12 @@ class Buying:
             lock.release()
 
     def _price(self, lead_ids: list[str]) -> list[Batch]:
-        return prices.price(self._api, self._journal, lead_ids)
+        most = self._most or len(lead_ids)
+        return [
+            batch
+            for first in range(0, len(lead_ids), most)
+            for batch in prices.price(self._api, self._journal, lead_ids[first : first + most])
+        ]
 
     def _plan(self, free: list[str], need: int) -> Plan:
         if self._order.query_id and self.run_id is None:
@@ -267,16 +273,9 @@ class Buying:
             except APIError as error:
                 if error.status_code != prices.TOO_LARGE or len(batch.lead_ids) == 1:
                     raise
-                half = len(batch.lead_ids) // 2
-                pieces = (batch.lead_ids[:half], batch.lead_ids[half:])
-                priced = [one for piece in pieces for one in self._price(piece)]
-                queue = [one for one in priced if one.preview.to_enrich] + queue
-                plan.reads += [
-                    (one.lead_ids, one.preview.already_enriched)
-                    for one in priced
-                    if not one.preview.to_enrich
-                ]
-                continue
+                # Pieces may cost more than the whole: they are priced, capped and asked about anew.
+                self._most = len(batch.lead_ids) // 2
+                raise Stale from None
             self.locks[op.id] = lock
             self.started_ops.append(op.id)
             self._started()

@@ -20,7 +20,7 @@ from leads_pandas.errors import (
     UnknownRunError,
     Way,
 )
-from leads_pandas.money.evidence import BLIND, Before, Case, Look, Verdict
+from leads_pandas.money.evidence import BLIND, Before, Case, Look, Verdict, is_whole
 from leads_pandas.money.plan import Stale
 from leads_pandas.store.journal import DOUBTFUL, Op
 
@@ -40,7 +40,7 @@ T = TypeVar("T")
 _LOOK, _LOOKS_GROW, _LONGEST_LOOK = 1.0, 1.5, 10.0  # seconds between looks: first, times, longest
 _LOOKS_PER_SETTLE = 6  # at least so many looks in the time that proves absence
 _LAG = 300.0  # seconds for which a balance may not yet show a start of this store
-_PAGE, _PAGES = 100, 3  # transactions read at most
+_PAGE, _PAGES = 100, 10  # transactions read at most
 _LATEST = 120.0  # seconds in which a start of an earlier version could be answered
 _TAKE = 0.2  # seconds between two tries to take a lock
 
@@ -53,13 +53,9 @@ class Doubts:
         store: the journal of its account.
         settle: seconds of silence that prove absence; None: nothing does.
         tick: called while waiting, with the phase to show.
-
-    Attributes:
-        sent: when this process sent which op, on the call's clock, which nobody sets.
     """
 
     def __init__(self, api: LeadsClient, store: Store, *, settle: float | None, tick: Tick) -> None:
-        self.sent: dict[str, float] = {}
         self._api = api
         self._wait = api.wait
         self._journal = store.journal
@@ -104,9 +100,10 @@ class Doubts:
         """A start in doubt, as `evidence` weighs it."""
         more = op.evidence or {}
         timeout = _LATEST if op.timeout is None else op.timeout
-        passed = self._wait.clock.utc() - (op.sent_at or 0) / 1e6
-        if op.id in self.sent:
-            passed = min(passed, self._wait.now() - self.sent[op.id])
+        # A clock that people set is not asked; where the other one has begun anew, nothing passed.
+        boot, passed = self._wait.clock.boot, 0.0
+        if op.sent_clock is not None and boot and op.sent_boot == boot:
+            passed = max(self._wait.now() - op.sent_clock, 0.0)
         return Case(
             size=op.lead_count,
             estimate=op.estimate,
@@ -119,11 +116,11 @@ class Doubts:
                 used=more.get("used"),
                 reset=more.get("reset"),
             ),
-            # A clock that was set back or forth must not make it look long ago.
-            until=self._wait.now() + min(max(timeout - passed, 0.0), timeout),
+            until=self._wait.now() + timeout - passed,
             settle=self._settle,
             candidates=({op.job_id: 0} if op.job_id else {}) | op.candidates.get("may be", {}),
             strangers=dict(op.candidates.get("cannot be", {})),
+            closed="closed" in op.candidates,
         )
 
     def look(self, case: Case, op: Op) -> Look:
@@ -254,7 +251,7 @@ class Doubts:
             if op.state not in DOUBTFUL or op.id == but:
                 continue
             lock = self._journal.op_lock(op.id)
-            if not lock.take():
+            if not lock.take(waiting=False):
                 continue
             try:
                 current = self._journal.op(op.id)
@@ -298,7 +295,7 @@ class Doubts:
             look = self.look(case, op)
             verdict = case.see(look)
             self._remember(case, op)
-            if look.preview is not None and look.preview.to_enrich == 0:
+            if is_whole(look.preview):
                 return True
             if verdict.kind == "job" and not verdict.ended:
                 self._journal.note(op.id, job_id=verdict.job_id, job_status=None)
@@ -333,6 +330,12 @@ class Doubts:
                     Way("jobs"),
                 )
             found = self._api.status(job_id)
+            if job_id in (op.jobs_before or ()) or found.total_leads > op.lead_count:
+                raise UnknownRunError(
+                    f"job {job_id} ran before the start was sent, or has more leads than it",
+                    "nothing was changed",
+                    Way("jobs"),
+                )
             self._adopt(op, Verdict("job", "", found.job_id, ended=found.finished), sure=True)
             return
         case = self.case(op)
@@ -408,6 +411,8 @@ class Doubts:
     def _remember(self, case: Case, op: Op) -> None:
         """Keep the jobs that may be the start's own: another call must not overlook them."""
         seen = {"may be": case.candidates, "cannot be": case.strangers}
+        if case.closed:
+            seen["closed"] = {}
         if seen != op.candidates:
             op.candidates = {name: dict(jobs) for name, jobs in seen.items()}
             self._journal.note(op.id, candidates=op.candidates)

@@ -98,6 +98,13 @@ class Verdict:
     ended: bool = False
 
 
+def is_whole(preview: CostPreview | None) -> bool:
+    """Whether every lead is enriched; that none is to be bought may mean that they are at work."""
+    if preview is None or preview.to_enrich:
+        return False
+    return preview.already_enriched >= preview.total_leads
+
+
 @dataclass(slots=True)
 class Case:
     """One start in doubt, and what the looks at it add up to.
@@ -110,6 +117,8 @@ class Case:
         settle: seconds of silence after that which prove absence; None: nothing does.
         candidates: jobs seen since the snapshot that may be ours, and how many leads they have.
         strangers: jobs seen since then that cannot be, likewise.
+        closed: whether a start taken at the last moment would have been listed by a look: jobs that
+            come up after that are strangers.
         listed: those of them that the last look showed as running.
     """
 
@@ -120,6 +129,7 @@ class Case:
     settle: float | None
     candidates: dict[str, int] = field(default_factory=dict)
     strangers: dict[str, int] = field(default_factory=dict)
+    closed: bool = False
     listed: set[str] = field(default_factory=set)
     _silent: float | None = None
     _seen: float | None = None
@@ -138,7 +148,7 @@ class Case:
         silent = self._is_silent(look, live, enriched)
         self._note(look, live, enriched, silent=silent)
         words = self._words(look, live, enriched)
-        if preview is not None and preview.to_enrich == 0:
+        if is_whole(preview):
             # Whoever did it: no start of these leads will be sent again.
             return self._ran(live, words)
         if enriched is not None and enriched > 0 and (live or self.candidates):
@@ -186,12 +196,17 @@ class Case:
                 continue
             # A service may count the IDs sent, the leads queued or those left, never more.
             ours = job.type == "enrichment" and (job.lead_count or 0) <= self.size
+            if self.closed and job.job_id not in self.candidates:
+                ours = False
             seen = self.candidates if ours else self.strangers
             seen[job.job_id] = max(job.lead_count or 0, seen.get(job.job_id, 0))
         for job_id in look.own & self.candidates.keys():
             del self.candidates[job_id]
         for job_id in look.own & self.strangers.keys():
             del self.strangers[job_id]
+
+        settle = BLIND if self.settle is None else self.settle
+        self.closed = self.closed or (look.jobs is not None and look.at >= self.until + settle)
 
     def _live(self, look: Look) -> set[str]:
         """The candidates that are not known to have ended: a job that is listed never is."""
@@ -241,6 +256,10 @@ class Case:
                 continue
             if -one.amount in own:
                 own.remove(-one.amount)
+                continue
+            if -one.amount <= sum(own):
+                # A start may be booked in parts, or cheaper than it was reserved.
+                own = [sum(own) + one.amount]
                 continue
             # One charge for each job of others, which may have been cheaper than it is long.
             job = next((size for size in others if size >= -one.amount), None)

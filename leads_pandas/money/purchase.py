@@ -44,7 +44,8 @@ _SNAPSHOT_AGE = 10.0  # seconds after which a price is too old to be held agains
 _UNSENT_TRIES = 4  # of a start that never left this machine
 _RATE_LIMITED_TRIES = 4  # of a start refused for its rate, each with evidence looked at before
 _UNCLEAR_TRIES = 2  # of a start without a clear answer, likewise
-_SWIFT = 5.0  # seconds that a last look may take: an older one says too little of the present
+_SWIFT = 5.0  # seconds that a last look should take: an older one says less of the present
+_LAST_LOOKS = 3  # at most: a service that is merely slow must not hold the start back for ever
 
 
 class _Shown(Exception):  # noqa: N818 - a signal inside this module
@@ -159,7 +160,9 @@ class Purchase:
 
         def last_look() -> None:
             case = self.doubts.case(op)
-            while True:
+            for _ in range(_LAST_LOOKS):
+                self._tick("unknown")
+                self._wait.check()
                 began = self._wait.now()
                 if not case.is_silent(self.doubts.look(case, op)):
                     raise _Shown
@@ -209,11 +212,12 @@ class Purchase:
             ("unknown",) if came_from == "unknown" else ("planned",),
             "sending",
             sent_at=int(self._wait.clock.utc() * 1e6),
+            sent_boot=self._wait.clock.boot,
+            sent_clock=self._wait.now(),
             timeout=self._api.start_seconds,
         )
         if not sent:
             raise Stale
-        self.doubts.sent[op.id] = self._wait.now()
 
     def _answered(self, op: Op, job: StartedJob) -> None:
         fields = {

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _TICK = 0.25  # seconds between looks at the clock while nothing arrives
 _PATIENT_FAILURES = 5  # leads in a row that cannot be read before the service is taken to be down
 _EVENTS = 1000  # answers in one commit at most
+_BLIND = 60.0  # seconds of watching where a client concludes nothing from silence
 # After a job has ended, a lead may take a moment to show: seconds of the looks, 30 in all.
 _LOOKS = (0.3, 1.0, 3.0, 7.0, 15.0, 30.0)
 
@@ -72,6 +73,7 @@ class Collector:
         self._store = store
         self._report = report
         self._seen = seen
+        self._settle_seconds = _BLIND if api.settle is None else api.settle
         self._failures = 0
         self._estimated = -_TICK
         self._left: float | None = None
@@ -205,11 +207,7 @@ class Collector:
         if op is None or source.closed:
             return None
         if isinstance(event.error, NotFoundError):
-            # A service may drop a job that has ended; the leads themselves tell.
-            queued = op.to_enrich if op.leads_queued is None else op.leads_queued
-            if self._api.preview(source.sent).to_enrich > max(op.to_enrich - queued, 0):
-                return event.error
-            self._note(op, "COMPLETED", len(source.sent), op.found_emails)
+            self._dropped(source, op)
             return None
         if event.error is not None:
             return event.error
@@ -220,9 +218,40 @@ class Collector:
             self._note(op, status.status, status.processed_leads, status.found_emails)
         return None
 
+    def _dropped(self, source: Source, op: Op) -> None:
+        """The service does not know a job of ours: it may not yet, or no more; its leads tell."""
+        now = self._wait.now()
+        source.poller.observe(now, source.poller.processed, len(source.sent))
+        enriched = self._api.preview(source.sent).already_enriched
+        queued = op.to_enrich if op.leads_queued is None else op.leads_queued
+        if enriched >= (op.enriched_before or 0) + queued:
+            self._note(op, "COMPLETED", len(source.sent), op.found_emails)
+        elif source.gone is None or source.gone[1] != enriched or self._is_listed(op):
+            source.gone = (now, enriched)
+        elif now >= source.gone[0] + self._settle_seconds:
+            # Not listed, and nothing moves: it has ended, and what it left is let go.
+            self._note(op, "FAILED", enriched, op.found_emails)
+
+    def _is_listed(self, op: Op) -> bool:
+        try:
+            return any(job.job_id == op.job_id for job in self._api.jobs())
+        except APIError as error:
+            if _ends_all(error):
+                raise
+            return True  # nothing is concluded from what cannot be seen
+
     def _note(self, op: Op, status: str, processed: int, found: int) -> None:
         op.job_status, op.processed, op.found_emails = status, processed, found
-        self._store.journal.note(op.id, job_status=status, processed=processed, found_emails=found)
+        if op.job_finished and op.ended_at is None:
+            op.ended_at = int(self._wait.clock.utc() * 1e6)
+        self._store.journal.note(
+            op.id,
+            of_job=op.job_id,
+            job_status=status,
+            processed=processed,
+            found_emails=found,
+            ended_at=op.ended_at,
+        )
 
     def _looked(self, event: Event) -> Exception | None:
         source = event.task.source
@@ -307,8 +336,17 @@ class Collector:
             return
         # A job that was only concluded may not be the only one: `money` decides on what it left.
         left = any(one in self.outcomes for one in source.sent)
-        if not (op.provisional and left) and self._store.journal.move(op.id, ("started",), "done"):
+        if (
+            not self._is_late(source, op)
+            and not (op.provisional and left)
+            and self._store.journal.move(op.id, ("started",), "done")
+        ):
             op.state = "done"
+
+    def _is_late(self, source: Source, op: Op) -> bool:
+        """Whether leads that were bought may still show: until then nobody starts them again."""
+        since = self._wait.clock.utc() - (op.ended_at or 0) / 1e6
+        return source.owed > 0 and 0 <= since < self._settle_seconds
 
     def _look_again(self, source: Source) -> None:
         source.looks += 1
@@ -360,6 +398,11 @@ class Collector:
 
     def _unknown(self, source: Source, lead_ids: list[str]) -> None:
         result = LeadResult("unknown_lead")
+        bought = self._store.journal.bought(lead_ids)
+        self.outcomes.update(dict.fromkeys(bought, "failed"))
+        for one in bought:
+            source.pending.pop(one, None)
+        lead_ids = [one for one in lead_ids if one not in bought]
         self._store.results.save([(one, result) for one in lead_ids])
         for lead_id in lead_ids:
             source.pending.pop(lead_id, None)

@@ -67,7 +67,7 @@ class Driving:
         """Close the starts whose every lead has been read and that nobody drives any more."""
         for op_id in self._store.journal.finished_ops():
             lock = self._store.journal.op_lock(op_id)
-            if lock.take():
+            if lock.take(waiting=False):
                 try:
                     self._store.journal.move(op_id, ("started",), "done")
                 finally:
@@ -97,13 +97,18 @@ class Driving:
         self._left_out = lambda: before + collector.left_out
         self._sources = [collector.free(ids, expect=expect) for ids, expect in reads]
         held: list[OpLock] = []
+        others: list[str] = []
         try:
             for op_id, needed in waiting.items():
                 if op_id in own:
                     self._add(collector, op_id, None)
-                elif (lock := self._taken(op_id)) is not None:
-                    held.append(lock)
-                    self._add(collector, op_id, needed)
+                    continue
+                # Its own to release before it is taken: an interrupt may come in between.
+                held.append(self._store.journal.op_lock(op_id))
+                if not self._taken(held[-1], op_id):
+                    others.append(op_id)
+                elif not self._add(collector, op_id, needed):
+                    held.pop().release()
             if self._sources:
                 try:
                     collector.collect(self._sources)
@@ -111,8 +116,8 @@ class Driving:
                 finally:
                     self.outcomes.update(collector.outcomes)
                 self._end(collector, own)
-            else:
-                self._watch_others(waiting)
+            elif others:
+                self._watch_others(others)
         finally:
             for lock in held:
                 lock.release()
@@ -127,27 +132,29 @@ class Driving:
             if op is not None:
                 self._tally.ops[op_id] = op
 
-    def _taken(self, op_id: str) -> OpLock | None:
-        """The lock of an op that nobody drives, once its start is not in doubt any more."""
-        lock = self._store.journal.op_lock(op_id)
+    def _taken(self, lock: OpLock, op_id: str) -> bool:
+        """Take an op that nobody drives, once its start is not in doubt any more."""
         if not lock.take():
-            return None
+            return False
         op = self._store.journal.op(op_id)
         if op is None or op.state not in DOUBTFUL:
-            return lock
+            return True
         lock.release()
         self._tally.phase = "unknown"
         self._doubts.settle(op_id)
         self._tally.phase = "enriching"
-        return lock if lock.take() else None
+        return lock.take()
 
-    def _add(self, collector: Collector, op_id: str, needed: list[str] | None) -> None:
+    def _add(self, collector: Collector, op_id: str, needed: list[str] | None) -> bool:
+        """Drive an op, if there is anything left of it to be driven."""
         op = self._store.journal.op(op_id)
-        if op is not None and op.state == "started":
-            self._tally.ops[op_id] = op
-            self._sources.append(collector.of(op, needed))
+        if op is None or op.state != "started":
+            return False
+        self._tally.ops[op_id] = op
+        self._sources.append(collector.of(op, needed))
+        return True
 
-    def _watch_others(self, waiting: Mapping[str, list[str]]) -> None:
+    def _watch_others(self, waiting: Sequence[str]) -> None:
         """Wait for other processes, asking nothing until one of them has written something."""
         for op_id in waiting:
             op = self._store.journal.op(op_id)
@@ -236,7 +243,7 @@ class Driving:
 
 def _is_free(lock: OpLock) -> bool:
     """Whether nobody drives an op at this moment."""
-    if not lock.take():
+    if not lock.take(waiting=False):
         return False
     lock.release()
     return True

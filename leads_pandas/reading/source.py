@@ -46,6 +46,7 @@ class Source:
         looks: how often pending leads have been looked for.
         strange: those of them that the service does not know; None: it has not been asked.
         ended: when the job was seen to have ended.
+        gone: since when the service has not known the job, and how many leads were enriched then.
         closed: whether nothing is left to do here.
     """
 
@@ -72,6 +73,7 @@ class Source:
         self.looks = 0
         self.strange: set[str] | None = None
         self.ended: float | None = None
+        self.gone: tuple[float, int] | None = None
         self.closed = False
         self.poller = Poller(now, total=len(sent))
         self._had = len(sent) - len(left)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import weakref
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from filelock import FileLock, Timeout
 
@@ -20,7 +21,7 @@ from leads_pandas.errors import LeadsError
 from leads_pandas.store.database import chunks, now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, MutableMapping, Sequence
 
     from leads_pandas.store.database import Database
 
@@ -53,6 +54,9 @@ class Op:
     candidates: dict[str, dict[str, int]]
     sent_at: int | None
     timeout: float | None
+    sent_boot: str | None
+    sent_clock: float | None
+    ended_at: int | None
     job_id: str | None
     provisional: bool
     credits_reserved: int | None
@@ -91,38 +95,47 @@ class Run:
 class OpLock:
     """A lock between processes and threads, freed by the operating system however they end.
 
-    A thread that asks for one that it holds itself is told so: it would wait for ever.
+    A thread that waits for one that it holds itself is told so: it would wait for ever.
     """
 
-    _holders: dict[str, int] = {}  # noqa: RUF012 - which thread of this process holds which lock
+    _held: ClassVar[MutableMapping[str, OpLock]] = weakref.WeakValueDictionary()
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._lock = FileLock(path, mode=0o600, thread_local=False)
+        self._thread: int | None = None
 
-    def take(self) -> bool:
+    def take(self, *, waiting: bool = True) -> bool:
         """Take the lock if nobody holds it.
 
+        Args:
+            waiting: whether the caller will try again until it has the lock.
+
         Raises:
-            LeadsError: this very thread holds it, further up.
+            LeadsError: it would wait for a lock that this very thread holds, further up.
         """
-        if self._holders.get(self._path) == threading.get_ident():
+        holder = self._held.get(self._path)
+        if waiting and holder is not None and holder.is_held_by(threading.get_ident()):
             raise LeadsError(
                 "a call on the same leads was made from inside another one, as from its progress "
                 "callback, and would wait for itself",
                 "this inner call started and spent nothing",
             )
+        self._thread = threading.get_ident()
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
-        self._holders[self._path] = threading.get_ident()
+        self._held[self._path] = self
         return True
+
+    def is_held_by(self, thread: int) -> bool:
+        """Whether this thread has taken it and not released it."""
+        return self._lock.is_locked and self._thread == thread
 
     def release(self) -> None:
         """Let go of it, if it is held."""
         if self._lock.is_locked:
-            self._holders.pop(self._path, None)
             self._lock.release()
 
 
@@ -280,14 +293,14 @@ class Journal:
                 (self._file.locks / f"op-{op_id}.lock").unlink()
         return bool(changed)
 
-    def note(self, op_id: str, **fields: Any) -> None:
-        """Commit what is known of an op beside its state."""
+    def note(self, op_id: str, *, of_job: str | None = None, **fields: Any) -> None:
+        """Commit what is known of an op beside its state; of a job's, only while it is its job."""
         values = _columns(**fields)
         assignments = ", ".join(f"{name} = ?" for name in values)
         with self._file.transaction() as db:
             db.execute(
-                f"UPDATE ops SET {assignments} WHERE id = ?",  # noqa: S608 - likewise
-                (*values.values(), op_id),
+                f"UPDATE ops SET {assignments} WHERE id = ? AND coalesce(job_id = ?, 1)",  # noqa: S608 - likewise
+                (*values.values(), op_id, of_job),
             )
 
     def op(self, op_id: str) -> Op | None:
@@ -328,6 +341,17 @@ class Journal:
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
+    def bought(self, lead_ids: Sequence[str]) -> set[str]:
+        """Of these leads, those that a start surely paid for: its price counted every one."""
+        wanted, found = set(lead_ids), set[str]()
+        for (blob,) in self._file.rows(
+            "SELECT lead_ids FROM ops WHERE state IN ('started', 'done')"
+            " AND coalesce(credits_reserved, estimate) > 0 AND NOT limited"
+            " AND lead_count = to_enrich + coalesce(enriched_before, 0)"
+        ):
+            found |= wanted.intersection(_unpack(blob))
+        return found
+
     def last_sent(self) -> tuple[int, int]:
         """A mark that moves whenever a start is sent or settled on this store."""
         row = self._file.rows(
@@ -339,8 +363,8 @@ class Journal:
         rows = self._file.rows(
             "SELECT id, number, run_id, state, lead_count, to_enrich, estimate, limited,"  # noqa: S608 - fixed clauses
             " available_before, enriched_before, jobs_before, evidence, candidates, sent_at,"
-            " timeout, job_id, provisional, credits_reserved, leads_queued, job_status, processed,"
-            f" found_emails, note FROM ops {where}",
+            " timeout, sent_boot, sent_clock, ended_at, job_id, provisional, credits_reserved,"
+            f" leads_queued, job_status, processed, found_emails, note FROM ops {where}",
             parameters,
         )
         return [_op(row) for row in rows]
@@ -348,7 +372,7 @@ class Journal:
 
 def _op(row: tuple[Any, ...]) -> Op:
     values = list(row)
-    for flag in (7, 16):
+    for flag in (7, 19):
         values[flag] = bool(row[flag])
     for text in (10, 11, 12):
         values[text] = None if row[text] is None else json.loads(row[text])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from leads_pandas import LeadsClient
-from leads_pandas.errors import AuthenticationError, NotFoundError, ServerError
+from leads_pandas.errors import AuthenticationError, ServerError
 from leads_pandas.models import Email, LeadEnrichment, LeadResult
 from leads_pandas.pace.wait import Late
 from leads_pandas.reading.collect import Collector, read_result
@@ -59,7 +59,8 @@ class Desk:
         number = len(self.store.journal.runs())
         self.store.journal.add_run(f"run{number}", ids, partial=False, preview=None)
         op_id = f"op{number}"
-        sizes = {"to_enrich": len(ids), "estimate": len(ids)}
+        known = sum(one in self.service.leads for one in ids)
+        sizes = {"to_enrich": known, "estimate": known}
         assert self.store.journal.claim(f"run{number}", op_id, ids, **sizes)
         usual = {
             "job_id": job.job_id,
@@ -519,12 +520,29 @@ def test_a_limited_job_that_the_service_has_dropped_is_read_too(desk: Desk) -> N
     assert list(desk.statuses(IDS).values()) == ["found"] * 30 + ["not_enriched"] * 10
 
 
-def test_a_job_that_the_service_does_not_know_is_an_error_while_leads_are_left(desk: Desk) -> None:
+def test_a_job_that_the_service_has_dropped_is_over_when_nothing_moves_any_more(desk: Desk) -> None:
     op = desk.started(IDS)
+    began = desk.service.clock.now
     desk.service.jobs.clear()
-    with pytest.raises(NotFoundError):
-        desk.collect(op)
-    assert desk.state(op) == "started"
+    desk.collect(op)
+    assert desk.service.clock.now >= began + 20.0
+    assert desk.state(op) == "done"
+    assert set(desk.statuses(IDS).values()) == {"failed"}
+
+
+def test_a_job_that_the_service_knows_only_after_a_while_is_waited_for(desk: Desk) -> None:
+    desk.service.job_seconds = 12.0
+    op = desk.started(IDS)
+    desk.service.missing.add("status")
+
+    def appear(*_: object) -> None:
+        if desk.service.clock.now > 1005.0:
+            desk.service.missing.discard("status")
+
+    desk.service.watchers.append(appear)
+    desk.collect(op)
+    assert set(desk.statuses(IDS).values()) == {"found"}
+    assert desk.state(op) == "done"
 
 
 # -- reads that go wrong ---------------------------------------------------------------------------
@@ -538,6 +556,10 @@ def test_a_few_leads_that_cannot_be_read_leave_the_rest_readable(desk: Desk) -> 
     found = desk.statuses(IDS)
     assert found == dict.fromkeys(IDS[:3], "failed") | dict.fromkeys(IDS[3:], "found")
     assert len(desk.collector.errors) == 3
+    # They were bought, and may be read another time: until then nobody starts them again.
+    assert desk.state(op) == "started"
+    desk.collect(op)
+    assert set(desk.statuses(IDS).values()) == {"found"}
     assert desk.state(op) == "done"
 
 

@@ -129,8 +129,8 @@ class InlinePool:
         raise queue.Empty
 
 
-class _Nobody(dict[str, int]):
-    def __setitem__(self, _: str, __: int) -> None:
+class _Nobody(dict[str, OpLock]):
+    def __setitem__(self, _: str, __: OpLock) -> None:
         pass
 
 
@@ -140,7 +140,7 @@ def install(
     """Put the model under the package: the lowest send, the time and the threads are replaced."""
     clock = service.clock
     # One thread plays several processes, which may ask for what another of them holds.
-    patch.setattr(OpLock, "_holders", _Nobody())
+    patch.setattr(OpLock, "_held", _Nobody())
     for module in (wait, transport, progress):
         patch.setattr(module, "time", clock)
     signals = type("Signal", (_Signal,), {"clock": clock})

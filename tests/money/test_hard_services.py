@@ -1,0 +1,227 @@
+"""Honest services that make a hasty conclusion false, through the public functions."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+import leads_pandas as lp
+from leads_pandas.errors import LeadsWarning
+from tests.support import service_model
+from tests.support.service_model import Fault, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Make = Callable[..., Service]
+
+IDS = [f"lead{n}" for n in range(6)]
+MORE = [f"more{n}" for n in range(60)]
+ONCE = dict.fromkeys(IDS, 1)
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Puts a service under the package."""
+
+    def made(kind: type[Service] = Service, **options: Any) -> Service:
+        service = kind(dict.fromkeys([*IDS, *MORE], True), **({"balance": 1000} | options))
+        service_model.install(monkeypatch, service)
+        service.clock.limit()
+        return service
+
+    return made
+
+
+def enrich(settle: float = 60.0, **options: Any) -> pd.DataFrame:
+    client = lp.LeadsClient(
+        "ll_" + "4" * 64, "https://service.example", requests_per_minute=0, settle=settle
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeadsWarning)
+        return lp.enrich(pd.DataFrame({"lead_id": IDS}), client=client, progress=False, **options)
+
+
+def all_found(out: pd.DataFrame) -> bool:
+    return bool((out["enrichment_status"] == "found").all())
+
+
+def test_the_line_that_was_stopped_while_it_looked_goes_on_when_it_is_run_again(
+    make: Make,
+) -> None:
+    service = make()
+    service.faults.append(Fault("start", "cut"))
+    with pytest.raises(lp.JobTimeoutError):
+        enrich(timeout=5.0)
+    assert all_found(enrich())
+    assert service.charges == ONCE
+
+
+class Slow(Service):
+    """Takes nearly three seconds for each price and each list of jobs."""
+
+    def receive(self, method: str, path: str, body: Any, timeout: float) -> Any:
+        if path.endswith(("/preview", "/jobs")):
+            self.clock.sleep(2.7)
+        return super().receive(method, path, body, timeout)
+
+
+def test_a_slow_last_look_does_not_hold_the_second_start_back_for_ever(
+    make: Make,
+) -> None:
+    service = make(Slow)
+    service.faults.append(Fault("start", "cut"))
+    began = service.clock.now
+    assert all_found(enrich())
+    assert service.clock.now < began + 400.0
+    assert service.charges == ONCE
+
+
+def test_a_job_that_failed_and_was_dropped_lets_its_leads_go(make: Make) -> None:
+    service = make()
+    service.fates.append("failed")
+    with pytest.raises(lp.JobTimeoutError):
+        enrich(timeout=0.5)
+    service.clock.now += 86_400.0
+    service.advance()
+    service.jobs.clear()
+    with pytest.raises(lp.JobFailedError):
+        enrich()
+    assert all_found(enrich())
+    assert service.charges == ONCE  # what the failed job left had been given back
+
+
+class Lagging(Service):
+    """Judges a start by what it shows, which lags behind."""
+
+    def _start(self, body: Any) -> Any:
+        shown = {one for one, at in self.enriched.items() if at <= self.clock.now - self.count_lag}
+        enriched, self.enriched = self.enriched, dict.fromkeys(shown, 0.0)
+        try:
+            return super()._start(body)
+        finally:
+            self.enriched = enriched | self.enriched
+
+
+def test_leads_that_show_late_after_their_job_are_not_bought_again(
+    make: Make,
+) -> None:
+    service = make(Lagging, count_lag=45.0, lag=dict.fromkeys(IDS, 45.0))
+    with pytest.raises(lp.JobFailedError):
+        enrich()
+    assert all_found(enrich())
+    assert service.charges == ONCE
+    assert len(service.starts) == 1
+
+
+def colleagues(service: Service) -> Callable[..., None]:
+    """Somebody who always has a small job running, from the first start on."""
+    begun: list[float] = []
+
+    def watch(*_: object) -> None:
+        if service.starts and (not begun or service.clock.now > begun[-1] + 25.0):
+            begun.append(service.clock.now)
+            service.teammate([MORE[len(begun) % 60]], 30.0)
+
+    return watch
+
+
+def test_a_doubt_on_a_busy_account_settles(make: Make) -> None:
+    service = make(balance=1_000_000)
+    service.faults.append(Fault("start", "cut"))
+    service.watchers.append(colleagues(service))
+    began = service.clock.now
+    assert all_found(enrich(settle=20.0))
+    assert service.clock.now < began + 600.0
+    assert service.charges == ONCE
+
+
+def test_a_failed_job_on_a_busy_account_comes_to_its_end(make: Make) -> None:
+    service = make(balance=1_000_000)
+    service.fates.append("failed")
+    service.faults.append(Fault("start", "cut", after=True))
+    service.watchers.append(colleagues(service))
+    began = service.clock.now
+    with pytest.raises(lp.JobFailedError):
+        enrich(settle=20.0)
+    assert service.clock.now < began + 900.0
+    assert all_found(enrich(settle=20.0))
+    assert service.charges == ONCE
+
+
+class ByHalves(Service):
+    """Two leads cost one credit, rounded up, and a start may hold three."""
+
+    def _preview(self, body: Any) -> Any:
+        answer = super()._preview(body)
+        data = json.loads(answer.body)["data"]
+        data["estimatedCredits"] = -(-data["toEnrich"] // 2)
+        return service_model.ok(data)
+
+    def _start(self, body: Any) -> Any:
+        if len(body["leadIds"]) > 3:
+            self.starts.append(list(body["leadIds"]))
+            return service_model.refuse(413, "Payload too large")
+        return super()._start(body)
+
+
+def test_the_pieces_of_a_start_refused_as_too_large_are_held_against_the_cap(
+    make: Make,
+) -> None:
+    service = make(ByHalves)
+    with pytest.raises(lp.CreditCapError):
+        enrich(max_credits=3)
+    assert service.charges == {}
+
+
+def test_a_clock_set_forward_does_not_make_a_start_look_long_ago(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make(job_seconds=3600.0)
+    service.faults.append(Fault("start", "cut", late=119.0))
+    with pytest.raises(lp.JobTimeoutError):
+        enrich(timeout=3.0)
+    passing = service.clock.time
+    monkeypatch.setattr(service.clock, "time", lambda: passing() + 600.0)
+    with pytest.raises(lp.JobTimeoutError):
+        enrich(timeout=300.0)
+    assert len(service.starts) == 1
+    assert service.charges == ONCE
+
+
+class Hiding(Service):
+    """Leads of a running job are neither enriched nor to be enriched; jobs are listed late."""
+
+    def _preview(self, body: Any) -> Any:
+        answer = super()._preview(body)
+        data = json.loads(answer.body)["data"]
+        under_way = {one for job in self.jobs.values() for one in job.leads[job.done :]}
+        hidden = len(under_way & set(body["leadIds"]))
+        data["toEnrich"] -= hidden
+        data["estimatedCredits"] -= hidden
+        return service_model.ok(data)
+
+
+def test_that_nothing_is_to_be_bought_does_not_mean_that_all_is_done(
+    make: Make,
+) -> None:
+    service = make(Hiding, jobs_lag=3.0, job_seconds=120.0)
+    service.faults.append(Fault("start", "cut", after=True))
+    assert all_found(enrich())
+    assert service.charges == ONCE
+
+
+def test_a_lead_that_was_paid_for_is_never_unknown(make: Make) -> None:
+    service = make(lag=dict.fromkeys(IDS, 500.0))
+    with pytest.raises(lp.JobFailedError):
+        enrich()
+    service.clock.now += 100.0
+    for one in IDS[:3]:
+        del service.leads[one]
+    out = enrich(partial=True)
+    assert not (out["enrichment_status"] == "unknown_lead").any()
+    assert service.charges == ONCE
