@@ -250,6 +250,7 @@ def test_features_are_a_step_of_a_scikit_learn_pipeline_that_pickles(
     from sklearn.preprocessing import FunctionTransformer
 
     out = lp.enrich(frame(lead_ids(8)), progress=False, client=client())
+    out["website"] = "https://lead000.example"
     step = make_pipeline(FunctionTransformer(lp.features)).fit(out)
     again = pickle.loads(pickle.dumps(step))  # noqa: S301 - our own bytes
     columns = ["has_email", "confidence", "is_role_address"]
