@@ -420,7 +420,7 @@ def _is_readable(dtype: str) -> bool:
         return True
     try:
         pd.api.types.pandas_dtype(dtype)
-    except (TypeError, ValueError):  # as the version of pandas has it
+    except (TypeError, ValueError, NotImplementedError):  # as each version of pandas has it
         return False
     return True
 
