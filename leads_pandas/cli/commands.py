@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import shell_complete
 
-from leads_pandas.cli import failures, local, options, output
+from leads_pandas.cli import failures, local, options, output, websites
 from leads_pandas.cli.output import PROGRAM
 from leads_pandas.display import plural
 from leads_pandas.errors import ConfigurationError, EnrichmentDeclined, LeadsError, Way
@@ -390,5 +390,7 @@ def _confirm_forgetting(what: str) -> None:
         raise _DeclinedError("not confirmed; nothing was erased", failures.FAILED)
 
 
+program.add_command(websites.find)
+program.add_command(websites.verify)
 program.add_command(local.serve)
 program.add_command(local.demo)

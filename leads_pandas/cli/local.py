@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from leads_pandas.server import LocalServer
 
 _SERVED = ("website", "name", "query_id")  # what the local service is told beside the ID
-_PATIENCE = click.FloatRange(min=0, min_open=True)
 
 
 def enriched(
@@ -145,24 +144,7 @@ def _leads_of(frame: pd.DataFrame, on: str | None, website: str | None) -> list[
     type=click.IntRange(0),
     help="Rate limit (100; 0: none).",
 )
-@click.option(
-    "--max-pages", metavar="N", type=click.IntRange(1), help="Pages read per website (8)."
-)
-@click.option("--timeout", metavar="SECONDS", type=_PATIENCE, help="Patience per page (10).")
-@click.option(
-    "--site-timeout", metavar="SECONDS", type=_PATIENCE, help="Patience per website (30)."
-)
-@click.option(
-    "--concurrency", metavar="N", type=click.IntRange(1), help="Websites read at once (16)."
-)
-@click.option("--user-agent", metavar="TEXT", help="How it introduces itself to websites.")
-@click.option(
-    "--nameserver",
-    "nameservers",
-    metavar="HOST:PORT",
-    multiple=True,
-    help="Ask this name server whether a domain takes mail; may be repeated (the system's).",
-)
+@options.how_to_read
 @options.allow_private
 @options.as_json
 def serve(

@@ -28,8 +28,10 @@ _ENVIRONMENT = (
     ("LEADS_PANDAS_ACCOUNT", "name of the account in the store"),
     ("LEADS_PANDAS_MAX_CREDITS", "cap of every call that has none of its own"),
 )
+_PATIENCE = click.FloatRange(min=0, min_open=True)
 _EXAMPLES = (
     "leads-pandas demo",
+    "leads-pandas find leads.csv -o found.parquet",
     "leads-pandas preview leads.csv",
     "leads-pandas enrich leads.csv -o enriched.parquet --max-credits 50",
 )
@@ -191,6 +193,27 @@ on_conflict = click.option(
     type=click.Choice(["raise", "replace", "fill"]),
     default="raise",
     help="The file has such a column already: stop, replace it, or fill its gaps.",
+)
+nameservers = click.option(
+    "--nameserver",
+    "nameservers",
+    metavar="HOST:PORT",
+    multiple=True,
+    help="Ask this name server whether a domain takes mail; may be repeated (the system's).",
+)
+how_to_read = together(
+    click.option(
+        "--max-pages", metavar="N", type=click.IntRange(1), help="Pages read per website (8)."
+    ),
+    click.option("--timeout", metavar="SECONDS", type=_PATIENCE, help="Patience per page (10)."),
+    click.option(
+        "--site-timeout", metavar="SECONDS", type=_PATIENCE, help="Patience per website (30)."
+    ),
+    click.option(
+        "--concurrency", metavar="N", type=click.IntRange(1), help="Websites read at once (16)."
+    ),
+    click.option("--user-agent", metavar="TEXT", help="How it introduces itself to websites."),
+    nameservers,
 )
 yes_to_cost = click.option(
     "--yes", is_flag=True, help="Agree to the cost beforehand; needed where nobody can be asked."

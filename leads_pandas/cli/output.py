@@ -304,6 +304,27 @@ def of_frame(out: pd.DataFrame, path: str | None, *, in_json: bool, bought: bool
     return "\n".join(parts)
 
 
+def of_deliverable(out: pd.DataFrame, email: str, path: str | None, *, in_json: bool) -> str:
+    """Emails, and whether they can be delivered."""
+    counts = {str(kind): int(count) for kind, count in out["deliverable"].value_counts().items()}
+    counts = {kind: counts[kind] for kind in out["deliverable"].cat.categories}
+    rows = [
+        {email: _plain(address), "deliverable": _plain(said)}
+        for address, said in zip(out[email].tolist(), out["deliverable"].tolist(), strict=True)
+    ]
+    if in_json:
+        return as_json({"path": path, "counts": counts, "rows": rows})
+    shown = [one for one in rows if one["deliverable"] is not None][:_HEAD]
+    parts = [card_text("Emails", [(kind, f"{count:,}") for kind, count in counts.items()])]
+    if shown:
+        columns = [Column(name, _texts(one[name] for one in shown)) for name in rows[0]]
+        parts += ["", table(columns, sys.stdout)]
+    if sum(counts.values()) > _HEAD:
+        place = f"all are in {clean(path)}" if path else "-o OUT.parquet keeps them all"
+        parts.append(f"{plural(sum(counts.values()) - _HEAD, 'more email')}; {place}")
+    return "\n".join(parts)
+
+
 def of_jobs(jobs: pd.DataFrame, *, in_json: bool) -> str:
     """The account's running jobs."""
     if in_json:

@@ -402,6 +402,12 @@ def complete(
         values = _cast(columns.column(position - first), field.type)
         named = field.with_name(table.field(position).name)
         table = table.set_column(position, named, values)
+    return described(table, receipt, attrs)
+
+
+def described(table: pa.Table, receipt: Mapping[str, Any], attrs: Mapping[Any, Any]) -> pa.Table:
+    """A table with the receipt and a frame's attrs as metadata, and types that pandas can read."""
+    told = json.loads(table.schema.metadata[b"pandas"])
     for one in told["columns"]:
         if not _is_readable(one["numpy_type"]):
             one["numpy_type"] = "object"

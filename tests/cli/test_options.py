@@ -23,7 +23,7 @@ def refused(capsys: Capture, *line: str) -> str:
 
 
 def test_there_is_a_command_for_everything_that_is_promised() -> None:
-    names = "preview enrich results jobs runs resume resolve forget serve demo"
+    names = "preview enrich results jobs runs resume resolve forget find verify serve demo"
     assert " ".join(list(commands())[1:]) == names
 
 
