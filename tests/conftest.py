@@ -159,8 +159,11 @@ def nameserver() -> Iterator[NameServer]:
 
 
 @pytest.fixture
-def service(nameserver: NameServer) -> Iterator[Callable[..., tuple[LocalServer, Api]]]:
+def service(
+    nameserver: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., tuple[LocalServer, Api]]]:
     """Starts services that may read loopback, and clients of them."""
+    monkeypatch.setattr("leads_pandas.finding.sites.PAUSE", 0.0)  # many leads share one host here
     with contextlib.ExitStack() as stack:
 
         def make(leads: Any = None, **options: Any) -> tuple[LocalServer, Api]:
@@ -171,7 +174,6 @@ def service(nameserver: NameServer) -> Iterator[Callable[..., tuple[LocalServer,
             }
             clock = options.pop("clock", None)
             server = LocalServer(leads, **(defaults | options))
-            server._pause = 0.0  # many leads share one host here
             if clock is not None:
                 server._clock = clock
             stack.enter_context(server)

@@ -99,7 +99,10 @@ def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
             ("leads", f"{len(out):>4}"),
             ("found", f"{counts['found']:>4}"),
             ("no email", f"{counts['not_found']:>4}"),
-            ("credits", f"{spent:>4}  one for each lead not enriched before"),
+            (
+                "credits",
+                f"{spent:>4}  for {preview.to_enrich}: what could not be read is paid back",
+            ),
             ("time", f"{duration(seconds):>6}"),
             ("file", f" {_shown(path)} ({path.stat().st_size / 1000:.1f} kB)"),
         ]

@@ -33,7 +33,7 @@ class Finder:
         domains: says which domains take mail.
         max_pages: pages read of one site: the front page and those it links to.
         site_timeout: seconds for one site, everything included.
-        pause: seconds between two pages of a host, at least.
+        pause: seconds between two pages of a host, at least; None: the hosts are the caller's own.
 
     Safe to use from several threads.
     """
@@ -45,7 +45,7 @@ class Finder:
         *,
         max_pages: int = 8,
         site_timeout: float = 30.0,
-        pause: float = PAUSE,
+        pause: float | None = PAUSE,
     ) -> None:
         self._manners = Manners(fetcher, pause=pause)
         self._domains = domains

@@ -63,11 +63,13 @@ class Manners:
         fetcher: makes the requests.
         pause: seconds between two pages of a host, at least; a host that takes longer for a page
             gets a pause as long as that, up to a second, and more where its robots.txt says so.
+            None: the hosts are the caller's own, and are owed nothing but that their robots.txt is
+            kept to: neither pauses nor one page at a time.
 
     Safe to use from several threads.
     """
 
-    def __init__(self, fetcher: Fetcher, *, pause: float = PAUSE) -> None:
+    def __init__(self, fetcher: Fetcher, *, pause: float | None = PAUSE) -> None:
         self.fetcher = fetcher
         self.parsing = threading.BoundedSemaphore(2)
         self._pause = pause
@@ -81,29 +83,29 @@ class Manners:
         Raises:
             FetchError: robots.txt forbids it or cannot be had, or the pace leaves no time for it.
         """
-        with self._host(host_of(url)) as host:
+        with self._host(host_of(url)) as host, contextlib.ExitStack() as turn:
             self._take(host.turn, deadline)
+            turn.callback(host.turn.release)
+            rules = self._rules(host, origin_of(url), deadline, line)
+            agent = self.fetcher.user_agent
+            if rules is not None and not rules.can_fetch(url, agent):
+                raise Refused("robots.txt asks not to read it")
+            if self._pause is None:
+                turn.close()
+                yield
+                return
+            asked = 0.0 if rules is None else rules.crawl_delay(agent) or 0.0
+            wait = host.ready_at - time.monotonic()
+            if wait > deadline - time.monotonic():
+                raise FetchError("the host's pace leaves no time for it", passing=True)
+            if wait > 0:
+                self.fetcher.pause(wait)
+            began = time.monotonic()
             try:
-                rules = self._rules(host, origin_of(url), deadline, line)
-                delay = self._pause
-                if rules is not None:
-                    agent = self.fetcher.user_agent
-                    if not rules.can_fetch(url, agent):
-                        raise Refused("robots.txt asks not to read it")
-                    delay = max(delay, rules.crawl_delay(agent) or 0.0)
-                wait = host.ready_at - time.monotonic()
-                if wait > deadline - time.monotonic():
-                    raise FetchError("the host's pace leaves no time for it", passing=True)
-                if wait > 0:
-                    self.fetcher.pause(wait)
-                began = time.monotonic()
-                try:
-                    yield
-                finally:
-                    now = time.monotonic()
-                    host.ready_at = now + max(delay, min(now - began, LONGEST_PAUSE))
+                yield
             finally:
-                host.turn.release()
+                now = time.monotonic()
+                host.ready_at = now + max(self._pause, asked, min(now - began, LONGEST_PAUSE))
 
     @contextlib.contextmanager
     def _host(self, name: str) -> Iterator[_Host]:

@@ -30,7 +30,8 @@ class SiteOptions:
         nameservers: resolvers for websites and the MX check, as ``host:port``; None: the system's.
         allow_private: also read websites on private and loopback addresses.
         only_origins: where given, nothing but these origins (``http://127.0.0.1:8000``) is ever
-            read, at whatever address they are; ``allow_private`` does not matter then.
+            read, at whatever address they are; ``allow_private`` does not matter then. They are
+            taken for the caller's own: pages of a host are read many at once, without pauses.
 
     Raises:
         ConfigurationError: a value cannot be used.

@@ -6,7 +6,8 @@ websites without any service.
 
 A few threads sit on seats, as many as `SiteOptions.concurrency`. Whoever is made to wait, by a slow
 server or by the pause that a host is owed, gives up the seat meanwhile. One website of a host is
-read at a time; the others of that host wait in a queue, not on a seat.
+read at a time; the others of that host wait in a queue, not on a seat. Where `only_origins` are
+read, the hosts are the caller's own, and neither of the two holds.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def look(
 class _Site(Generic[K]):
     key: K
     website: str
-    host: str
+    host: str  # in whose queue it stands; empty: in none
     tries: int = 0
     spent: float = 0.0
 
@@ -139,7 +140,6 @@ class Round(Generic[K]):
             round, and comes out of `batches`.
         options: how websites are read.
         domains: says which domains take mail.
-        pause: seconds between two pages of a host, at least.
     """
 
     def __init__(
@@ -147,11 +147,10 @@ class Round(Generic[K]):
         take: Callable[[], tuple[K, str | None] | None],
         options: SiteOptions,
         domains: MailDomains,
-        *,
-        pause: float = PAUSE,
     ) -> None:
         self._take = take
         self._options = options
+        self._own = options.only_origins is not None
         self._most_aside = min(_ASIDE_PER_SEAT * options.concurrency, _ASIDE)
         self._fetcher = Fetcher(
             user_agent=options.user_agent,
@@ -166,7 +165,7 @@ class Round(Generic[K]):
             domains,
             max_pages=options.max_pages,
             site_timeout=options.site_timeout,
-            pause=pause,
+            pause=None if self._own else PAUSE,
         )
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -337,7 +336,8 @@ class Round(Generic[K]):
             key, website = lead
             if (website or "").strip():
                 self._open += 1
-                return _Site(key, website or "", _host(website or ""))
+                host = "" if self._own else _host(website or "")
+                return _Site(key, website or "", host)
             self._done.append(Looked(key, website, "no_website"))
             self._result.notify()
         return None

@@ -13,7 +13,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from leads_pandas.finding.manners import PAUSE
 from leads_pandas.finding.sites import Round, Unread
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ class Worker:
         database: holds the jobs and takes the results.
         options: how websites are read.
         domains: says which domains take mail.
-        pause: seconds between two pages of a host, at least.
 
     Attributes:
         unread: the websites that could not be read since the start.
@@ -58,8 +56,6 @@ class Worker:
         database: Database,
         options: SiteOptions,
         domains: MailDomains,
-        *,
-        pause: float = PAUSE,
     ) -> None:
         self.unread = Unread()
         self._database = database
@@ -67,7 +63,7 @@ class Worker:
         self._stopping = threading.Event()
         self._queues: deque[_Queue] = deque()
         self._known: set[int] = set()
-        self._round = Round(self._take, options, domains, pause=pause)
+        self._round = Round(self._take, options, domains)
         self._thread = threading.Thread(target=self._work, name="leads-pandas-worker", daemon=True)
 
     def start(self) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from leads_pandas.errors import ConfigurationError
-from leads_pandas.finding.manners import PAUSE
 from leads_pandas.finding.options import USER_AGENT, SiteOptions, check_whole
 from leads_pandas.finding.verify import MailDomains
 from leads_pandas.server.app import build_app
@@ -61,7 +60,8 @@ class LocalServer:
         user_agent: how the websites and their robots.txt know us.
         nameservers: resolvers for websites and the MX check, as ``host:port``; None: the system's.
         only_origins: where given, nothing but these origins (``http://127.0.0.1:8000``) is ever
-            read, at whatever address they are; ``allow_private`` does not matter then.
+            read, at whatever address they are; ``allow_private`` does not matter then. They are
+            taken for your own: pages of a host are read many at once, without pauses.
 
     Attributes:
         base_url: where it listens, once started.
@@ -115,8 +115,6 @@ class LocalServer:
         self._credits = credits
         self._address = (host, port)
         self._clock: Callable[[], float] = time.monotonic
-        # Sites that are served for this alone are owed no pauses.
-        self._pause = 0.0 if only_origins is not None else PAUSE
         self._domains = MailDomains(nameservers)
         self._running: contextlib.ExitStack | None = None
         self._base_url: str | None = None
@@ -178,7 +176,7 @@ class LocalServer:
             listener = _listen(*self._address)
             stack.callback(listener.close)
             self._api_key = self._database.add_key()
-            self._worker = Worker(self._database, self._options, self._domains, pause=self._pause)
+            self._worker = Worker(self._database, self._options, self._domains)
             stack.callback(self._end_work)
             self._worker.start()
             self._serve(listener, stack)

@@ -10,6 +10,7 @@ import pytest
 
 from leads_pandas.errors import ConfigurationError
 from leads_pandas.finding import sites
+from leads_pandas.finding.fetch import Fetcher
 from leads_pandas.finding.options import SiteOptions
 from leads_pandas.finding.sites import Looked, Round, Unread, look
 from leads_pandas.finding.verify import MailDomains
@@ -175,6 +176,31 @@ def test_a_host_is_asked_for_its_rules_once_and_for_one_page_at_a_time_with_paus
     pauses = [later[0] - earlier[1] for earlier, later in itertools.pairwise(spans)]
     assert min(pauses) > 0.15
     assert order.index("other") < len(order) - 1
+
+
+def test_the_callers_own_origins_are_read_many_at_once_and_without_pauses(
+    website: Callable[..., Website], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(8)
+    pauses: list[float] = []
+    monkeypatch.setattr(Fetcher, "pause", lambda _, seconds: pauses.append(seconds))
+
+    def page(handler: Any) -> None:
+        together.wait(60)  # breaks where the others are not asked for meanwhile
+        handler.answer(200, {}, f"info@firm.test <a href={handler.path}/contact>contact</a>")
+
+    site = website({"/robots.txt": "User-agent: *\nCrawl-delay: 5\nDisallow: /0/contact"})
+    site.pages |= {f"/{n}": page for n in range(8)}
+    site.pages |= {f"/{n}/contact": "boss@firm.test" for n in range(8)}
+    leads = [(n, f"{site.url}/{n}") for n in range(8)]
+    own = options(only_origins=[site.url], allow_private=False, timeout=60.0, site_timeout=60.0)
+    looked = {one.key: found(one) for one in look(leads, own, domains=NO_DNS)}
+    assert {state for state, _ in looked.values()} == {"found"}
+    assert pauses == []
+    assert site.seen.count("/robots.txt") == 1
+    assert sorted(path for path in site.seen if path.endswith("/contact")) == [
+        f"/{n}/contact" for n in range(1, 8)
+    ]
 
 
 def test_closing_ends_what_is_under_way(website: Callable[..., Website]) -> None:

@@ -37,12 +37,12 @@ def database(tmp_path: Path, site: Website) -> Iterator[Database]:
 
 
 @pytest.fixture
-def worker(database: Database) -> Iterator[Callable[..., Worker]]:
+def worker(database: Database, site: Website) -> Iterator[Callable[..., Worker]]:
     made: list[Worker] = []
 
     def make(concurrency: int = 1) -> Worker:
-        options = SiteOptions(allow_private=True, concurrency=concurrency, timeout=30.0)
-        made.append(Worker(database, options, MailDomains(["127.0.0.1:9"]), pause=0.0))
+        options = SiteOptions(only_origins=[site.url], concurrency=concurrency, timeout=30.0)
+        made.append(Worker(database, options, MailDomains(["127.0.0.1:9"])))
         return made[-1]
 
     yield make

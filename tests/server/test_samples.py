@@ -5,6 +5,8 @@ import http.client
 import json
 import re
 import shutil
+import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -204,6 +206,18 @@ def test_closing_leaves_no_thread_and_no_listener() -> None:
     assert set(threading.enumerate()) <= before
     with pytest.raises(ConnectionRefusedError):
         ask(own, "/rivet-cycles/")
+
+
+def test_nothing_is_said_of_a_reader_who_leaves(capfd: pytest.CaptureFixture[str]) -> None:
+    with SampleSites(delay=0.5) as own:
+        address = ("127.0.0.1", urlsplit(own.origin).port or 0)
+        with socket.create_connection(address) as reader:
+            # Left with a reset, which the answer then meets.
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reader.sendall(b"GET /rivet-cycles/ HTTP/1.1\r\n\r\n")
+            while not own.requested:
+                time.sleep(0.01)
+    assert capfd.readouterr().err == ""
 
 
 def find(sites: SampleSites, rows: list[dict[str, str]]) -> dict[str, set[str]]:

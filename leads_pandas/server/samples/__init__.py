@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import socketserver
+import sys
 import threading
 import time
 import zlib
 from http.server import BaseHTTPRequestHandler
 from importlib import resources
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
@@ -125,6 +126,11 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.delay = delay
         self.requested = requested
         super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a reader who has left before the end of a page."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
