@@ -163,4 +163,4 @@ class _Voice:
             Column("confidence", [f"{one:.2f}" if known else "" for one, known in confidences]),
             Column("source", rows["source"].fillna("").tolist(), spare=True),
         ]
-        print(table(columns, self._stream, indent=2), file=self._stream, flush=True)
+        print(table(columns, self._stream), file=self._stream, flush=True)

@@ -381,7 +381,6 @@ def _summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _result_rows(out: pd.DataFrame) -> list[dict[str, Any]]:
     """The IDs and the new columns of a result, as plain JSON values."""
     from leads_pandas.frames.ids import recorded_ids
-    from leads_pandas.models import timestamp
 
     receipt = out.attrs["leads"]
     names: dict[str, str] = receipt["columns"]
@@ -390,10 +389,6 @@ def _result_rows(out: pd.DataFrame) -> list[dict[str, Any]]:
         receipt["on"]["name"]: [ids.unique[code] if code >= 0 else None for code in ids.codes],
         **{name: list(map(_plain, out[name].tolist())) for name in names.values()},
     }
-    time = names["enriched_at"]
-    columns[time] = [
-        None if value is None else timestamp(value.to_pydatetime()) for value in columns[time]
-    ]
     return [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
     ]
@@ -422,19 +417,18 @@ def _texts(values: Iterable[Any], form: Callable[[Any], str] = str) -> list[str]
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a small frame, as plain JSON values."""
-    from leads_pandas.models import timestamp
-
     return [
-        {
-            str(name): timestamp(value) if hasattr(value, "isoformat") else _plain(value)
-            for name, value in row.items()
-        }
+        {str(name): _plain(value) for name, value in row.items()}
         for row in frame.astype(object).to_dict("records")
     ]
 
 
 def _plain(value: Any) -> Any:
-    return None if _is_missing(value) else value
+    from leads_pandas.models import timestamp
+
+    if _is_missing(value):
+        return None
+    return timestamp(value) if hasattr(value, "isoformat") else value
 
 
 def _is_missing(value: object) -> bool:

@@ -224,7 +224,7 @@ def test_a_cap_that_is_too_small_says_what_to_do_here(
     assert account.counts["spent"] == 5
 
 
-def test_a_search_is_started_by_its_id(
+def test_a_search_is_priced_by_its_id_and_the_files_own_leads_are_started(
     vendor: Vendor, account: Vendor, leads: Path, run: Callable[..., Ran]
 ) -> None:
     vendor.set(queries={"cm9search101": lead_ids(12)})
@@ -232,7 +232,8 @@ def test_a_search_is_started_by_its_id(
         run("preview", "leads.csv", "--query-id", "cm9search101", "--json").json["to_enrich"] == 12
     )
     assert run("enrich", "leads.csv", "--query-id", "cm9search101", "--yes").code == 0
-    assert vendor.counts["start_bodies"][0]["queryId"] == "cm9search101"
+    body = vendor.counts["start_bodies"][0]
+    assert (body["leadIds"], body.get("queryId")) == (lead_ids(12), None)
 
 
 def test_a_taken_column_name_is_refused_in_options_of_the_command_line(
@@ -271,11 +272,16 @@ def test_runs_and_jobs_are_listed(account: Vendor, leads: Path, run: Callable[..
     runs, jobs = run("runs", "--json").json, run("jobs", "--json").json
     assert runs[0] == {
         "run_id": runs[0]["run_id"],
+        "label": None,
         "started_at": runs[0]["started_at"],
+        "ended_at": runs[0]["ended_at"],
         "lead_count": 12,
         "state": "done",
         "job_ids": "enrich_1",
         "credits_reserved": 12,
+        "credits_at_stake": 0,
+        "found": 9,
+        "not_found": 3,
     }
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", runs[0]["started_at"])
     assert jobs == [
@@ -293,6 +299,7 @@ def test_a_run_is_resumed_by_its_id_or_that_of_its_job(
     late = run("enrich", "leads.csv", "--yes", "--timeout", "0.5")
     assert late.code == 3
     known = run("runs", "--json").json[0]
+    assert known["ended_at"] is None
     assert known["run_id"] in late.err
     account.act(advance=1.0)
     ran = run("resume", known[by], "-o", "out.parquet")
