@@ -37,6 +37,7 @@ FLOORS = {
     "seeking": 5,
     "plotting": 5.5,
     "functions": 6,
+    "dask": 7,
     "account": 6,
     "websites": 6,
     "server": 6.5,

@@ -135,9 +135,13 @@ def ids_at(frame: pd.DataFrame, kind: Kind, position: int) -> LeadIds:
     keys = _keys(values)
     codes, unique, faults = _clean(keys)
     if faults:
-        what = f"the {'column' if kind == 'column' else 'index level'} {shown(name)}"
-        raise _fault(what, frame.index, keys.codes, faults)
+        raise _fault(place_of(kind, name), frame.index, keys.codes, faults)
     return LeadIds(name, kind, position, type(label).__name__, codes, unique)
+
+
+def place_of(kind: Kind, name: str) -> str:
+    """Where lead IDs stand, in words."""
+    return f"the {'column' if kind == 'column' else 'index level'} {shown(name)}"
 
 
 class Distinct(NamedTuple):
@@ -197,7 +201,7 @@ def _listed(ids: Any) -> Any:
     return pd.Series(list(ids), dtype=object)
 
 
-def _as_given(keys: _Keys, worth: Codes) -> tuple[Any, Codes]:
+def _as_given(keys: Keys, worth: Codes) -> tuple[Any, Codes]:
     """The cells that are IDs in one Arrow type, text where they are of several, and their IDs."""
     there = np.flatnonzero(worth >= 0)
     if keys.arrow is not None:
@@ -279,7 +283,7 @@ def same_label(label: object, name: object) -> bool:
     return type(label) is type(name) and bool(label == name)
 
 
-class _Keys(NamedTuple):
+class Keys(NamedTuple):
     """Distinct cells as they are, and per row the position of its cell (-1: missing).
 
     Up to ``limit``, floats of their type hold every integer; ``arrow`` has the cells as Arrow,
@@ -292,31 +296,31 @@ class _Keys(NamedTuple):
     arrow: Any = None
 
 
-def _keys(values: Any) -> _Keys:
+def _keys(values: Any) -> Keys:
     """Number the distinct cells: by Arrow, and where it cannot, as Python objects."""
-    arrow = _as_arrow(values)
+    arrow = as_arrow(values)
     if arrow is None:
-        return _object_keys(np.asarray(values, dtype=object))
+        return object_keys(np.asarray(values, dtype=object))
     if pa.types.is_dictionary(arrow.type):
         arrow = arrow.cast(arrow.type.value_type)
     if arrow.type == pa.string_view():  # which Arrow numbers, and cannot take from
         arrow = arrow.cast(pa.large_string())
     limit = {pa.float16(): 2.0**11, pa.float32(): 2.0**24}.get(arrow.type, 2.0**53)
     if arrow.null_count == len(arrow):
-        return _Keys(np.full(len(arrow), -1, dtype=np.intp), [])
+        return Keys(np.full(len(arrow), -1, dtype=np.intp), [])
     try:
         encoded = arrow.dictionary_encode().unify_dictionaries()
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         # Nested and other types that cannot be numbered: most are no IDs, but say which rows.
         cells = np.fromiter(arrow.to_pylist(), object, len(arrow))
-        return _object_keys(cells)._replace(limit=limit)
+        return object_keys(cells)._replace(limit=limit)
     codes = [pc.fill_null(chunk.indices.cast(pa.int64()), -1) for chunk in encoded.chunks]
     held = encoded.chunk(0).dictionary
     whole = pa.chunked_array(codes).to_numpy().astype(np.intp)
-    return _Keys(whole, held.to_pylist(), limit, held)
+    return Keys(whole, held.to_pylist(), limit, held)
 
 
-def _as_arrow(values: Any) -> Any:
+def as_arrow(values: Any) -> Any:
     """The values as Arrow, or None where that would change or refuse some of them."""
     if not isinstance(values, pa.Array | pa.ChunkedArray):
         dtype = values.dtype
@@ -332,7 +336,7 @@ def _as_arrow(values: Any) -> Any:
     return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
 
 
-def _object_keys(values: npt.NDArray[np.object_]) -> _Keys:
+def object_keys(values: npt.NDArray[np.object_]) -> Keys:
     """Number Python objects by type and value.
 
     A dictionary and not ``pandas.factorize``, which takes True for 1, and on pandas 2 reads a
@@ -348,11 +352,11 @@ def _object_keys(values: npt.NDArray[np.object_]) -> _Keys:
         codes[present] = np.fromiter(map(numbered.__getitem__, keyed), np.intp, len(there))
     except TypeError:  # lists and other unhashable cells, all of them faults
         codes[present] = np.arange(len(there))
-        return _Keys(codes, list(there))
-    return _Keys(codes, list(numbered) if text else [value for _, value in numbered])
+        return Keys(codes, list(there))
+    return Keys(codes, list(numbered) if text else [value for _, value in numbered])
 
 
-def _clean(keys: _Keys) -> tuple[Codes, list[str], dict[int, str]]:
+def _clean(keys: Keys) -> tuple[Codes, list[str], dict[int, str]]:
     """Turn cells into IDs: codes and unique IDs anew, and what is wrong with which key."""
     numbered: dict[str, int] = {}
     faults: dict[int, str] = {}
@@ -401,11 +405,34 @@ def _read(cell: Any, limit: float) -> tuple[str, str]:
 def _fault(
     what: str, labels: pd.Index[Any], codes: Codes, faults: Mapping[int, str]
 ) -> LeadIdError:
+    return refusal(what, *_bad_rows(labels, codes, faults))
+
+
+def bad_rows(values: Any, labels: pd.Index[Any]) -> tuple[list[str], int]:
+    """The first rows whose values are no lead IDs, in words, and how many there are."""
+    keys = _keys(values)
+    return _bad_rows(labels, keys.codes, _clean(keys)[2])
+
+
+def _bad_rows(
+    labels: pd.Index[Any], codes: Codes, faults: Mapping[int, str]
+) -> tuple[list[str], int]:
     rows = np.flatnonzero(np.isin(codes, np.fromiter(faults, np.intp, len(faults))))
-    bad = [f"row {shown(labels[row])} ({faults[int(codes[row])]})" for row in rows[:_SHOWN]]
-    more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
+    named = [f"row {shown(labels[row])} ({faults[int(codes[row])]})" for row in rows[:_SHOWN]]
+    return named, len(rows)
+
+
+def refusal(what: str, bad: Sequence[str], count: int) -> LeadIdError:
+    """Name rows whose values are no lead IDs.
+
+    Args:
+        what: where they stand.
+        bad: rows of `bad_rows`; more than a message bears are left out.
+        count: how many such rows there are.
+    """
+    more = f" and {count - _SHOWN:,} more" if count > _SHOWN else ""
     return LeadIdError(
-        f"{what} holds values that are no lead IDs: {', '.join(bad)}{more}",
+        f"{what} holds values that are no lead IDs: {', '.join(bad[:_SHOWN])}{more}",
         "nothing was started",
         Way("do", {"what": "correct these rows or empty them"}),
         Way("name_ids"),

@@ -578,7 +578,7 @@ def read_receipt(path: str | os.PathLike[str]) -> dict[str, Any]:
     else:
         files = [location]
     for one in files:
-        found = pq.read_schema(one, filesystem=filesystem).metadata or {}
+        found = pq.read_metadata(one, filesystem=filesystem).metadata or {}
         receipt = json.loads(found.get(METADATA_KEY, b"null"))
         if receipt is None:  # written by pandas, which keeps a frame's attrs
             receipt = json.loads(found.get(_PANDAS_ATTRS, b"{}")).get(RECEIPT)
