@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
-MODULES = ["account", "functions", "leadsapi/client", "plotting", "server/local", "websites"]
+MODULES = [
+    "account",
+    "frames/parquet",
+    "functions",
+    "leadsapi/client",
+    "plotting",
+    "server/local",
+    "websites",
+]
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 
 RUN_BY_EXAMPLES = {"python", "console"}
@@ -178,7 +186,7 @@ def test_the_examples_of_docstrings_give_what_they_show(
     monkeypatch.setenv("MPLBACKEND", "agg")
     df = pd.read_csv("leads.csv")
     names = {"pd": pd, "leads_pandas": leads_pandas, "df": df}
-    if name in ("plotting", "server/local", "websites"):
+    if name in ("account", "plotting", "server/local", "websites"):
         names["out"] = df.leads.enrich()
     assert run_examples(ROOT / "leads_pandas" / f"{name}.py", names) > 0
 
