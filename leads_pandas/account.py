@@ -126,7 +126,7 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
 
     Example:
         >>> int(leads_pandas.runs()["credits_reserved"].sum())
-        50
+        35
     """
     from leads_pandas.leadsapi.client import check_client
     from leads_pandas.reading.tally import phase_of

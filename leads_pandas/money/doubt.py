@@ -147,7 +147,7 @@ class Doubts:
             ended=frozenset(ended),
             completed=frozenset(completed),
             own=frozenset(answered),
-            charges=tuple(paid for sent, paid in answered.values() if paid and sent >= since),
+            charges=tuple(self._journal.charges(int(since), but=op.id)),
         )
 
     def _ended(self, case: Case, jobs: list[ActiveJob] | None) -> tuple[set[str], set[str]]:

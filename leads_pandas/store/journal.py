@@ -333,13 +333,23 @@ class Journal:
         )
         return [row[0] for row in rows]
 
-    def answered(self) -> dict[str, tuple[int, int]]:
-        """The jobs with which starts were answered: when they were sent, and what they reserved."""
+    def answered(self) -> set[str]:
+        """The jobs with which starts were answered: surely this store's own."""
         rows = self._file.rows(
-            "SELECT job_id, coalesce(sent_at, 0), coalesce(credits_reserved, 0) FROM ops"
+            "SELECT job_id FROM ops"
             " WHERE job_id IS NOT NULL AND NOT provisional AND state IN ('started', 'done')"
         )
-        return {row[0]: (row[1], row[2]) for row in rows}
+        return {row[0] for row in rows}
+
+    def charges(self, since: int, *, but: str) -> list[int]:
+        """What starts but one reserved that were sent since a moment, concluded ones included."""
+        rows = self._file.rows(
+            "SELECT coalesce(credits_reserved, leads_queued, estimate) FROM ops"
+            " WHERE state IN ('started', 'done') AND id <> ? AND coalesce(sent_at, 0) >= ?"
+            " ORDER BY number",
+            (but, since),
+        )
+        return [row[0] for row in rows if row[0]]
 
     def bought(self, lead_ids: Sequence[str]) -> set[str]:
         """Of these leads, those that a start surely paid for: its price counted every one."""

@@ -332,8 +332,13 @@ class Service:
     def advance(self) -> None:
         """Let every job come as far as it should be by now, and late starts begin."""
         for due in [one for one in self.pending if one[0] <= self.clock.now]:
+            if due not in self.pending:
+                continue  # begun on the way
             self.pending.remove(due)
+            # It is no doing of the call that is under way by now.
+            told, self.charging = self.charging, []
             self._start(due[1])
+            self.charging = told
         for job in self.jobs.values():
             if job.state != "PROCESSING":
                 continue
