@@ -137,6 +137,7 @@ class Doubts:
         preview = self._had(lambda: self._api.preview(self._journal.lead_ids(op.id)))
         answered = self._journal.answered()
         since = (op.sent_at or 0) - _LAG * 1e6
+        charges, concluded = self._journal.charges(int(since), but=op.id)
         return Look(
             at=self._wait.now(),
             jobs=jobs,
@@ -147,7 +148,8 @@ class Doubts:
             ended=frozenset(ended),
             completed=frozenset(completed),
             own=frozenset(answered),
-            charges=tuple(self._journal.charges(int(since), but=op.id)),
+            charges=tuple(charges),
+            concluded=concluded,
         )
 
     def _ended(self, case: Case, jobs: list[ActiveJob] | None) -> tuple[set[str], set[str]]:

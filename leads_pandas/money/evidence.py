@@ -65,6 +65,7 @@ class Look:
         completed: those of them whose status says that they came to their end whole.
         own: the jobs with which other starts of this store were answered.
         charges: the credits that those reserved lately, one per start.
+        concluded: the credits that starts without an answer may have reserved lately, in all.
     """
 
     at: float
@@ -77,6 +78,7 @@ class Look:
     completed: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
     charges: tuple[int, ...] = ()
+    concluded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,7 @@ class Case:
         failed, or whose end nobody knows, explains no charge.
         """
         completed = [size for one, size in self.candidates.items() if one in look.completed]
-        return sorted([*completed, *self.strangers.values()])
+        return sorted([*completed, *self.strangers.values(), look.concluded])
 
     def _suspicious(self, look: Look) -> bool:
         """Whether a transaction may be this start's charge."""

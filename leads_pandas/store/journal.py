@@ -341,15 +341,20 @@ class Journal:
         )
         return {row[0] for row in rows}
 
-    def charges(self, since: int, *, but: str) -> list[int]:
-        """What starts but one reserved that were sent since a moment, concluded ones included."""
+    def charges(self, since: int, *, but: str) -> tuple[list[int], int]:
+        """What starts but one reserved that were sent since a moment.
+
+        Returns:
+            what each that was answered did, and what those that were concluded may have, in all.
+        """
         rows = self._file.rows(
-            "SELECT coalesce(credits_reserved, leads_queued, estimate) FROM ops"
+            "SELECT credits_reserved, estimate FROM ops"
             " WHERE state IN ('started', 'done') AND id <> ? AND coalesce(sent_at, 0) >= ?"
             " ORDER BY number",
             (but, since),
         )
-        return [row[0] for row in rows if row[0]]
+        answered = [reserved for reserved, _ in rows if reserved]
+        return answered, sum(estimate for reserved, estimate in rows if reserved is None)
 
     def bought(self, lead_ids: Sequence[str]) -> set[str]:
         """Of these leads, those that a start surely paid for: its price counted every one."""
