@@ -133,8 +133,9 @@ class Campaign:
                 on = chance.choice(["preview", "status", "lead", "jobs"])
                 service.faults.append(Fault(on, chance.choice(sorted(UNCLEAR)), times=2))
             case "mate":
-                # Long enough to be seen in the list, whatever it lags.
                 size = chance.randint(1, 30)
+                # Nobody sees it in the list if no process of ours is there while it runs.
+                self.blurred |= service.book is None
                 self.at_the_next_start(
                     lambda: service.teammate([f"other{n}" for n in range(size)], 60.0)
                 )
