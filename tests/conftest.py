@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,10 @@ def _refuse_the_real_service(event: str, arguments: tuple[Any, ...]) -> None:
 
 # A hook cannot be taken out again, which is the point.
 sys.addaudithook(_refuse_the_real_service)
+
+# A shell that runs the tests in its background has them ignore Ctrl-C, which some of them send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 SHORT, LONG = 12, 120

@@ -165,7 +165,7 @@ def test_a_preview_reads_well_as_text_and_as_html() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "to_enrich", "said"),
-    [(72.0, 48, "at least 1 min 12 s"), (0.0, 48, "until the job ends"), (0.0, 0, "a moment")],
+    [(72.0, 48, "1 min 12 s to 2 min"), (0.0, 48, "a moment to 48 s"), (0.0, 0, "a moment")],
 )
 def test_a_preview_says_how_long_it_will_take(seconds: float, to_enrich: int, said: str) -> None:
     preview = models.CostPreview(60, 60 - to_enrich, to_enrich, to_enrich, 100, seconds)

@@ -146,7 +146,7 @@ def test_six_leads_are_already_enriched_before_the_preview(ran: Ran) -> None:
 
 def test_the_first_rows_are_shown(ran: Ran) -> None:
     assert re.search(
-        r"^  Seagrass Lane Bakery +orders@seagrasslane\.example ", ran.out, re.MULTILINE
+        r"^ *Seagrass Lane Bakery +orders@seagrasslane\.example ", ran.out, re.MULTILINE
     )
 
 

@@ -166,10 +166,10 @@ def test_a_start_read_whole_by_a_process_that_died_before_it_was_closed_starves_
 
 @pytest.mark.parametrize("when", ["starting", "reading"])
 def test_a_progress_callback_that_enriches_is_told_so_at_once(when: str, vendor: Vendor) -> None:
-    vendor.reset(N, job_seconds=0.3)
+    vendor.reset(N, job_seconds=4)
 
     def again(status: lp.RunStatus) -> None:
-        if when == "starting" or status.read:
+        if when == "starting" or 0 < status.read < N:
             enrich(vendor, lead_ids(N), timeout=20)
 
     with pytest.raises(lp.LeadsError, match="inside another one"):

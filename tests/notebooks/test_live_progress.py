@@ -27,6 +27,8 @@ def at(read, phase="reading"):
 
 
 counts = dict(found=20, not_found=20, not_enriched=0, unknown_lead=0, failed=0)
+rows = dict(total=40, without_id=0, duplicate=0)
+receipt = dict(counts=counts, rows=rows, credits_saved=0, credits_reserved=40)
 """
 
 WHOLE = """
@@ -35,7 +37,7 @@ with display.shown():
     for read in range(41):
         clock.now += 1
         display(at(read), 40.0 - read)
-    display.finished(counts, 40, "enriched.parquet")
+    display.finished(receipt, "enriched.parquet")
 """
 
 STOPPED = """
@@ -165,7 +167,7 @@ def test_where_there_is_nothing_to_wait_for_only_the_line_is_shown(kernel: Kerne
 display = progress.Display(None)
 with display.shown():
     display(RunStatus("done", 0, 0, 0, 0, 0), None)
-    display.finished(counts, 0, None)
+    display.finished(receipt | dict(credits_reserved=0), None)
 """
     )
     assert outputs(messages) == {}
