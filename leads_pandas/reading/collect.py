@@ -297,6 +297,9 @@ class Collector:
             return
         if op is not None and source.ended is None:
             source.end(now)
+            if op.job_status is not None and op.ended_at is None:
+                # Whoever wrote the end down: from now on it is waited for what may show late.
+                self._note(op, op.job_status, op.processed, op.found_emails)
             if source.unread and source.stopped_short:
                 # Once it is known how many the job enriched, no more need be read.
                 source.expect = self._api.preview(list(source.unread)).already_enriched

@@ -118,6 +118,23 @@ def test_leads_that_show_late_after_their_job_are_not_bought_again(
     assert len(service.starts) == 1
 
 
+def test_that_a_run_was_asked_for_its_status_does_not_let_late_leads_be_bought_again(
+    make: Make,
+) -> None:
+    service = make(Lagging, count_lag=45.0, lag=dict.fromkeys(IDS, 45.0))
+    client = lp.LeadsClient(
+        "ll_" + "4" * 64, "https://service.example", requests_per_minute=0, settle=60.0
+    )
+    run = lp.start(pd.DataFrame({"lead_id": IDS}), client=client, progress=False)
+    service.clock.now += 4.0
+    assert run.done()
+    with pytest.raises(lp.JobFailedError):
+        run.result()
+    assert all_found(enrich())
+    assert service.charges == ONCE
+    assert len(service.starts) == 1
+
+
 def colleagues(service: Service) -> Callable[..., None]:
     """Somebody who always has a small job running, from the first start on."""
     begun: list[float] = []
