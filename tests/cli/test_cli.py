@@ -568,7 +568,7 @@ def test_forgetting_is_asked_for_on_a_terminal(account: Vendor, leads: Path) -> 
 def test_ctrl_c_at_the_question_erases_nothing(account: Vendor, leads: Path) -> None:
     with terminal("forget", "lead001") as screen:
         screen.until("[y/N] ")
-        screen.process.send_signal(signal.SIGINT)
+        screen.interrupt()
         assert screen.end() == 130
     assert "leads-pandas: interrupted; nothing was erased" in screen.lines
 
@@ -576,7 +576,7 @@ def test_ctrl_c_at_the_question_erases_nothing(account: Vendor, leads: Path) -> 
 def test_ctrl_c_at_the_question_spends_nothing(account: Vendor, leads: Path) -> None:
     with terminal("enrich", "leads.csv") as screen:
         screen.until("Enrich? [y/N] ")
-        screen.process.send_signal(signal.SIGINT)
+        screen.interrupt()
         assert screen.end() == 130
     assert re.search(r"^leads.pandas: interrupted; nothing was started", screen.seen, re.MULTILINE)
     assert "Traceback" not in screen.seen

@@ -98,6 +98,18 @@ class Terminal:
         """Type something."""
         os.write(self._master, text.encode())
 
+    def interrupt(self) -> None:
+        """Press Ctrl-C at a question, once it waits for an answer.
+
+        What comes between showing the question and reading the answer is not lost: Python takes
+        the signal when the reading ends, and a person would press again.
+        """
+        while "S" not in subprocess.check_output(
+            ["ps", "-o", "stat=", "-p", str(self.process.pid)], text=True
+        ):
+            time.sleep(0.01)
+        self.process.send_signal(signal.SIGINT)
+
     def end(self, seconds: float = 60.0, answers: Mapping[str, str] | None = None) -> int:
         """Wait for the end, answering each question once; the exit code comes back."""
         end = time.monotonic() + seconds
