@@ -132,7 +132,7 @@ def ours(task: dict[str, Any]) -> Any:
 
     import leads_pandas
     import leads_pandas.leadsapi.client
-    from leads_pandas import enrichment
+    from leads_pandas import run
     from leads_pandas.frames import parquet  # noqa: F401 - imported before time is taken
     from leads_pandas.pace.pacer import Pacer
     from leads_pandas.progress import Display
@@ -160,7 +160,7 @@ def ours(task: dict[str, Any]) -> Any:
         patch(
             "leads_pandas.leadsapi.client.Pacer", functools.partial(Pacer, window=task["window"])
         ),
-        patch.object(enrichment, "Display", Recorder),
+        patch.object(run, "Display", Recorder),
     ):
         begin = time.perf_counter()
         out = leads_pandas.enrich(

@@ -156,7 +156,7 @@ def do(work: str, task: dict[str, Any]) -> dict[str, float]:
         return measured(merged) | {"frame": size}
 
     import leads_pandas
-    from leads_pandas import accessor, enrichment  # noqa: F401 - likewise
+    from leads_pandas import accessor, run  # noqa: F401 - likewise
     from leads_pandas.frames import parquet  # noqa: F401 - likewise
 
     ids = lead_ids(task["leads"])
