@@ -6,24 +6,34 @@ No I/O, no pandas.
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    Self,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from leads_pandas.display import card_html, card_text, duration, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
-T = TypeVar("T")
+    Reader = Callable[[object], Any]
 
 JobState = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED"]
 Phase = Literal["starting", "enriching", "reading", "done", "failed", "unknown"]
 
 _LARGEST = 2**63  # what SQLite can hold
-
-JOB_STATES: tuple[JobState, ...] = ("PENDING", "PROCESSING", "COMPLETED", "FAILED")
 
 
 class WireError(ValueError):
@@ -73,54 +83,6 @@ def error_message(body: object) -> str | None:
     return None
 
 
-def _object(data: object, what: str) -> Mapping[str, Any]:
-    if not isinstance(data, dict):
-        raise WireError(f"{what} is not a JSON object")
-    return data
-
-
-# Readers: the value of a field, checked; the name is for the complaint.
-
-
-def _whole(name: str, value: object) -> int:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WireError(f"{name} is not an integer")
-    return value
-
-
-def _integer(name: str, value: object) -> int:
-    value = _whole(name, value)
-    if not -_LARGEST < value < _LARGEST:
-        raise WireError(f"{name} is out of range")
-    return value
-
-
-def _count(name: str, value: object) -> int:
-    value = _integer(name, value)
-    if value < 0:
-        raise WireError(f"{name} is negative")
-    return value
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise WireError(f"{name} is not a text")
-    if not _encodable(value):
-        raise WireError(f"{name} is not valid Unicode")
-    return value
-
-
-def _encodable(value: str) -> bool:
-    # JSON can spell half a surrogate pair, which neither SQLite nor Parquet can hold.
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 LONGEST_ID = 200  # characters
 
 # Cc and Cf hide, Cs has no encoding, Zl and Zp break a line; joiners and marks (BOM) are Cf.
@@ -151,54 +113,87 @@ def lead_id_fault(text: str) -> str:
     return ""
 
 
-def _number(name: str, value: object) -> float:
+# Readers: a field's value, checked; `_Wire` puts the field's name before the complaint.
+
+
+def _whole(least: int, value: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WireError("is not an integer")
+    if not least <= value < _LARGEST:
+        raise WireError("is out of range")
+    return value
+
+
+def _number(least: float, most: float, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise WireError(f"{name} is not a number")
-    if not -_LARGEST < value < _LARGEST:  # infinity and NaN included
-        raise WireError(f"{name} is out of range")
+        raise WireError("is not a number")
+    if not least <= value <= most:  # infinity and NaN included
+        raise WireError(f"is not between {least} and {most}")
     return float(value)
 
 
-def _share(name: str, value: object) -> float:
-    value = _number(name, value)
-    if not 0.0 <= value <= 1.0:
-        raise WireError(f"{name} is not between 0 and 1")
-    return value
-
-
-def _moment(name: str, value: object) -> datetime:
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise WireError("is not a text")
     try:
-        moment = datetime.fromisoformat(_text(name, value))
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise WireError(f"{name} is not an ISO 8601 time") from None
-
-
-def _state(name: str, value: object) -> str:
-    value = _text(name, value)
-    if value not in JOB_STATES:
-        raise WireError(f"{name} {value[:40]!r} is not one of {', '.join(JOB_STATES)}")
+        # JSON can spell half a surrogate pair, which neither SQLite nor Parquet can hold.
+        value.encode()
+    except UnicodeEncodeError:
+        raise WireError("is not valid Unicode") from None
     return value
 
 
-def _identifier(name: str, value: object) -> str:
+def _identifier(value: object) -> str:
     # Nothing says that the id of a transaction is a text.
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    return _text(name, str(value) if is_number else value)
+    return _text(str(value) if is_number else value)
 
 
-def _emails(name: str, value: object) -> tuple[Email, ...]:
-    return tuple(Email.list_from_wire(value, name))
+def _moment(value: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(value))
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise WireError("is not an ISO 8601 time") from None
 
 
-def _or_none(read: Callable[[str, object], T]) -> Callable[[str, object], T | None]:
-    """A field that may be missing, null or empty."""
-    return lambda name, value: None if value is None or value == "" else read(name, value)
+_count = functools.partial(_whole, 0)
+
+# What a field's type does not say by itself.
+_Signed = Annotated[int, functools.partial(_whole, 1 - _LARGEST)]
+_Share = Annotated[float, functools.partial(_number, 0, 1)]
+_Identifier = Annotated[str, _identifier]
+_Ours = Annotated[float, None]  # not the service's
+
+_READERS: dict[Any, Reader] = {
+    int: _count,
+    float: functools.partial(_number, -_LARGEST, _LARGEST),
+    str: _text,
+    datetime: _moment,
+}
 
 
-def timestamp(moment: datetime) -> str:
-    """A moment as the service writes it: ISO 8601, UTC, milliseconds, ``Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _reader(hint: Any) -> Reader | None:
+    """How a field of this type is read."""
+    origin, kinds = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return cast("Reader | None", kinds[1])
+    if origin is Literal:
+        return functools.partial(_one_of, kinds)
+    if origin is tuple:
+        return lambda value: tuple(kinds[0].list_from_wire(value))
+    if type(None) in kinds:
+        read = _reader(kinds[0])
+        return lambda value: None if value is None or value == "" or not read else read(value)
+    return _READERS[hint]
+
+
+def _one_of(words: tuple[str, ...], value: object) -> str:
+    if _text(value) not in words:
+        raise WireError(f"{str(value)[:40]!r} is not one of {', '.join(words)}")
+    return str(value)
 
 
 def _plain(value: object) -> object:
@@ -208,32 +203,56 @@ def _plain(value: object) -> object:
     return [one.to_wire() for one in value] if isinstance(value, tuple) else value
 
 
-class _Wire:
-    """A dataclass that is an object of the service's; `WIRE` says how its fields are called there.
+def timestamp(moment: datetime) -> str:
+    """A moment as the service writes it: ISO 8601, UTC, milliseconds, ``Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    Attributes:
-        WIRE: of each field our name, the service's name, and the reader.
+
+@functools.cache
+def _fields(kind: Hashable) -> tuple[tuple[str, str, Reader], ...]:
+    """The one table of a class: of each field our name, the service's, and the reader."""
+    table = []
+    for own, hint in get_type_hints(kind, include_extras=True).items():
+        first, *more = own.split("_")
+        if read := _reader(hint):
+            table.append((own, first + "".join(map(str.title, more)), read))
+    return tuple(table)
+
+
+class _Wire:
+    """A dataclass that is an object of the service's, which writes ``lead_id`` as ``leadId``.
+
+    A field's type says how it is read: a count, a text, a moment, or None where it may be missing.
     """
 
     __slots__ = ()
-    WIRE: ClassVar[tuple[tuple[str, str, Callable[[str, object], Any]], ...]] = ()
 
     @classmethod
     def from_wire(cls, data: object) -> Self:
         """Read what the service answered; `WireError` where it does not fit."""
-        fields = _object(data, "the data")
-        return cls(**{own: read(name, fields.get(name)) for own, name, read in cls.WIRE})
+        if not isinstance(data, dict):
+            raise WireError("the data is not a JSON object")
+        values = {}
+        for own, name, read in _fields(cast("Hashable", cls)):
+            try:
+                values[own] = read(data.get(name))
+            except WireError as fault:
+                raise WireError(f"{name} {fault}") from None
+        return cls(**values)
 
     @classmethod
-    def list_from_wire(cls, data: object, what: str = "the data") -> list[Self]:
+    def list_from_wire(cls, data: object) -> list[Self]:
         """Read a list of them; `WireError` where it does not fit."""
         if not isinstance(data, list):
-            raise WireError(f"{what} is not a list")
+            raise WireError("the data is not a list")
         return [cls.from_wire(one) for one in data]
 
     def to_wire(self) -> dict[str, Any]:
         """The object as the service gives it."""
-        return {name: _plain(getattr(self, own)) for own, name, _ in self.WIRE}
+        return {
+            name: _plain(getattr(self, own))
+            for own, name, _ in _fields(cast("Hashable", type(self)))
+        }
 
 
 def selection(
@@ -246,18 +265,10 @@ def selection(
     """
     if (lead_ids is None) == (query_id is None):
         raise ValueError("give either lead_ids or query_id, and not both")
-    body: dict[str, Any]
-    if lead_ids is not None:
-        if not lead_ids:
-            raise ValueError("lead_ids is empty")
-        body = {"leadIds": list(lead_ids)}
-    else:
-        if not query_id:
-            raise ValueError("query_id is empty")
-        body = {"queryId": query_id}
-    if max_credits is not None:
-        body["maxCredits"] = max_credits
-    return body
+    if not lead_ids and not query_id:
+        raise ValueError("lead_ids is empty" if query_id is None else "query_id is empty")
+    body: dict[str, Any] = {"leadIds": list(lead_ids)} if lead_ids else {"queryId": query_id}
+    return body if max_credits is None else body | {"maxCredits": max_credits}
 
 
 def read_selection(body: object) -> tuple[list[str] | None, str | None, int | None]:
@@ -266,24 +277,20 @@ def read_selection(body: object) -> tuple[list[str] | None, str | None, int | No
     Raises:
         WireError: the body names neither, both, or something of another type.
     """
-    data = _object(body, "the body")
-    if ("leadIds" in data) == ("queryId" in data):
+    if not isinstance(body, dict):
+        raise WireError("the body is not a JSON object")
+    if ("leadIds" in body) == ("queryId" in body):
         raise WireError("Provide either queryId or leadIds, not both")
-    ids, query, cap = data.get("leadIds"), None, None
-    if "leadIds" in data and (
-        not isinstance(ids, list)
-        or not ids
-        or not all(isinstance(one, str) and one and _encodable(one) for one in ids)
-    ):
+    ids, query, cap = body.get("leadIds"), body.get("queryId"), None
+    named = ids if query is None else [query]
+    if not isinstance(named, list) or not named:
         raise WireError("leadIds must be a non-empty list of strings")
-    if "queryId" in data:
-        query = _text("queryId", data["queryId"])
-    if "maxCredits" in data:
-        cap = _whole(
-            "maxCredits", data["maxCredits"]
-        )  # any cap is one, however far above the balance
-        if cap < 0:
-            raise WireError("maxCredits is negative")
+    for one in named:
+        _text(one)
+    if "maxCredits" in body:
+        cap = body["maxCredits"]
+        # Any cap is one, however far above the balance.
+        cap = _LARGEST if isinstance(cap, int) and cap >= _LARGEST else _count(cap)
     return ids, query, cap
 
 
@@ -308,49 +315,38 @@ class CostPreview(_Wire):
     already_enriched: int
     to_enrich: int
     estimated_credits: int
-    available_credits: int
-    estimated_seconds: float = 0.0
-
-    WIRE = (
-        ("total_leads", "totalLeads", _count),
-        ("already_enriched", "alreadyEnriched", _count),
-        ("to_enrich", "toEnrich", _count),
-        ("estimated_credits", "estimatedCredits", _count),
-        ("available_credits", "availableCredits", _integer),
-    )
+    available_credits: _Signed
+    estimated_seconds: _Ours = 0.0
 
     @property
     def affordable(self) -> bool:
         """Whether the balance covers the estimate."""
         return self.estimated_credits <= self.available_credits
 
-    def _rows(self) -> list[tuple[str, str]]:
-        return [
+    def _card(self) -> tuple[str, list[tuple[str, str]], str]:
+        least = self.estimated_seconds
+        most = least + self.to_enrich * _SLOW
+        time = duration(least) if least >= 1 else "a moment"
+        if most >= least + 1:  # how fast a job is, nobody says beforehand
+            time = f"{time} to {duration(most)}"
+        rows = [
             ("leads", f"{self.total_leads:,}"),
             ("already enriched", f"{self.already_enriched:,}"),
             ("to enrich", f"{self.to_enrich:,}"),
             ("estimated credits", f"{self.estimated_credits:,}"),
             ("available credits", f"{self.available_credits:,}"),
-            ("time", self._time()),
+            ("time", time),
         ]
-
-    def _time(self) -> str:
-        least = self.estimated_seconds
-        most = least + self.to_enrich * _SLOW
-        shortest = duration(least) if least >= 1 else "a moment"
-        # How fast a job is, nobody says beforehand.
-        return f"{shortest} to {duration(most)}" if most >= least + 1 else shortest
-
-    def _note(self) -> str:
-        if self.affordable:
-            return ""
-        return f"{plural(self.estimated_credits - self.available_credits, 'credit')} short"
+        short = plural(self.estimated_credits - self.available_credits, "credit")
+        return "Enrichment cost", rows, "" if self.affordable else f"{short} short"
 
     def __str__(self) -> str:
-        return card_text("Enrichment cost", self._rows(), note=self._note())
+        title, rows, note = self._card()
+        return card_text(title, rows, note=note)
 
     def _repr_html_(self) -> str:
-        return card_html("Enrichment cost", self._rows(), note=self._note())
+        title, rows, note = self._card()
+        return card_html(title, rows, note=note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,12 +362,6 @@ class StartedJob(_Wire):
     job_id: str
     leads_queued: int
     credits_reserved: int
-
-    WIRE = (
-        ("job_id", "jobId", _text),
-        ("leads_queued", "leadsQueued", _count),
-        ("credits_reserved", "creditsReserved", _count),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,15 +384,6 @@ class JobStatus(_Wire):
     total_leads: int
     found_emails: int
 
-    WIRE = (
-        ("job_id", "jobId", _text),
-        ("status", "status", _state),
-        ("progress", "progress", _number),
-        ("processed_leads", "processedLeads", _count),
-        ("total_leads", "totalLeads", _count),
-        ("found_emails", "foundEmails", _count),
-    )
-
     @property
     def finished(self) -> bool:
         """Whether the job has come to its end, well or badly."""
@@ -420,14 +401,8 @@ class Email(_Wire):
     """
 
     email: str
-    confidence: float | None
+    confidence: _Share | None
     source: str | None
-
-    WIRE = (
-        ("email", "email", _text),
-        ("confidence", "confidence", _or_none(_share)),
-        ("source", "source", _or_none(_text)),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,12 +418,6 @@ class LeadEnrichment(_Wire):
     lead_id: str
     emails: tuple[Email, ...]
     enriched_at: datetime | None
-
-    WIRE = (
-        ("lead_id", "leadId", _text),
-        ("emails", "emails", _emails),
-        ("enriched_at", "enrichedAt", _or_none(_moment)),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,14 +437,6 @@ class ActiveJob(_Wire):
     progress: float | None
     lead_count: int | None
     query: str | None
-
-    WIRE = (
-        ("job_id", "jobId", _text),
-        ("progress", "progress", _or_none(_number)),
-        ("lead_count", "leadCount", _or_none(_count)),
-        ("type", "type", _text),
-        ("query", "query", _or_none(_text)),
-    )
 
     def to_wire(self) -> dict[str, Any]:
         """The item as the service gives it: with a query on searches only."""
@@ -498,21 +459,12 @@ class Balance(_Wire):
         last_reset_at: the last reset, in UTC, or None.
     """
 
-    available_credits: int
-    monthly_credits: int | None = None
-    bonus_credits: int | None = None
-    used_credits: int | None = None
-    reset_day: int | None = None
+    available_credits: _Signed
+    monthly_credits: _Signed | None = None
+    bonus_credits: _Signed | None = None
+    used_credits: _Signed | None = None
+    reset_day: _Signed | None = None
     last_reset_at: datetime | None = None
-
-    WIRE = (
-        ("monthly_credits", "monthlyCredits", _or_none(_integer)),
-        ("bonus_credits", "bonusCredits", _or_none(_integer)),
-        ("used_credits", "usedCredits", _or_none(_integer)),
-        ("available_credits", "availableCredits", _integer),
-        ("reset_day", "resetDay", _or_none(_integer)),
-        ("last_reset_at", "lastResetAt", _or_none(_moment)),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -527,19 +479,11 @@ class Transaction(_Wire):
         created_at: when, in UTC, or None where it is not said.
     """
 
-    id: str
+    id: _Identifier
     type: str
-    amount: int
+    amount: _Signed
     description: str | None
     created_at: datetime | None
-
-    WIRE = (
-        ("id", "id", _identifier),
-        ("type", "type", _text),
-        ("amount", "amount", _integer),
-        ("description", "description", _or_none(_text)),
-        ("created_at", "createdAt", _or_none(_moment)),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -587,13 +531,7 @@ class RunStatus:
 
 LeadStatus = Literal["found", "not_found", "not_enriched", "unknown_lead", "failed"]
 
-STATUSES: tuple[LeadStatus, ...] = (
-    "found",
-    "not_found",
-    "not_enriched",
-    "unknown_lead",
-    "failed",
-)
+STATUSES: tuple[LeadStatus, ...] = get_args(LeadStatus)
 
 
 class LeadResult(NamedTuple):
