@@ -1,11 +1,11 @@
-"""The errors that users see, and the one table of how Python words the way on.
+"""The errors that users see, and how Python words the ways on from them.
 
 Nothing here does any work. Every error pickles, and none holds a key or an object of ``requests``::
 
     LeadsError
     ├── ConfigurationError (ValueError)         no key, or a base URL that would leak it
     ├── LeadIdError (ValueError)                the frame's lead IDs cannot be used
-    ├── ColumnConflictError (ValueError)        the frame already has such a column
+    ├── ColumnConflictError (ValueError)        there is such a column, or one would be lost
     ├── APIError                                the service said no
     │   ├── AuthenticationError                 401, 403
     │   ├── NotFoundError                       404
@@ -23,8 +23,8 @@ Nothing here does any work. Every error pickles, and none holds a key or an obje
     └── JobTimeoutError (TimeoutError)          the wait ended; the job goes on
 
 A raise site gives a message by its parts, in words that name neither parameters nor options: what
-happened, what it means for money and data, and the ways on as data, which each door (Python, the
-command line) words in its own terms::
+happened, what it means for money and data, and the ways on as data, worded in the terms of the door
+that the user stands at (Python, the command line)::
 
     raise CreditCapError(
         "2 leads would cost 2 credits, more than the cap of 1",
@@ -40,13 +40,15 @@ Where there is nothing to say beyond one sentence, the sentence alone will do.
 
 from __future__ import annotations
 
+import contextlib
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from leads_pandas.tracebacks import rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
 Action = Literal[
     "account",
@@ -58,7 +60,9 @@ Action = Literal[
     "jobs",
     "key",
     "later",
+    "name_emails",
     "name_ids",
+    "name_websites",
     "no_file",
     "no_query",
     "partial",
@@ -71,7 +75,22 @@ Action = Literal[
     "top_up",
 ]
 
-_PYTHON: Mapping[Action, str] = {
+
+class Door(NamedTuple):
+    """Where a user stands.
+
+    Attributes:
+        name: of the program, which begins what it says by itself.
+        words: how each way on is worded there, with the names of its arguments.
+        quoted: writes an argument that is to be typed there.
+    """
+
+    name: str
+    words: Mapping[Action, str]
+    quoted: Callable[[str], str]
+
+
+_PYTHON_WORDS: Mapping[Action, str] = {
     "account": "set that account's client with leads_pandas.set_default_client",
     "again": "call the same line again",
     "confirm": "leave confirm out, or pass a function that decides",
@@ -81,7 +100,9 @@ _PYTHON: Mapping[Action, str] = {
     "jobs": "see leads_pandas.jobs()",
     "key": "set LOCALLEADS_API_KEY, or pass client=leads_pandas.LeadsClient(api_key=...)",
     "later": "call the same line again later",
+    "name_emails": "name the one that holds them with email=…",
     "name_ids": "name the one that holds the lead IDs with on=…",
+    "name_websites": "name the one that holds them with website=…",
     "no_file": "call without a path",
     "no_query": "leave query_id out to enrich the frame's own IDs",
     "partial": "pass partial=True to enrich what fits",
@@ -94,6 +115,23 @@ _PYTHON: Mapping[Action, str] = {
     "runs": "leads_pandas.runs() lists the runs",
     "top_up": "top up",
 }
+_PYTHON = Door("leads_pandas", _PYTHON_WORDS, str)
+_door: ContextVar[Door] = ContextVar("door")
+
+
+def door() -> Door:
+    """The door that the user stands at."""
+    return _door.get(_PYTHON)
+
+
+@contextlib.contextmanager
+def at(place: Door) -> Generator[None]:
+    """Word everything for one door for a while."""
+    before = _door.set(place)
+    try:
+        yield
+    finally:
+        _door.reset(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +140,19 @@ class Way:
 
     Attributes:
         action: what to do.
-        arguments: with what, under the names that the words of each door use.
+        arguments: with what, under the names that the words of each door use; ``what`` is words.
     """
 
     action: Action
     arguments: Mapping[str, str] = field(default_factory=dict)
 
-    def worded(self, words: Mapping[Action, str]) -> str:
-        """The way on in a door's words; empty where it has none for it."""
-        return words.get(self.action, "").format_map(self.arguments)
+    def __str__(self) -> str:
+        """The way on in the words of the door."""
+        typed = {
+            name: text if name == "what" else door().quoted(text)
+            for name, text in self.arguments.items()
+        }
+        return door().words[self.action].format_map(typed)
 
 
 class LeadsWarning(UserWarning):
@@ -139,22 +181,9 @@ class LeadsError(Exception):
 
     @property
     def message(self) -> str:
-        """All of it in one line, in the words of Python."""
-        return self.worded(lambda way: way.worded(_PYTHON))
-
-    @message.setter
-    def message(self, text: str) -> None:
-        self.what, self.meaning, self.ways = text, "", ()
-
-    def worded(self, word: Callable[[Way], str]) -> str:
-        """All of it in one line.
-
-        Args:
-            word: gives a way on in the words of a door; empty where it is none there.
-        """
+        """All of it in one line, in the words of the door."""
         text = f"{self.what}; {self.meaning}" if self.meaning else self.what
-        ways = ", or ".join(filter(None, map(word, self.ways)))
-        return f"{text}: {ways}" if ways else text
+        return f"{text}: {', or '.join(map(str, self.ways))}" if self.ways else text
 
     def __str__(self) -> str:
         return self.message
@@ -182,7 +211,7 @@ class LeadIdError(LeadsError, ValueError):
 
 
 class ColumnConflictError(LeadsError, ValueError):
-    """The frame already has a column of a new column's name. Nothing was requested."""
+    """A column is in the way of a new one, or would be lost. Nothing was requested."""
 
 
 class APIError(LeadsError):

@@ -173,7 +173,7 @@ def _account(
                 "do",
                 {
                     "what": "name it as before, or remove the key's line from accounts.json in "
-                    f"{folder} once leads_pandas.runs() shows none that is unfinished"
+                    f"{folder} once none of its runs is unfinished"
                 },
             ),
         )

@@ -27,7 +27,7 @@ from leads_pandas.display import (
     terminal_width,
     wrapped,
 )
-from leads_pandas.errors import EnrichmentDeclined, Way
+from leads_pandas.errors import EnrichmentDeclined, Way, door
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -45,9 +45,15 @@ _QUESTION = "Enrich? [y/N] "
 
 
 def say(message: str) -> None:
-    """Say what must be seen, whatever becomes of the log; the command line puts its own here."""
+    """Say what must be seen, whatever becomes of the log."""
     with contextlib.suppress(AttributeError, OSError, ValueError):  # nobody reads standard error
-        print(f"leads_pandas: {message}", file=sys.stderr, flush=True)
+        print(spoken(message), file=sys.stderr, flush=True)
+
+
+def spoken(message: str) -> str:
+    """A message under the program's name, on a terminal with breaks between its words."""
+    text = wrapped(clean(f"{door().name}: {message}"), terminal_width(sys.stderr))
+    return text.replace("\xa0", " ")  # what is to be copied is never broken
 
 
 def ask_on_terminal(question: str) -> str:

@@ -193,6 +193,7 @@ class EnrichmentRun:
             timeout: seconds to wait; then `JobTimeoutError`.
 
         Raises:
+            ColumnConflictError: the file has columns that results by ``lead_id`` would drop.
             LeadsError: see `leads_pandas.enrich`.
             ValueError: an option is wrong.
             OSError: the file cannot be written.
@@ -202,7 +203,9 @@ class EnrichmentRun:
         check_timeout(timeout)
         output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
         work = self._work
-        if work is not None:
+        if work is None:
+            delivery.check_listed(output)
+        else:
             ready = delivery.prepare(work.frame, work.on, output)
         if self.id is None and work is not None:
             return stored(ready, read=False, client=self._client)

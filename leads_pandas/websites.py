@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from leads_pandas.errors import ColumnConflictError, Way
 from leads_pandas.tracebacks import pointing_outside
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def find(
         nameservers=nameservers,
         allow_private=allow_private,
     )
-    sites = _column(df, _WEBSITE if website is None else website, "websites", "website")
+    sites = _column(df, _WEBSITE if website is None else website, "websites", Way("name_websites"))
     output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
     ready = delivery.prepare(df, on, output)
     asked = ready.plan.asked(ready.ids)
@@ -148,13 +149,12 @@ def verify(
     """
     with _extra():
         from leads_pandas.finding.verify import MailDomains, deliverable
-    from leads_pandas.errors import ColumnConflictError, Way
     from leads_pandas.frames.columns import cells_of
     from leads_pandas.frames.join import attach
     from leads_pandas.progress import counted
 
     _check(df, progress)
-    column = _column(df, email, "emails", "email")
+    column = _column(df, email, "emails", Way("name_emails"))
     before = [one for one in df.columns if isinstance(one, str) and one == _DELIVERABLE]
     if before and not (len(before) == 1 and df[_DELIVERABLE].dtype == _KINDS):
         raise ColumnConflictError(
@@ -179,12 +179,12 @@ def _check(df: pd.DataFrame, progress: object) -> None:
         raise ValueError(f"progress must be None, True, False or a callable, not {progress!r}")
 
 
-def _column(df: pd.DataFrame, name: Hashable, what: str, option: str) -> pd.Series[Any]:
+def _column(df: pd.DataFrame, name: Hashable, what: str, way: Way) -> pd.Series[Any]:
     if name not in df.columns:
         listed = ", ".join(repr(one) for one in df.columns)
         raise ValueError(
             f"there is no column {name!r} for the {what}, and nothing was requested; there are "
-            f"{listed or 'none'}: name the one that holds them, {option}=…"
+            f"{listed or 'none'}: {way}"
         )
     column: Any = df[name]
     if not isinstance(column, pd.Series):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pickle
+import shlex
 from pathlib import Path
 from string import Formatter
 from typing import get_args
@@ -63,13 +64,19 @@ def test_a_sentence_alone_is_left_as_it_is() -> None:
     assert str(errors.LeadsError("a {name}; and how to go on")) == "a {name}; and how to go on"
 
 
-def test_a_door_words_the_ways_itself_and_leaves_out_what_it_has_no_words_for() -> None:
-    error = errors.LeadsError("late", "", Way("resume", {"run": "4f3d"}), Way("again"))
-    assert error.worded(lambda way: way.worded({"resume": "resume {run}"})) == "late: resume 4f3d"
+def test_a_door_words_the_ways_itself_for_as_long_as_somebody_stands_there() -> None:
+    error = errors.LeadsError(
+        "late", "", Way("resume", {"run": "4f 3d"}), Way("do", {"what": "x y"})
+    )
+    there = errors.Door("there", {"resume": "resume {run}", "do": "{what}"}, shlex.quote)
+    with errors.at(there):
+        assert str(error) == "late: resume '4f 3d', or x y"
+        assert errors.door().name == "there"
+    assert str(error) == 'late: go on with leads_pandas.resume("4f 3d"), or x y'
 
 
 def test_there_are_words_for_every_action() -> None:
-    assert set(errors._PYTHON) == set(get_args(errors.Action))
+    assert set(errors.door().words) == set(get_args(errors.Action))
 
 
 def test_every_raise_site_gives_the_arguments_that_the_words_take() -> None:
@@ -85,7 +92,7 @@ def test_every_raise_site_gives_the_arguments_that_the_words_take() -> None:
         given = call.args[1] if len(call.args) > 1 else ast.Dict([], [])
         assert isinstance(given, ast.Dict)
         names = {ast.literal_eval(key) for key in given.keys if key is not None}
-        fields = Formatter().parse(errors._PYTHON[action])
+        fields = Formatter().parse(errors.door().words[action])
         assert names == {name for _, name, _, _ in fields if name is not None}, ast.unparse(call)
 
 

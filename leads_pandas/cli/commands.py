@@ -17,9 +17,8 @@ import click
 from click.shell_completion import shell_complete
 
 from leads_pandas.cli import failures, local, options, output, websites
-from leads_pandas.cli.output import PROGRAM
 from leads_pandas.display import plural
-from leads_pandas.errors import ConfigurationError, EnrichmentDeclined, LeadsError, Way
+from leads_pandas.errors import ConfigurationError, EnrichmentDeclined, LeadsError, Way, at
 from leads_pandas.interrupts import Stopped, pass_on
 
 if TYPE_CHECKING:
@@ -55,8 +54,13 @@ def main(words: Sequence[str]) -> int:
         The exit code, of `failures.EXIT_CODES`.
     """
     output.prepare()
+    with at(failures.DOOR):
+        return _main(words)
+
+
+def _main(words: Sequence[str]) -> int:
     if instruction := os.environ.get(_COMPLETION):
-        return shell_complete(program, {}, PROGRAM, _COMPLETION, instruction)
+        return shell_complete(program, {}, failures.DOOR.name, _COMPLETION, instruction)
     code = failures.FAILED
     try:
         code = _run(words)
@@ -74,14 +78,14 @@ def _run(words: Sequence[str]) -> int:
     try:
         with (
             output.messages_shown(),
-            program.make_context(PROGRAM, list(words)) as context,
+            program.make_context(failures.DOOR.name, list(words)) as context,
         ):
             answer = program.invoke(context)
         output.write(answer or "")
     except click.exceptions.Exit as end:  # the help or the version has been shown
         return end.exit_code
     except click.UsageError as refused:
-        context = refused.ctx or click.Context(program, info_name=PROGRAM)
+        context = refused.ctx or click.Context(program, info_name=failures.DOOR.name)
         output.refuse(context.get_usage(), context.command_path, refused.format_message())
         return _told(refused, failures.MISUSED, in_json=in_json)
     except _DeclinedError as declined:
@@ -115,7 +119,7 @@ def _told(error: BaseException, code: int, *, in_json: bool) -> int:
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-@click.version_option(package_name="leads_pandas", message=f"{PROGRAM} %(version)s")
+@click.version_option(package_name="leads_pandas", message=f"{failures.DOOR.name} %(version)s")
 def program() -> None:
     """Buy each lead's email once, from files of leads, and keep it as Parquet.
 

@@ -6,7 +6,6 @@ and the one table of what its exit codes mean.
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from leads_pandas.errors import (
     AuthenticationError,
     ConfigurationError,
     CreditCapError,
+    Door,
     EnrichmentDeclined,
     InsufficientCreditsError,
     JobFailedError,
@@ -28,7 +28,7 @@ from leads_pandas.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leads_pandas.errors import Action, Way
+    from leads_pandas.errors import Action
 
 DONE, FAILED, MISUSED, RETRY, KEY, PRICE, DOUBT = range(7)
 INTERRUPTED, TERMINATED = 130, 143
@@ -64,7 +64,9 @@ _COMMANDS: Mapping[Action, str] = {
     "key": "set LOCALLEADS_API_KEY to a key of your account at https://leadsapi.postorbit.io "
     "(leads-pandas\xa0demo and leads-pandas\xa0serve need none)",
     "later": "run the same line again later",
+    "name_emails": "name the one that holds them with --email\xa0COLUMN",
     "name_ids": "name the column that holds the lead IDs with --on\xa0COLUMN",
+    "name_websites": "name the one that holds them with --website\xa0COLUMN",
     "no_file": "leave out -o",
     "no_query": "leave out --query-id to enrich the file's own IDs",
     "partial": "pass --partial to enrich what fits",
@@ -77,6 +79,7 @@ _COMMANDS: Mapping[Action, str] = {
     "runs": "leads-pandas\xa0runs lists the runs",
     "top_up": "top up",
 }
+DOOR = Door("leads-pandas", _COMMANDS, shlex.quote)
 
 
 def exit_code(error: Exception) -> int:
@@ -84,19 +87,9 @@ def exit_code(error: Exception) -> int:
     return next((code for code, kinds in _KINDS if isinstance(error, kinds)), FAILED)
 
 
-def wording(way: Way) -> str:
-    """A way on as something to be typed; empty where no command does it."""
-    if way.action != "do":  # whose words are no argument
-        typed = {name: shlex.quote(text) for name, text in way.arguments.items()}
-        way = dataclasses.replace(way, arguments=typed)
-    return way.worded(_COMMANDS)
-
-
 def sentence(error: BaseException) -> str:
-    """What went wrong, in one line of the command line's words."""
-    if isinstance(error, LeadsError):
-        text = error.worded(wording)
-    elif isinstance(error, OSError) and error.strerror:
+    """What went wrong, in one line."""
+    if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     else:
         text = str(error)

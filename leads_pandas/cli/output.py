@@ -26,6 +26,7 @@ from rich.text import Text
 from leads_pandas.cli import failures
 from leads_pandas.display import card_text, clean, is_coloured, plural, terminal_width, wrapped
 from leads_pandas.errors import LeadsWarning
+from leads_pandas.progress import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from leads_pandas.models import CostPreview
-
-PROGRAM = "leads-pandas"
 
 _ERROR = "error:"
 _UNLIMITED = 10_000  # columns of what is no terminal
@@ -105,7 +104,7 @@ def console(stream: TextIO, file: TextIO | None = None) -> Console:
 
 def say(message: str) -> None:
     """Say something on standard error, under the program's name."""
-    _tell(_line(message))
+    _tell(spoken(message))
 
 
 def show(text: str) -> None:
@@ -116,7 +115,7 @@ def show(text: str) -> None:
 
 def complain(error: Exception) -> None:
     """Say in one line what went wrong."""
-    _tell(_line(f"{_ERROR} {failures.sentence(error)}"))
+    _tell(spoken(f"{_ERROR} {failures.sentence(error)}"))
 
 
 def refuse(usage: str, path: str, message: str) -> None:
@@ -133,12 +132,6 @@ def _tell(line: str) -> None:
     # Where nobody reads standard error any more, there is nobody to be told.
     with contextlib.suppress(OSError):
         print(captured.get(), end="", file=sys.stderr, flush=True)
-
-
-def _line(message: str) -> str:
-    """A message under the program's name, on a terminal with breaks between its words."""
-    text = clean(f"{PROGRAM}: {message}")
-    return wrapped(text, terminal_width(sys.stderr)).replace("\xa0", " ")
 
 
 def asked(question: str) -> bool:
@@ -175,7 +168,7 @@ class _Messages(logging.Handler):
         from tqdm import tqdm
 
         with contextlib.suppress(OSError):  # a reader that has left must not end a paid run
-            tqdm.write(_line(record.getMessage()), file=sys.stderr)
+            tqdm.write(spoken(record.getMessage()), file=sys.stderr)
 
 
 @contextlib.contextmanager

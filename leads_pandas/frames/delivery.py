@@ -16,9 +16,10 @@ import pandas as pd
 import pyarrow as pa
 
 from leads_pandas.display import clean
+from leads_pandas.errors import ColumnConflictError, Way
 from leads_pandas.frames import parquet
 from leads_pandas.frames.columns import SCHEMA, answers, gather, to_pandas
-from leads_pandas.frames.ids import distinct, lead_ids
+from leads_pandas.frames.ids import distinct, lead_ids, shown
 from leads_pandas.frames.join import (
     ColumnPlan,
     check_options,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from leads_pandas.frames.ids import Distinct, LeadIds
     from leads_pandas.frames.join import Joined
 
+_SHOWN: Final = 5  # columns that a message names
 FORMAT: Final = 2  # of the receipt; the first had no number
 
 
@@ -130,6 +132,37 @@ def attempt(frame: pd.DataFrame, plan: ColumnPlan) -> Joined:
 def prepare_listed(lead_ids: list[str], output: Output) -> Prepared:
     """Prepare a frame that has nothing but these IDs, in a column ``lead_id``."""
     return prepare(pd.DataFrame({"lead_id": lead_ids}), "lead_id", output)
+
+
+def check_listed(output: Output) -> None:
+    """Refuse to replace a file that knows more than a run's own results: see `prepare_listed`.
+
+    Raises:
+        ColumnConflictError: it has columns that they do not, or is no Parquet file.
+        ValueError: an option is wrong.
+        OSError: the target cannot be written.
+    """
+    if output.path is None:
+        return
+    names = check_options(
+        emails=output.emails, min_confidence=output.min_confidence, rename=output.rename
+    )
+    target = parquet.check_target(output.path)
+    there = parquet.names_in(target)
+    lost = [shown(one) for one in there or () if one not in ("lead_id", *names.values())]
+    if there is None:
+        fault = "is no Parquet file and would be replaced"
+    elif lost:
+        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+        fault = f"has columns that the run's results alone do not: {', '.join(lost[:_SHOWN])}{more}"
+    else:
+        return
+    raise ColumnConflictError(
+        f"{target.path} {fault}",
+        "it stays as it is, and nothing was requested",
+        Way("do", {"what": "run the line that made it again, which goes on and keeps them"}),
+        Way("do", {"what": "name another file"}),
+    )
 
 
 def receipt(out: pd.DataFrame | pa.Table) -> dict[str, Any]:

@@ -227,7 +227,11 @@ def _locate(frame: pd.DataFrame, on: Hashable | None) -> tuple[Kind, int]:
     if found is None and on is None:
         found = _find(frame, (_LAST_RESORT,))
         if found is not None:
-            _logger.info("lead IDs are taken from the %s 'id'; on=… names another", found[0])
+            _logger.info(
+                "lead IDs are taken from the %s 'id'; if they are in another, %s",
+                found[0],
+                Way("name_ids"),
+            )
     if found is None:
         called = "lead_id, leadId or id" if on is None else shown(on)
         raise LeadIdError(

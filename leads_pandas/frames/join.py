@@ -114,11 +114,11 @@ def _new_names(rename: Mapping[str, str] | None) -> dict[str, str]:
             raise ValueError(f"rename gives {key} no usable name: {shown(name)}")
         if name in ID_NAMES:
             raise ValueError(
-                f"rename must not call {key} {name!r}: the next call would take it for the lead IDs"
+                f"{key} cannot be called {name!r}: the next call would take it for the lead IDs"
             )
         names[key] = str.__str__(name)
     if len(set(names.values())) < len(names):
-        raise ValueError(f"rename gives two new columns one name: {', '.join(names.values())}")
+        raise ValueError(f"two new columns have one name: {', '.join(names.values())}")
     return names
 
 
@@ -201,8 +201,8 @@ def _warn_of_twins(frame: pd.DataFrame, stays: Mask, names: Iterable[str]) -> No
         if twin is not None:
             warnings.warn(
                 f"the frame's column {shown(label)} and the new {shown(twin)} differ in case "
-                "alone, and DuckDB, Spark and Hive cannot tell them apart; "
-                f"rename={{{twin!r}: …}} avoids that",
+                "alone, and DuckDB, Spark and Hive cannot tell them apart: "
+                f"{Way('rename', {'column': twin})}",
                 LeadsWarning,
                 stacklevel=2,
             )

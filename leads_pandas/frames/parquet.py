@@ -24,6 +24,7 @@ import pandas as pd
 import pyarrow as pa
 
 from leads_pandas.display import clean
+from leads_pandas.errors import Way
 from leads_pandas.frames.columns import COLUMNS, SCHEMA, encodable
 from leads_pandas.frames.ids import shown
 from leads_pandas.frames.join import RECEIPT, attach
@@ -107,6 +108,18 @@ def check_target(path: str | os.PathLike[str]) -> Target:
     if isinstance(filesystem, fs.LocalFileSystem):
         return _check_local(location + ("/" if text.endswith("/") else ""), shown)
     return _check_remote(filesystem, location, shown)
+
+
+def names_in(target: Target) -> list[str] | None:
+    """The columns of the file that is there; none where there is none; None: it is no Parquet."""
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(target.location, filesystem=target.filesystem).names)
+    except FileNotFoundError:
+        return []
+    except pa.ArrowException:
+        return None
 
 
 def _path_text(path: object) -> str:
@@ -289,8 +302,8 @@ def _with_new_types(table: pa.Table, tried: pd.DataFrame) -> pa.Table:
 
 def _refuse(what: str, error: BaseException, cure: str) -> NoReturn:
     raise ValueError(
-        f"Parquet cannot hold {what}: {_first_line(error)}. Nothing was requested; {cure}, or call "
-        "without a path"
+        f"Parquet cannot hold {what}: {_first_line(error)}. Nothing was requested; {cure}, or "
+        f"{Way('no_file')}"
     ) from None
 
 
@@ -307,7 +320,7 @@ def _check_names(labels: Sequence[Any]) -> None:
             )
             raise ValueError(
                 f"Parquet cannot hold columns called {twice}. Nothing was requested; rename one, "
-                "or call without a path"
+                f"or {Way('no_file')}"
             )
         seen[str(label)] = label
 

@@ -129,7 +129,7 @@ STORE: Final = Kind(
     0x4C454144,
     MIGRATIONS,
     "move it away and start a new one: leads that the service already enriched "
-    "cost nothing again, but check leads_pandas.jobs() for running jobs first",
+    "cost nothing again, but look first which jobs of the account are running",
 )
 
 

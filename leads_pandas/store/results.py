@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from leads_pandas.errors import StoreError
+from leads_pandas.errors import StoreError, Way
 from leads_pandas.frames.columns import answers
 from leads_pandas.store.database import chunks, now
 
@@ -131,6 +131,7 @@ def settle_erased(file: Database, erased: int) -> None:
     busy = file.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
     if busy:
         raise StoreError(
-            f"{erased} results are deleted, but another process is reading {file.path}, "
-            "so copies may remain in its log; call forget again when it is done"
+            f"{erased} results are deleted, but another process is reading {file.path}",
+            "copies may remain in its log until it is done",
+            Way("later"),
         )

@@ -308,6 +308,41 @@ def test_a_run_is_resumed_by_its_id_or_that_of_its_job(
     assert account.counts["starts"] == 1
 
 
+@pytest.mark.parametrize("content", ["Parquet", "CSV"])
+def test_a_file_with_more_columns_is_not_replaced_by_a_runs_own_results(
+    content: str, account: Vendor, leads: Path, run: Callable[..., Ran]
+) -> None:
+    target = leads / "mine.parquet"
+    if content == "CSV":
+        assert run("enrich", "leads.tsv", "--yes").code == 0
+        (leads / "leads.csv").rename(target)
+        fault = "is no Parquet file and would be replaced"
+    else:
+        assert run("enrich", "leads.csv", "-o", "mine.parquet", "--yes").code == 0
+        fault = "has columns that the run's results alone do not: 'name', 'website'"
+    before, total = target.read_bytes(), account.counts["total"]
+    run_id = run("runs", "--json").json[0]["run_id"]
+    ran = run("resume", run_id, "-o", "mine.parquet")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        f"leads-pandas: error: mine.parquet {fault}; it stays as it is, and nothing was requested: "
+        "run the line that made it again, which goes on and keeps them, or name another file\n"
+    )
+    with pytest.raises(lp.ColumnConflictError, match=fault):
+        lp.resume(run_id, target)
+    assert target.read_bytes() == before
+    assert account.counts["total"] == total
+
+
+def test_a_runs_own_results_are_replaced(
+    account: Vendor, leads: Path, run: Callable[..., Ran]
+) -> None:
+    assert run("enrich", "leads.csv", "--yes").code == 0
+    run_id = run("runs", "--json").json[0]["run_id"]
+    for _ in range(2):
+        assert run("resume", run_id, "-o", "own.parquet").code == 0
+
+
 def test_a_run_that_is_not_known_is_an_error(
     account: Vendor, leads: Path, run: Callable[..., Ran]
 ) -> None:

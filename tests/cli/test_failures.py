@@ -15,15 +15,24 @@ from leads_pandas.errors import Way
 from tests.support.commands import commands, help_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from leads_pandas.errors import Action
 
 SAMPLES = {"run": "4f3d", "column": "email", "what": "wait"}
 
 
+@pytest.fixture(autouse=True)
+def _door() -> Iterator[None]:
+    with errors.at(failures.DOOR):
+        yield
+
+
 @pytest.mark.parametrize("action", get_args(errors.Action))
 def test_each_way_on_is_worded_in_what_can_be_typed(action: Action) -> None:
-    fields = {name for _, name, _, _ in Formatter().parse(errors._PYTHON[action]) if name}
-    text = failures.wording(Way(action, {name: SAMPLES[name] for name in fields}))
+    words = failures.DOOR.words[action]
+    fields = {name for _, name, _, _ in Formatter().parse(words) if name}
+    text = str(Way(action, {name: SAMPLES[name] for name in fields}))
     assert text
     assert not re.search(r"=True|_\w+=|leads_pandas\.\w+\(|\.run\.", text)
     for command, option in re.findall(r"leads-pandas\xa0(\w+)|(--[a-z-]+)", text):
@@ -45,9 +54,9 @@ def test_an_error_is_one_line_of_its_parts() -> None:
 
 
 def test_what_is_to_be_copied_is_quoted_for_the_shell_and_never_broken() -> None:
-    text = failures.wording(Way("resume", {"run": "a b"}))
+    text = str(Way("resume", {"run": "a b"}))
     assert text == "go on with leads-pandas\xa0resume\xa0'a b'"
-    assert failures.wording(Way("do", {"what": 'pip install "x[y]"'})) == 'pip install "x[y]"'
+    assert str(Way("do", {"what": 'pip install "x[y]"'})) == 'pip install "x[y]"'
 
 
 @pytest.mark.parametrize(

@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from leads_pandas.cli import output
+from leads_pandas import errors
+from leads_pandas.cli import failures, output
 from leads_pandas.cli.output import Column, table
 from leads_pandas.display import text_width
 from leads_pandas.errors import LeadsError, LeadsWarning, Way
 from leads_pandas.models import CostPreview
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from leads_pandas import LeadsClient
     from tests.support.harness import Vendor
 
 Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _door() -> Iterator[None]:
+    with errors.at(failures.DOOR):
+        yield
 
 
 def test_an_error_of_the_system_names_the_file(capsys: Capture) -> None:
