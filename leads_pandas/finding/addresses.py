@@ -72,7 +72,10 @@ _BRACKETED = re.compile(
     rf"[\[({{<|*~«\u2039\u3010\uff08]\s?(?:{_ANY_AT})\s?[\])}}>|*~»\u203a\u3011\uff09]",
     re.IGNORECASE,
 )
-_WORDS_OF_AT = tuple(word.partition("_")[0].casefold() for word in _NAMES_OF_AT.split())
+# The longest part of each: "a" of "a_rond" would be found everywhere.
+_WORDS_OF_AT = tuple(
+    dict.fromkeys(max(word.split("_"), key=len).casefold() for word in _NAMES_OF_AT.split())
+)
 _SPOKEN_DOTS = (" dot ", " punkt ", " point ", " punto ", " ponto ", " punt ")
 
 

@@ -78,6 +78,7 @@ def in_ascii(domain: str) -> str:
         return domain
 
 
+@lru_cache(maxsize=4096)
 def is_nowhere(host: str) -> bool:
     """Whether a host says nothing of a business: an IP address, or a name nobody can register."""
     try:
@@ -119,6 +120,7 @@ def one_slip(one: str, other: str) -> bool:
     return rest[1:] == rest_other[1:] or (swapped and rest[2:] == rest_other[2:])
 
 
+@lru_cache(maxsize=4096)
 def squeeze(text: str) -> str:
     """A name's letters and digits alone, accents off: ``Café Müller`` as ``cafemuller``."""
     plain = unicodedata.normalize("NFKD", text.casefold()).translate(_LETTERS)
