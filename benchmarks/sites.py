@@ -1,13 +1,17 @@
-"""Reading many small websites: the driver against a bare pool that fetches the same URLs.
+"""Reading many small websites, beside bare pools of threads that fetch the same URLs and forget.
 
-`python -m benchmarks.sites [SITES]`: every site has an address of its own on loopback, a front page
-with an address and a robots.txt that is not there; a process of its own serves them.
+Every site has an address of its own on loopback, a robots.txt that is not there, a front page and,
+where it has more pages, a contact page with the address that is looked for. Processes of their own
+serve them. A round of each reader comes after a round of the others, so that a busy machine slows
+all of them alike; the ratios are of the sums.
 """
 
 from __future__ import annotations
 
+import http.client
 import multiprocessing
 import resource
+import selectors
 import socket
 import sys
 import threading
@@ -22,78 +26,122 @@ from leads_pandas.finding.sites import look
 from leads_pandas.finding.verify import MailDomains
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
 
 CONCURRENCY = 16
-BODY = b"<!doctype html><title>Shop</title><p>Write to info@shop.test</p>" + b"<p>Bread.</p>" * 40
-PAGE = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
-)
+ROUNDS = 5
+SERVERS = 2
+BREAD = b"<p>Bread.</p>" * 40
+FRONT = b"<!doctype html><title>Shop</title><p>Write to info@shop.test</p>" + BREAD
 NONE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
-def serve(ready: Connection) -> None:
-    """Answer everything on every loopback address, with as little work as can be."""
-
-    def talk(peer: socket.socket) -> None:
-        with peer:
-            while request := peer.recv(65536):
-                peer.sendall(NONE if b"/robots.txt" in request[:40] else PAGE)
-                if b"close" in request.lower():
-                    return
-
-    listener = socket.create_server(("0.0.0.0", 0), backlog=1024)
+def serve(ready: Connection, port: int) -> None:
+    """Answer on every loopback address, with as little work as can be."""
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(FRONT)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("0.0.0.0", port))
+    listener.listen(4096)
+    listener.setblocking(False)
     ready.send(listener.getsockname()[1])
+    waiting = selectors.DefaultSelector()
+    waiting.register(listener, selectors.EVENT_READ)
     while True:
-        threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
+        for key, _ in waiting.select():
+            if key.fileobj is listener:
+                peer, _ = listener.accept()
+                waiting.register(peer, selectors.EVENT_READ)
+                continue
+            peer = key.fileobj
+            try:
+                request = peer.recv(65536)
+            except OSError:
+                request = b""
+            if request:
+                peer.sendall(NONE if b"/robots.txt" in request[:40] else page + FRONT)
+            else:
+                waiting.unregister(peer)
+                peer.close()
 
 
-def bare(urls: list[str]) -> float:
-    """Sites per second of a pool of threads that fetches and forgets."""
-    session = threading.local()
+def pooled(fetch: Callable[[str], bytes]) -> Callable[[list[str]], None]:
+    """A reader that is a pool of threads, each of which fetches and forgets."""
 
-    def fetch(url: str) -> None:
-        if not hasattr(session, "of"):
-            session.of = requests.Session()
-            session.of.trust_env = False
-        session.of.get(f"{url}robots.txt", timeout=10)
-        assert b"info@" in session.of.get(url, timeout=10).content
+    def read(hosts: list[str]) -> None:
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
+            assert all(b"info@" in body for body in pool.map(fetch, hosts))
 
-    began = time.perf_counter()
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        list(pool.map(fetch, urls))
-    return len(urls) / (time.perf_counter() - began)
+    return read
 
 
-def driven(urls: list[str]) -> float:
-    """Sites per second of the driver."""
-    began = time.perf_counter()
+def lean(host: str) -> bytes:
+    """One site by the standard library, over one connection."""
+    connection = http.client.HTTPConnection(host, timeout=10)
+    connection.request("GET", "/robots.txt")
+    connection.getresponse().read()
+    connection.request("GET", "/")
+    body = connection.getresponse().read()
+    connection.close()
+    return body
+
+
+_session = threading.local()
+
+
+def by_requests(host: str) -> bytes:
+    """One site by requests, with a session for each thread."""
+    if not hasattr(_session, "of"):
+        _session.of = requests.Session()
+        _session.of.trust_env = False
+    _session.of.get(f"http://{host}/robots.txt", timeout=10)
+    body: bytes = _session.of.get(f"http://{host}/", timeout=10).content
+    return body
+
+
+def driven(hosts: list[str]) -> None:
+    """The driver, as `find` uses it."""
     options = SiteOptions(allow_private=True, concurrency=CONCURRENCY)
-    found = sum(
-        one.state == "found"
-        for one in look(enumerate(urls), options, domains=MailDomains(["127.0.0.1:9"]))
-    )
-    assert found == len(urls)
-    return len(urls) / (time.perf_counter() - began)
+    leads = ((host, f"http://{host}/") for host in hosts)
+    looked = look(leads, options, domains=MailDomains(["127.0.0.1:9"]))
+    assert sum(one.state == "found" for one in looked) == len(hosts)
+
+
+READERS = {"http.client": pooled(lean), "requests": pooled(by_requests), "leads_pandas": driven}
+
+
+def measure(sites: int) -> dict[str, tuple[float, float]]:
+    """Sites per second, and CPU milliseconds of this process per site, of each reader."""
+    context = multiprocessing.get_context("spawn")
+    port, servers = 0, []
+    for _ in range(SERVERS):
+        here, there = context.Pipe()
+        servers.append(context.Process(target=serve, args=(there, port), daemon=True))
+        servers[-1].start()
+        port = here.recv()
+    hosts = [f"127.{1 + n // 62500}.{n // 250 % 250}.{1 + n % 250}:{port}" for n in range(sites)]
+    took = {name: [0.0, 0.0] for name in READERS}
+    try:
+        for part in range(ROUNDS):
+            for name, read in READERS.items():
+                began, busy = time.perf_counter(), time.process_time()
+                read(hosts[part::ROUNDS])
+                took[name][0] += time.perf_counter() - began
+                took[name][1] += time.process_time() - busy
+    finally:
+        for one in servers:
+            one.kill()
+    return {name: (sites / wall, 1000 * cpu / sites) for name, (wall, cpu) in took.items()}
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
-    server.start()
-    port = here.recv()
-    urls = [
-        f"http://127.{1 + n // 62500}.{n // 250 % 250}.{1 + n % 250}:{port}/" for n in range(count)
-    ]
-    pool, ours = bare(urls), driven(urls)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{count} sites: bare pool {pool:.0f}/s, driver {ours:.0f}/s, ratio {ours / pool:.2f}; ",
-        end="",
-    )
-    print(f"{memory:.0f} MiB at most")
-    server.terminate()
+    sites = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    figures = measure(sites)
+    for name, (speed, cpu) in figures.items():
+        ratio = speed / figures["http.client"][0]
+        print(f"{name:>12}: {speed:6.0f} sites/s, {cpu:.2f} ms CPU per site, {ratio:.2f}")
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB at most")
 
 
 if __name__ == "__main__":

@@ -8,19 +8,16 @@ nothing resolves it a second time. No proxy and no credentials are taken from th
 from __future__ import annotations
 
 import contextlib
-import errno
-import ipaddress
 import math
 import os
 import socket
 import ssl
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import certifi
-from urllib3.util.wait import wait_for_read, wait_for_write
+from urllib3.util.wait import wait_for_write
 
 from leads_pandas.finding.guard import (
     PUBLIC_PORTS,
@@ -375,23 +372,24 @@ class Fetcher:
 
 
 class _Connection:
-    """A socket that never blocks: whatever it waits for ends at a deadline, however it drips."""
+    """A socket on which whatever is waited for ends at a deadline, however it drips."""
 
     def __init__(self, fetcher: Fetcher, is_ipv6: bool) -> None:
         self._fetcher = fetcher
         self._sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET)
-        self._sock.setblocking(False)
         self._crumbs = 0
 
     def dial(self, address: str, port: int, deadline: float) -> None:
         self._fetcher.register(self._sock)
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        error = self._sock.connect_ex((address, port))
-        if error in (errno.EINPROGRESS, errno.EWOULDBLOCK):
-            self._wait(wait_for_write, deadline)
-            error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise OSError(error, os.strerror(error))
+        self._sock.settimeout(min(_left(deadline), PATIENCE))
+        try:
+            self._sock.connect((address, port))
+        except TimeoutError:
+            with self._fetcher.aside():
+                if not wait_for_write(self._sock, _left(deadline)):
+                    raise
+            if error := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(error, os.strerror(error)) from None
 
     def encrypt(self, context: ssl.SSLContext, name: str, deadline: float) -> None:
         plain = self._sock
@@ -403,10 +401,10 @@ class _Connection:
 
     def send(self, data: bytes, deadline: float) -> None:
         while data:
-            data = data[self._through(lambda: self._sock.send(data), deadline, write=True) :]  # noqa: B023 - called at once
+            data = data[self._through(self._sock.send, deadline, data) :]
 
     def receive(self, deadline: float) -> bytes:
-        part: bytes = self._through(lambda: self._sock.recv(_RECEIVE), deadline)
+        part: bytes = self._through(self._sock.recv, deadline, _RECEIVE)
         if 0 < len(part) < _CRUMB:
             self._crumbs += 1
             if self._crumbs > _CRUMBS:
@@ -418,28 +416,22 @@ class _Connection:
         self._fetcher.unregister(self._sock)
         self._sock.close()
 
-    def _through(self, work: Callable[[], Any], deadline: float, *, write: bool = False) -> Any:
-        while True:
-            _left(deadline)
-            try:
-                return work()
-            except ssl.SSLWantReadError:
-                self._wait(wait_for_read, deadline)
-            except (ssl.SSLWantWriteError, BlockingIOError):
-                wants_read = isinstance(sys.exc_info()[1], BlockingIOError) and not write
-                self._wait(wait_for_read if wants_read else wait_for_write, deadline)
-
-    def _wait(self, ready: Callable[..., bool], deadline: float) -> None:
-        if ready(self._sock, min(_left(deadline), PATIENCE)):
-            return
+    def _through(self, work: Callable[..., Any], deadline: float, *given: object) -> Any:
+        left = _left(deadline)
+        self._sock.settimeout(min(left, PATIENCE))
+        try:
+            return work(*given)
+        except TimeoutError:
+            if left <= PATIENCE:
+                raise
         with self._fetcher.aside():
-            ready(self._sock, _left(deadline))
-        _left(deadline)
+            self._sock.settimeout(_left(deadline))
+            return work(*given)
 
 
 def _is_address(host: str) -> bool:
     try:
-        ipaddress.ip_address(host)
-    except ValueError:
+        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    except OSError:
         return False
     return True

@@ -196,19 +196,16 @@ class _Reader:
             self._break(name)
         if name == "a":
             self._end_link()
-        lowest = max(len(self._open) - _LOOK_BACK, 0)
-        for index in range(len(self._open) - 1, lowest - 1, -1):
+        depth = len(self._open)
+        for index in range(depth - 1, max(depth - _LOOK_BACK, 0) - 1, -1):
             if self._open[index] == name:
                 self._close(index)
                 return
 
     def _break(self, name: str) -> None:
-        if name in _INLINE:
-            self._add(SEAM)
-        elif name == "br":
-            self._add(LINE)
-        elif name != "wbr":
-            self._add(BLOCK)
+        if name != "wbr":
+            self._pieces.append(SEAM if name in _INLINE else LINE if name == "br" else BLOCK)
+            self._size += 1
 
     def _close_implied(self, name: str) -> None:
         ends = _ENDS.get(name, _P)

@@ -362,16 +362,15 @@ class _Reader:
         hints = hints_in(text, self._own)
         if not hints:
             return
-        position, before, effort = 0, "", _MAX_EFFORT
+        position, effort = 0, _MAX_EFFORT
         for block in text.split(BLOCK):
-            if block:
-                small = block.casefold()
-                if any(hint in small for hint in hints):
-                    self._read_block(block[:effort], before, self._in_footer(position))
-                    effort -= len(block) + _BLOCK_EFFORT
-                    if effort < 0 or len(self._mentions) >= _MAX_MENTIONS:
-                        return
-                before = f"{before} {block[-2 * _BEFORE :]}"[-2 * _BEFORE :]
+            small = block.casefold()
+            if block and any(hint in small for hint in hints):
+                before = " ".join(text[max(position - 3 * _BEFORE, 0) : position].split(BLOCK))
+                self._read_block(block[:effort], before, self._in_footer(position))
+                effort -= len(block) + _BLOCK_EFFORT
+                if effort < 0 or len(self._mentions) >= _MAX_MENTIONS:
+                    return
             position += len(block) + 1
 
     def _with_signs(self) -> str:

@@ -117,6 +117,8 @@ def reply_of(url: str, answer: Answer) -> Reply:
 
 
 def _retry_after(value: str) -> float:
+    if not value:
+        return 0.0
     if value.isascii() and value.isdecimal():
         return float(value)
     with contextlib.suppress(TypeError, ValueError, OverflowError):
