@@ -33,13 +33,19 @@ _AT_WORD, _ANY_AT = _any(_NAMES_OF_AT), _any(_NAMES_OF_AT + _SHORT_NAMES_OF_AT)
 _DOT_WORD = _any(_NAMES_OF_DOT)
 
 _INVISIBLE = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
-_WIDE = {0xFF01 + n: 0x21 + n for n in range(94)} | {0xFE6B: "@", 0x24D0: "a", 0x3000: " "}
-_HAS_WIDE = re.compile("[\uff01-\uff5e\ufe6b\u24d0]")
+_WIDE = {0xFF01 + n: 0x21 + n for n in range(94)} | {
+    **dict.fromkeys((0x2010, 0x2011), "-"),
+    0xFE6B: "@",
+    0x24D0: "a",
+    0x3000: " ",
+}
+_HAS_WIDE = re.compile("[\uff01-\uff5e\ufe6b\u24d0\u2010\u2011]")
 _BLANKS = re.compile(r"\s+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s<>\"|,;]+")
 
 # The sign between brackets or the like; a hyphen or underscore is too common without blanks.
 _OPEN, _CLOSE = r"[\[({<|*~«\u2039\u3010\uff08]{1,2}", r"[\])}>|*~»\u203a\u3011\uff09]{1,2}"
+_QUOTE = "[\"'#\u2018-\u201f]{1,2}"
 _AT = re.compile(
     rf"\s?{_OPEN}\s?(?:@|{_ANY_AT})\s?{_CLOSE}\s?"
     rf"|\s[_=-]{{1,2}}\s?(?:@|{_AT_WORD}|at|ät)\s?[_=-]{{1,2}}\s"
@@ -64,12 +70,20 @@ _SPOKEN = re.compile(
     re.IGNORECASE,
 )
 _SPOKEN_DOT = re.compile(rf"\s?\.\s?|\s(?:{_DOT_WORD})\s|ドット|どっと", re.IGNORECASE)
+_IN_QUOTES = re.compile(rf"{_QUOTE}\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}", re.IGNORECASE)
+# In quotes it may be a word that is talked about: "at" home.
+_QUOTED = re.compile(
+    rf"(?P<local>{_LOCAL})\s?{_QUOTE}\s?(?:@|at|ät|{_AT_WORD})\s?{_QUOTE}\s?"
+    rf"(?P<domain>{_PIECE}(?:\.{_PIECE}){{1,4}})",
+    re.IGNORECASE,
+)
 _LOOSE = re.compile(
     rf"(?P<local>{_LOCAL})(?P<sign>\s?@\s?)(?P<domain>{_PIECE}(?:\s?\.\s?[^\W_][\w-]{{0,62}}){{1,4}})"
 )
 _SIGNS = ("@", "\uff20", "\ufe6b")
 _BRACKETED = re.compile(
-    rf"[\[({{<|*~«\u2039\u3010\uff08]\s?(?:{_ANY_AT})\s?[\])}}>|*~»\u203a\u3011\uff09]",
+    rf"[\[({{<|*~«\u2039\u3010\uff08]\s?(?:{_ANY_AT})\s?[\])}}>|*~»\u203a\u3011\uff09]"
+    rf"|{_QUOTE}\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}",
     re.IGNORECASE,
 )
 # The longest part of each: "a" of "a_rond" would be found everywhere.
@@ -80,7 +94,7 @@ _SPOKEN_DOTS = (" dot ", " punkt ", " point ", " punto ", " ponto ", " punt ")
 
 
 _TOKEN = re.compile(
-    r"(?<![A-Za-z0-9\u00c0-\u024f_.+&/%@-])"
+    r"(?<![A-Za-z0-9\u00c0-\u024f_.+&%@-])"
     r"[A-Za-z0-9_][A-Za-z0-9._+&'-]{0,63}(?:@[\w.-]{1,253}){1,4}"
 )
 _WHOLE_LABEL = re.compile(r"[^\W_](?:[\w-]{0,61}[^\W_])?$")
@@ -92,7 +106,15 @@ _GLUE = re.compile(
     r"(?:www|https?|web|tel|fax|phone|mobil|handy|email|e-mail|mail|und|oder|and|or|internet|address)"
 )
 _WEB_BEHIND = re.compile(r"\.([a-z]{2,6})(?:www\.|https?$)", re.IGNORECASE)
-_LABEL_GLUE = re.compile(r"^(?:e-?mail|mail|mailto|email)(?=(.+)$)", re.IGNORECASE)
+_LABEL_GLUE = re.compile(
+    r"^(?:(?:e-?mail|mail|mailto|email)[.:_-]?|[\d-]{5,})(?=([a-z].+)$)", re.IGNORECASE
+)
+# "Write # instead of @", said beside an address like info#firm.example.
+_STAND_IN = re.compile(
+    r"([★☆●○◎■□◆◇▲△▼♪♯#*%&$!^~¤])[^\w@]{0,4}"
+    r"(?:を|は|换|換|改|替|代|→|->|=|with|by|durch|mit|par|por|con|na|za|на|steht|stands|is\b|ist\b|means|replace|ersetz|remplac|sostitu|sustitu)"
+    r"[^@\n]{0,24}@"
+)
 
 ROLES = words("writing", "mailboxes")
 _LABELLED = re.compile(
@@ -100,6 +122,15 @@ _LABELLED = re.compile(
     r"|\b(?:e-?mail|mail|e-?post|почта|ел|courriel|correo|posta|email us)\.?)\s*$",
     re.IGNORECASE,
 )
+
+
+def with_sign(text: str) -> str:
+    """A page's text with an @ in place of the sign that it says to replace by one."""
+    told = _STAND_IN.search(text.translate(_WIDE)) if "@" in text or "\uff20" in text else None
+    if told is None:
+        return text
+    sign = re.escape(told[1]) + (f"{chr(ord(told[1]) + 0xFEE0)}" if told[1].isascii() else "")
+    return re.sub(rf"(?<=[A-Za-z0-9])[{sign}](?=[A-Za-z0-9][\w-]*\.)", "@", text)
 
 
 class Found(NamedTuple):
@@ -159,6 +190,15 @@ def understand(text: str, own: str = "") -> str:
         signed = _DASHED.sub(lambda it: f"{it[1]}@" if it[1].lower() in ROLES else it[0], signed)
     if signed != text:
         text = _DOT.sub(".", signed)
+    if _IN_QUOTES.search(text):
+        text = _QUOTED.sub(
+            lambda it: (
+                f"{it['local']}@{it['domain']}"
+                if is_convincing(it["local"], it["domain"], it, own)
+                else it[0]
+            ),
+            text,
+        )
     lower = text.casefold()
     if " at " in lower or " ät " in lower or any(word in lower for word in _WORDS_OF_AT):
         text = _SPOKEN.sub(lambda found: _spoken(found, own), text)

@@ -17,6 +17,7 @@ from leads_pandas.finding.domains import (
     is_free,
     is_mistyped,
     is_nowhere,
+    is_slip_of,
     name_of,
     one_slip,
     registrable,
@@ -83,6 +84,7 @@ _MAIN_PLACES = frozenset((Place.CONTACT, Place.FRONT, Place.IMPRINT, Place.ABOUT
 _AUTHORITIES = pattern("whose", "authorities")
 _AUTHORITY_WORDS = pattern("whose", "authority words")
 _CREDIT_WORDS = pattern("whose", "credit words")
+_OTHERS_WORDS = pattern("whose", "words for others")
 _CONTROLLER_WORDS = pattern("whose", "controller words")
 # Where things are sold, booked, posted or hosted. On their own sites they are OWN.
 _PLATFORMS = words("domains", "platforms")
@@ -110,6 +112,8 @@ def relation_of(address: str, site: Site) -> Relation:
         )
         return Relation.NAMED if named else Relation.FREE
     label = squeeze(name_of(domain))
+    if any(len(one) >= _TITLE_NAME and squeeze(one) in names for one in domain.split(".")[:-2]):
+        return Relation.BRAND  # town.region.example, firm.hoster.example
     if any(alike(label, name) or name == squeeze(held) for name in names):
         return Relation.BRAND
     if len(label) >= _TITLE_NAME and label in title:
@@ -165,6 +169,8 @@ def _slip(
             and _letters_slip(local, name)
         ):
             return f"a slip of {other}"
+        if name == local and is_slip_of(domain, at):
+            return f"a slip of {other}"
         if (
             name == local
             and relations[other] is Relation.OWN
@@ -200,16 +206,20 @@ def _others(
         return "a platform's"
     if _AUTHORITIES.search(domain):
         return "an authority's, a court's or a chamber's"
-    if all(_AUTHORITY_WORDS.search(one.mention.before[-160:]) for one in sightings):
+    shown = [one for one in sightings if one.mention.how != "meta"] or sightings
+    places = {one.place for one in shown}
+    aside = have_theirs or not places & {Place.FRONT, Place.CONTACT}
+    if aside and all(_AUTHORITY_WORDS.search(one.mention.before[-160:]) for one in shown):
         return "named as an authority, a court or a chamber"
     if relation is Relation.UNKNOWN:
         return None
-    places = {one.place for one in sightings}
     if have_theirs:
         if {one.mention.how for one in sightings} <= {"data", "meta"}:
             return "another business's, in data for machines alone"
         if all(one.mention.footer for one in sightings):
             return "another business's, in the footer"
+        if all(_OTHERS_WORDS.search(one.mention.before[-90:]) for one in shown):
+            return "another business's, named as a partner, a client or where tickets are sold"
         if places <= {Place.PRIVACY, Place.OTHER, Place.IMPRINT, Place.ABOUT}:
             return "another business's, on a page inside"
     elif not places & _MAIN_PLACES and len({one.url for one in sightings}) == 1:

@@ -19,22 +19,35 @@ if TYPE_CHECKING:
 
 _PROTECTED = re.compile(r"email-protection(?:\.\w+)?#([0-9a-fA-F]{6,400})")
 _WORTH = re.compile(
-    r"@|&#0*64;|&#x0*40;|%40|\\x40|\\u0040|fromCharCode|mailto|atob|unescape|document\.write|mail\w*\(",
+    r"@|\|64|mi=|&#0*64;|&#x0*40;|%40|\\x40|\\u0040|fromCharCode|mailto|atob|unescape|document\.write|mail\w*\(",
     re.IGNORECASE,
 )
 _SURROGATES, _SHORT_BASE64 = 0xD800, 7
-_MAX_SCRIPT, _MAX_VALUE, _MAX_ATTRIBUTE, _MAX_LOCAL = 100_000, 5_000, 400, 64
+_MAX_SCRIPT, _MAX_VALUE, _MAX_ATTRIBUTE, _MAX_LOCAL, _MAX_DEPTH = 100_000, 5_000, 400, 64, 20
 
 _JS = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
-    |"(?P<double>(?:[^"\\\n]|\\.)*)"|'(?P<single>(?:[^'\\\n]|\\.)*)'|`(?P<back>(?:[^`\\]|\\.)*)`
+    |(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`)
     |String\.fromCharCode\((?P<codes>[\d\s,x]*)\)
-    |(?P<call>unescape|decodeURIComponent|atob|eval)\(
-    |(?P<turn>\.split\((?:""|'')\)\.reverse\(\)\.join\((?:""|'')\))
+    |(?P<turned>\.split\((?:""|'')\)\.reverse\(\)\.join\((?:""|'')\))
+    |\.(?P<reversed>reverse\(\)\.)?join\(\s*(?P<join>"[^"\n]{0,9}"|'[^'\n]{0,9}')?\s*\)
+    |(?P<rot13>\.replace\(\s*/\[a-zA?-?[zZ](?:A-Z)?\]/\w*\s*,\s*(?:function|\(?\w+\)?\s*=>))
+    |\.replace(?:All)?\(\s*(?P<old>"[^"\n]{1,30}"|'[^'\n]{1,30}'|/(?:[^/\\\n]|\\.){1,30}/\w*)
+        \s*,\s*(?P<new>"[^"\n]{0,30}"|'[^'\n]{0,30}')\s*\)
     |(?P<name>[A-Za-z_$][\w$]*)(?P<index>\[\d+\])?
-    |(?P<sign>\+=|=(?!=)|[+;,(){}\n\[\]])""",
+    |(?P<sign>\+=|==+|=>|[+=;,(){}\[\].])""",
     re.VERBOSE | re.DOTALL,
 )
+_IN_BACKTICKS = re.compile(r"\$\{\s*([\w$]+(?:\[\d+\])?|'[^'`}]{0,80}'|\"[^\"`}]{0,80}\")\s*\}")
+# Where a script puts what the visitor sees, by assignment and by call.
+_SHOWN = frozenset(("innerHTML", "outerHTML", "textContent", "innerText", "href", "location"))
+_SHOWING = frozenset(
+    (
+        *("write", "writeln", "html", "text", "append", "prepend", "after", "before", "open"),
+        *("insertAdjacentHTML", "attr", "setAttribute", "replaceWith"),
+    )
+)
+_DECODING = frozenset(("unescape", "decodeURIComponent", "decodeURI", "eval", "atob"))
 _ESCAPES = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]+)\}|(.))", re.DOTALL
 )
@@ -42,12 +55,20 @@ _TYPO3 = re.compile(r"UnCryptMailto\(\s*(?:%27|['\"])(.{5,200}?)(?:%27|['\"])", 
 _CALL = re.compile(
     r"[\w.]*mail[\w.]*\(\s*((?:['\"][\w.+-]{1,64}['\"]\s*,?\s*){2,4})\)", re.IGNORECASE
 )
-_USER = re.compile(
-    r"^data-(?:e?mail-?)?(?:user|name|local|localpart|mailbox|account|u|part1|first|before|pre)$"
+# WordPress' Email Encoder: places in a list of letters.
+_ENCODER = re.compile(
+    r"""ml\s*=\s*["']([^"'\n]{5,200})["']\s*,\s*mi\s*=\s*["']([^"'\n]{5,900})["']"""
 )
-_DOMAIN = re.compile(r"^data-(?:e?mail-?)?(?:domain|host|server|site|d|part2|second|after|post)$")
+_USER = re.compile(
+    r"^data-(?:e?mail-?)?(?:user|name|id|local|localpart|mailbox|account|u|m1|part1|first|before|pre)$"
+)
+_DOMAIN = re.compile(
+    r"^data-(?:e?mail-?)?(?:domain|host|server|site|d|m2|part2|second|after|post)$"
+)
 _TLD = re.compile(r"^data-(?:e?mail-?)?(?:tld|ext|suffix|t|part3|third)$")
-_NAMED_MAIL = re.compile(r"mail|contact|enc|cloak|protect|addr|href|link|crypt")
+_NAMED_MAIL = re.compile(
+    r"mail|contact|enc|cloak|protect|addr|href|link|crypt|obfus|b64|base64|hidden"
+)
 
 
 def decode_cloudflare(code: str) -> str:
@@ -73,81 +94,156 @@ def uncloaked(script: str) -> Iterator[str]:
         yield from _turned_back(_unescaped(unquote(called)))
     for call in _CALL.findall(script):
         user, *domain = re.findall(r"['\"]([\w.+-]+)['\"]", call)
+        if len(domain) == 1 and "." in user and "." not in domain[0]:
+            user, domain = domain[0], [user]
         if "@" not in user:
             yield f"{user}@{'.'.join(domain)}"
-    yield from _Strings().run(script[:_MAX_SCRIPT])
+    for letters, places in _ENCODER.findall(script):
+        if all(ord(one) - 48 < len(letters) for one in places):
+            yield unquote("".join(letters[ord(one) - 48] for one in places))
+    yield from _Strings(script[:_MAX_SCRIPT]).run()
 
 
 class _Strings:
-    """Follows assignments and sums of strings through a script."""
+    """Follows assignments and sums of strings through a script: one pass over its tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: str) -> None:
+        self._tokens = [it for it in _JS.finditer(script) if it.lastgroup != "comment"]
         self._known: dict[str, str] = {}
+        self._list: list[str] = []  # the items of the list that was read last
+        self._lists: dict[str, list[str]] = {}
 
-    def run(self, script: str) -> Iterator[str]:
+    def run(self) -> Iterator[str]:
         """The strings that are put together from parts, or written into the page."""
-        target, value, parts, written, adding = "", "", 0, False, False
-        pending = ""  # a name that may turn out to be assigned to
-        call = ""
-        for found in _JS.finditer(script):
-            kind = found.lastgroup
-            if kind == "comment":
-                continue
-            if kind in ("name", "index"):
-                name = found["name"] + (found["index"] or "")
-                if name in ("var", "let", "const", "new", "String", "return"):
-                    continue
-                pending = name
-                written = written or name in ("write", "writeln", "innerHTML", "insertAdjacentHTML")
-                written = written or name in ("href", "location", "append", "html")
-                if name in self._known and adding:
-                    value, parts, pending = value + self._known[name], parts + 1, name
-                continue
-            if kind == "sign":
-                sign = found["sign"]
-                if sign in ("=", "+="):
-                    start = self._known.get(pending, "") if sign == "+=" else ""
-                    target, value, parts, adding = pending, start, int(bool(start)), True
-                    if pending not in ("href", "innerHTML", "location"):
-                        written = False
-                elif sign == "(":
-                    value, parts, adding = ("", 0, True) if not call else (value, parts, True)
-                elif sign == "+" and not adding:
-                    adding = True
-                elif sign in ";\n{}," or (sign == ")" and not call):
-                    if sign == "\n" and script[found.end() :].lstrip()[:1] == "+":
-                        continue
-                    if value and (parts > 1 or written) and len(value) < _MAX_VALUE:
+        at = 0
+        while at < len(self._tokens):
+            token = self._tokens[at]
+            name = self._name(token)
+            following = self._sign(at + 1)
+            if name and following in ("=", "+="):
+                before = self._known.get(name, "") if following == "+=" else ""
+                self._list = []
+                value, parts, at = self._sum(at + 2)
+                value = (before + value)[:_MAX_VALUE]
+                self._assign(name, value)
+                if value and (parts + bool(before) > 1 or token["name"] in _SHOWN):
+                    yield html.unescape(value)
+            elif name in _SHOWING and following == "(":
+                at += 1
+                while self._sign(at) in ("(", ","):
+                    value, _, at = self._sum(at + 1)
+                    if value:
                         yield html.unescape(value)
-                    if target and value:
-                        self._known[target] = value[:_MAX_VALUE]
-                    if sign != ",":
-                        target, written = "", written and sign == ")"
-                    value, parts, adding = "", 0, sign in ",)"
-                elif sign == ")":
-                    call = ""
-                continue
-            if kind == "turn":
-                value, parts = value[::-1], parts + 2
-                continue
-            if kind == "call":
-                call, adding = found["call"], True
-                continue
-            text = self._literal(found, call)
-            parts += 1 if not call and kind != "codes" else 2
-            value = (value + text)[:_MAX_VALUE]
-            adding = True
-        if value and (parts > 1 or written):
-            yield html.unescape(value)
+            else:
+                value, parts, following_at = self._sum(at)
+                at = max(following_at, at + 1)
+                if value and parts > 1:
+                    yield html.unescape(value)
+        yield from self._letter_by_letter()
 
-    def _literal(self, found: re.Match[str], call: str) -> str:
-        if found["codes"] is not None:
-            codes = [int(one, 0) for one in re.findall(r"0x[\da-f]+|[1-9]\d*", found["codes"])]
-            return "".join(chr(one) for one in codes if one < _SURROGATES)
-        text = _unescaped(found["double"] or found["single"] or found["back"] or "")
-        if call in ("unescape", "decodeURIComponent", "eval"):
-            return unquote(text)
-        return _base64(text) if call == "atob" else text
+    def _assign(self, name: str, value: str) -> None:
+        self._known[name] = value
+        if self._list:
+            self._lists[name] = self._list
+            self._known |= {f"{name}[{place}]": item for place, item in enumerate(self._list)}
+
+    def _letter_by_letter(self) -> Iterator[str]:
+        """ExpressionEngine's cloak: a list of letters and codes, written from its end."""
+        letters: dict[str, list[str]] = {}
+        for name, value in self._known.items():
+            if name.endswith("]") and 0 < len(value) < len("|1114111"):
+                code = value[1:]
+                letter = chr(int(code) % _SURROGATES) if code.isdecimal() else value
+                letters.setdefault(name.partition("[")[0], []).append(letter)
+        for these in letters.values():
+            if len(these) > _SHORT_BASE64:
+                yield "".join(reversed(these))
+
+    def _name(self, token: re.Match[str]) -> str:
+        return "" if token["name"] is None else token["name"] + (token["index"] or "")
+
+    def _sign(self, at: int) -> str | None:
+        return self._tokens[at]["sign"] if at < len(self._tokens) else None
+
+    def _sum(self, at: int, depth: int = 0) -> tuple[str, int, int]:
+        """The sum that begins at a token: its text, of how many parts, and the token behind it."""
+        value, parts, at = self._term(at, depth)
+        while self._sign(at) == "+":
+            more, count, at = self._term(at + 1, depth)
+            value, parts = (value + more)[:_MAX_VALUE], parts + count
+        return value, parts, at
+
+    def _term(self, at: int, depth: int) -> tuple[str, int, int]:
+        if at >= len(self._tokens):
+            return "", 0, at
+        token, items = self._tokens[at], None
+        sign, name = token["sign"], self._name(token)
+        if token["text"] is not None:
+            value, parts, at = self._literal(token["text"]), 1, at + 1
+        elif token["codes"] is not None:
+            value, parts, at = _from_codes(token["codes"]), 2, at + 1
+        elif sign in ("(", "[") and depth < _MAX_DEPTH:
+            value, parts, at = self._inside(at, depth)
+            items = self._list if sign == "[" else None
+        elif name in ("new", "Array", "String") and at + 1 < len(self._tokens):
+            following = self._sign(at + 1)
+            if name != "new" and following == "(" and depth < _MAX_DEPTH:
+                value, parts, at = self._inside(at + 1, depth)
+                items = self._list
+            else:
+                return self._term(at + 1, depth + 1) if depth < _MAX_DEPTH else ("", 0, at + 1)
+        elif name in _DECODING and self._sign(at + 1) == "(" and depth < _MAX_DEPTH:
+            value, parts, at = self._inside(at + 1, depth)
+            value, parts = decode_base64(value) if name == "atob" else unquote(value), parts + 2
+        elif name and self._sign(at + 1) not in ("=", "+="):
+            value, parts, at = self._known.get(name, ""), int(name in self._known), at + 1
+            items = self._lists.get(name)
+        else:
+            return "", 0, at
+        return self._changed(value, parts, at, items)
+
+    def _inside(self, at: int, depth: int) -> tuple[str, int, int]:
+        """What stands in the brackets that open at a token; its items are kept as a list."""
+        items, value, parts = [], "", 0
+        while self._sign(at) in ("(", "[", ","):
+            value, parts, at = self._sum(at + 1, depth + 1)
+            items.append(value)
+        self._list = items
+        return value, parts, at + (self._sign(at) in (")", "]"))
+
+    def _changed(
+        self, value: str, parts: int, at: int, items: list[str] | None
+    ) -> tuple[str, int, int]:
+        """A text and what is done to it: joined, turned round, letters changed."""
+        while at < len(self._tokens):
+            token = self._tokens[at]
+            if token["turned"] is not None:
+                value = value[::-1]
+            elif token["rot13"] is not None:
+                value = codecs.decode(value, "rot13")
+            elif token["old"] is not None:
+                old = re.sub(r"^/|/\w*$|\\", "", token["old"]).strip("\"'")
+                value = value.replace(old, token["new"][1:-1])[:_MAX_VALUE]
+            elif token[0].endswith(")") and "join(" in token[0] and items is not None:
+                between = (token["join"] or "','")[1:-1]
+                value = between.join(items[:: -1 if token["reversed"] else 1])[:_MAX_VALUE]
+            else:
+                break
+            parts, at = parts + 2, at + 1
+        return value, parts, at
+
+    def _literal(self, quoted: str) -> str:
+        if quoted[0] == "`" and "${" in quoted:
+            quoted = _IN_BACKTICKS.sub(
+                lambda it: it[1][1:-1] if it[1][0] in "\"'" else self._known.get(it[1], it[0]),
+                quoted,
+            )
+        return _unescaped(quoted[1:-1])[:_MAX_VALUE]
+
+
+def _from_codes(codes: str) -> str:
+    numbers = [int(one, 0) for one in re.findall(r"0x[\da-f]+|[1-9]\d*", codes)]
+    return "".join(chr(one) for one in numbers if one < _SURROGATES)
 
 
 def _unescaped(text: str) -> str:
@@ -160,7 +256,8 @@ def _unescaped(text: str) -> str:
     return _ESCAPES.sub(one, text) if "\\" in text else text
 
 
-def _base64(text: str) -> str:
+def decode_base64(text: str) -> str:
+    """What a text in base64 says; empty where it is none."""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode("ascii")
     except ValueError:
@@ -199,6 +296,8 @@ def in_attributes(attributes: dict[str, str]) -> Iterator[str]:
                 yield from _readings(value)
         elif name.startswith("on") or (name == "href" and value[:11].lower() == "javascript:"):
             yield from uncloaked(value if name.startswith("on") else unquote(value))
+    if "first" in attributes and "last" in attributes:  # Joomla's <joomla-hidden-mail>
+        user, domain = decode_base64(attributes["first"]), decode_base64(attributes["last"])
     if user and domain and "@" not in user and len(user) <= _MAX_LOCAL:
         yield f"{user}@{domain}" if not tld else f"{user}@{domain.rstrip('.')}.{tld.lstrip('.')}"
 
@@ -210,8 +309,9 @@ def _readings(value: str) -> Iterator[str]:
         plain = value.replace("[at]", "@").replace("[dot]", ".")
         yield plain[::-1]
         yield codecs.decode(plain, "rot13")
-    elif len(value) > _SHORT_BASE64 and "@" in (decoded := _base64(value.strip())):
+    elif len(value) > _SHORT_BASE64 and "@" in (decoded := decode_base64(value.strip())):
         yield decoded
+        yield decoded[::-1]
 
 
 def _turned_back_by(token: str, vector: str) -> Iterator[str]:

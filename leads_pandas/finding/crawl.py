@@ -211,13 +211,14 @@ class Crawl:
         if self._read >= self._max_pages or time.monotonic() >= self._visit.deadline:
             return
         base = self._front
-        for url in self._sitemap(base):
-            for step in choose([Link(url, "")], base, {host_of(base)}):
-                if step.kind < Kind.LANGUAGE or len(self._steps) < _FEW_LINKS:
-                    self._add(step, Place.FRONT, whole=True)
+        for step in choose([Link(url, "") for url in self._sitemap(base)], base, {host_of(base)}):
+            if step.kind < Kind.LANGUAGE or len(self._steps) < _FEW_LINKS:
+                self._add(step, Place.FRONT, whole=True)
         self._go_on(Kind.PRIVACY, self._max_pages)
         country = (urlsplit(base).hostname or "").rpartition(".")[2]
         usual = _USUAL.get(language[:2]) or _USUAL.get(country) or _USUAL_ELSEWHERE
+        if (ending := re.search(r"\.(?:php\d?|html?|aspx?)$", urlsplit(base).path)) is not None:
+            usual = tuple(dict.fromkeys(path.partition(".")[0] + ending[0] for path in usual))
         folder = urlsplit(base).path.rpartition("/")[0]
         for path in usual:
             if self._has_any() or self._read >= self._max_pages:
@@ -242,9 +243,16 @@ class Crawl:
         return True
 
     def _sitemap(self, base: str) -> list[str]:
-        url = urljoin(base, "/sitemap.xml")
-        try:
-            reply = self._visit.page(url, any_type=True)
-        except FetchError:
-            return []
-        return _LOCATION.findall(reply.body[:_SITEMAP_BYTES].decode("utf-8", "replace"))
+        """The pages in the sitemap; of a list of sitemaps, those in the one of pages."""
+        urls = [urljoin(base, "/sitemap.xml")]
+        for _ in range(2):
+            try:
+                reply = self._visit.page(urls[0], any_type=True)
+            except FetchError:
+                return []
+            urls = _LOCATION.findall(reply.body[:_SITEMAP_BYTES].decode("utf-8", "replace"))
+            lists = [url for url in urls if url.endswith(".xml")]
+            if not lists:
+                break
+            urls = sorted(lists, key=lambda url: "page" not in url)
+        return urls

@@ -105,6 +105,11 @@ def is_mistyped(domain: str) -> bool:
     return not is_free(domain) and any(one_slip(domain, known) for known in _OFTEN_MISTYPED)
 
 
+def is_slip_of(domain: str, known: str) -> bool:
+    """Whether a domain is a well-known provider's with one slip: it may be free as well."""
+    return known in _OFTEN_MISTYPED and domain not in _OFTEN_MISTYPED and one_slip(domain, known)
+
+
 def one_slip(one: str, other: str) -> bool:
     """Whether two words differ by one letter added, lost, changed, or swapped with the next."""
     if one == other or abs(len(one) - len(other)) > 1:

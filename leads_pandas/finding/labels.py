@@ -17,6 +17,8 @@ from typing import NamedTuple
 from leads_pandas.finding.wordlists import section, words
 
 _LANGUAGES = words("labels", "languages")
+# Words that are a promise only where the label says nothing else.
+_ALONE = words("labels", "alone")
 _LOCALE = re.compile(r"^/?([a-z]{2})(?:[-_][a-zA-Z]{2})?/?(?:index\.\w+)?$")
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
@@ -27,6 +29,8 @@ _LETTERS = str.maketrans(
 )
 _NO_CONTACT = re.compile(
     r"\bcontact (?:lens|grill|sport|allerg|cement|adhesive|dermatitis|paper|print|improv|mic)"
+    r"|\b(?:lentill[ei]s?|lentes|lenti) (?:de |a )?conta|\bbooking com\b|\be ?mail market"
+    r"|\bcontact center soft|コンタクトレンズ"
 )
 _TELLING, _TELLING_OTHER = 7, 4
 _LONGEST, _FEW_WORDS, _MANY_WORDS = 5, 4, 12
@@ -60,7 +64,10 @@ def _phrases() -> dict[str, Kind]:
     for kind in (Kind.CONTACT, Kind.IMPRINT, Kind.ABOUT, Kind.PRIVACY):
         for line in section("labels", kind.name.lower()).strip().splitlines():
             for phrase in line.partition(" ")[2].split("|"):
-                known.setdefault(" ".join(folded(phrase)), kind)
+                said = folded(phrase)
+                known.setdefault(" ".join(said), kind)
+                if len(said) > 1 and len("".join(said)) >= _TELLING:
+                    known.setdefault("".join(said), kind)
     return known
 
 
@@ -73,7 +80,7 @@ def _unspaced() -> tuple[tuple[str, Kind], ...]:
 
 def folded(text: str) -> list[str]:
     """A text's words without case and accents."""
-    text = text.casefold()
+    text = text.casefold().replace("\xad", "").replace("\u200c", " ")
     if not text.isascii():
         # Marks of Latin, Greek, Cyrillic, Hebrew and Arabic go; other scripts spell with theirs.
         text = unicodedata.normalize("NFD", text).translate(_LETTERS)
@@ -111,7 +118,9 @@ def promise_of(text: str) -> Promise:
 
 def _says_enough(phrase: str) -> bool:
     """Whether a phrase means the same inside a longer label: "legal", "team" and "book" do not."""
-    return " " in phrase or len(phrase) >= (_TELLING if phrase.isascii() else _TELLING_OTHER)
+    return phrase not in _ALONE and (
+        " " in phrase or len(phrase) >= (_TELLING if phrase.isascii() else _TELLING_OTHER)
+    )
 
 
 def promise_of_path(path: str) -> Promise:

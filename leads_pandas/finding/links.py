@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from leads_pandas.finding.domains import is_nowhere, registrable
+from leads_pandas.finding.domains import is_nowhere, name_of, registrable
 from leads_pandas.finding.labels import NOTHING, Kind, promise_of, promise_of_path
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _other(link: Link, *, ends_menu: bool) -> float:
     turn += 2.0 if _PILE.search(path) else 0.0
     turn -= 0.8 if link.menu else 0.0
     turn -= 0.4 if ends_menu else 0.0
-    turn -= 1.0 if _HELPFUL.search(link.rel) else 0.0
+    turn -= 2.5 if _HELPFUL.search(link.rel) else 0.0
     return turn
 
 
@@ -143,4 +143,6 @@ def _is_of_the_site(url: str, hosts: Collection[str], *, sure: bool) -> bool:
         return True
     if not sure or is_nowhere(host) or ":" in host:
         return False
-    return registrable(host) in {registrable(one) for one in hosts if ":" not in one}
+    known = [one for one in hosts if ":" not in one]
+    # firm.com may have its contact page at firm.de.
+    return registrable(host) in map(registrable, known) or name_of(host) in map(name_of, known)

@@ -51,6 +51,12 @@ _MAX_ELEMENTS = 20_000
 
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _FOOTER = re.compile(r"(?:^|[\s_-])(?:page|site)?(?:footer|colophon|copyright)", re.IGNORECASE)
+# What a click brings up, or a small screen: hidden, and yet for visitors.
+_OPENED = re.compile(
+    r"(?:^|[\s_-])(?:modal|popup|pop-up|lightbox|overlay|dialog|fancybox|mfp|tab|tabs|tab-?pane|accordion"
+    r"|collapse|collapsible|panel|toggle|dropdown|sub-?menu|mobile|offcanvas|drawer|burger|slide)",
+    re.IGNORECASE,
+)
 _MENU = re.compile(
     r"(?:^|[\s_-])(?:main|site|top)?(?:nav|navi|navbar|navigation|menu|menue)(?:$|[\s_-])",
     re.IGNORECASE,
@@ -175,11 +181,11 @@ class _Reader:
             return
         depth = len(self._open)
         if attributes:
-            if self._hidden is None and _is_hidden(attributes):
-                self._hidden = depth
             marks = f"{attributes.get('class', '')} {attributes.get('id', '')}"
-            if self._menu is None and _MENU.search(marks):
+            if self._menu is None and (name == "nav" or _MENU.search(marks)):
                 self._menu = depth
+            if self._hidden is None and self._menu is None and _is_hidden(attributes, marks):
+                self._hidden = depth
             if self._footer is None and name != "body" and _FOOTER.search(marks):
                 self._footer = depth, self._size
         if name == "template" and self._hidden is None:
@@ -253,7 +259,8 @@ class _Reader:
             self._link = None
 
 
-def _is_hidden(attributes: dict[str, str]) -> bool:
-    return "hidden" in attributes or (
+def _is_hidden(attributes: dict[str, str], marks: str) -> bool:
+    hidden = "hidden" in attributes or (
         "style" in attributes and _HIDDEN_STYLE.search(attributes["style"]) is not None
     )
+    return hidden and _OPENED.search(marks) is None

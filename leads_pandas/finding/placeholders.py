@@ -24,6 +24,8 @@ _NOBODYS_DOMAINS = _squeezed("domains")
 _VAGUE_DOMAINS = _squeezed("vague domains")
 # Mailboxes that are a sample's wherever they stand.
 _NOBODYS_NAMES = pattern("samples", "mailboxes", "^(?:{})$")
+# Mailbox and domain that are one: jean@dupont.fr.
+_NOBODY = pattern("samples", "people", "^(?:{})$")
 # Mailboxes that are a sample's at a domain that is vague or anybody's: name@firma.de.
 _VAGUE_NAMES = _squeezed("vague mailboxes")
 # Mailboxes that mean nothing at a sample's own domain but may be real on any other vague one.
@@ -59,8 +61,10 @@ def is_nobodys(address: str, host: str) -> bool:
     label = squeeze(name_of(domain))
     if held.rpartition(".")[2] in ("example", "test", "invalid", "localhost"):
         return not is_nowhere(host) or label in _NOBODYS_DOMAINS | _EXAMPLE
-    if label in _NOBODYS_DOMAINS | _EXAMPLE or any(
-        squeeze(one) in _SURELY_EXAMPLES for one in domain.split(".")[:-1]
+    if (
+        label in _NOBODYS_DOMAINS | _EXAMPLE
+        or _NOBODY.match(f"{folded}.{label}")
+        or any(squeeze(one) in _SURELY_EXAMPLES for one in domain.split(".")[:-1])
     ):
         return True
     if plain in _VAGUE_NAMES:

@@ -8,6 +8,7 @@ there.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from bisect import bisect_right
@@ -22,8 +23,9 @@ from leads_pandas.finding.addresses import (
     hints_in,
     plain,
     understand,
+    with_sign,
 )
-from leads_pandas.finding.cloaks import in_attributes, protected, uncloaked
+from leads_pandas.finding.cloaks import decode_base64, in_attributes, protected, uncloaked
 from leads_pandas.finding.domains import is_nowhere, registrable
 from leads_pandas.finding.markup import BLOCK, LINE, SEAM, Element, Outline, read_outline
 
@@ -35,7 +37,7 @@ How = Literal["link", "text", "data", "meta"]
 _MAX_MENTIONS, _MAX_LINKS, _MAX_SCRIPTS = 500, 5000, 500
 # Letters of lines with a sign that are looked at, a line counting for some more.
 _MAX_EFFORT, _BLOCK_EFFORT = 400_000, 50
-_LINK_TEXT, _BEFORE = 200, 220
+_LINK_TEXT, _BEFORE, _MAX_STATE = 200, 220, 200_000
 _SPLASH, _SIGN, _LONG = 1500, 20, 4000
 
 _SIGNS = re.compile(f"[{SEAM}{LINE}{BLOCK}]+")
@@ -44,22 +46,30 @@ _NOT_MAIL = re.compile(
 )
 # "malito:", "mailto//", "http://mailto:": what is typed where mailto: is meant.
 _MAIL_SCHEME = re.compile(
-    r"^\s*(?:https?:/{0,2})?(?:(?:mailto|malito|maitlo|mailo|mailt|mialto|maito|mail\s?to|e-?mail|mail)\s?[:;=]\s?/{0,3})+",
+    r"^\s*(?:https?:/{0,2}(?:[\w.-]*/)?|/)?(?:(?:mailto|malito|maitlo|mailo|mailt|mialto|maito|mail\s?to|e-?mail|mail)"
+    r"\s?[:;=]\s?/{0,3})+|^\s*mailto[\s.,](?=[^@]+@)",
     re.IGNORECASE,
 )
+_COMPOSE = re.compile(
+    r"^https?://(?:mail\.google|outlook\.(?:office|live|office365)|mail\.yahoo|compose\.mail\.yahoo)\.com/.*?[?&]to=([^&]+)"
+)
+_MAIL_IN_BASE64 = "bWFpbHRv"  # "mailto"
 _BARE_MAIL = re.compile(r"^(?:https?:/{0,2}|/{0,2})(?:www\.)?[\w.+-]{1,64}@[\w.-]{3,}(?:\?.*)?/?$")
 _RECIPIENT = re.compile(
-    r"^(?:_?(?:recipients?|to|mail_?to|e?mail_?to|send_?to|empf(?:ae|ä)nger|dest(?:inatario)?))$"
+    r"^(?:_?(?:recipients?|to|mail_?to|e?mail_?to|send_?to|empf(?:ae|ä)nger|dest(?:inatario|inataire)?|destino|odbiorca|adresat))$"
 )
 _META_DATA = re.compile(
     r"^(?:og:email|business:contact_data:email|email|contact|reply-to|replyto|dc\.publisher\.address"
     r"|contactemail|contact-email)$",
     re.IGNORECASE,
 )
-_META_TEXT = re.compile(r"^(?:description|og:description|twitter:description)$", re.IGNORECASE)
+_META_TEXT = re.compile(
+    r"^(?:(?:og:|twitter:|dc\.)?description|abstract|author|publisher|copyright|dc\.creator\S*)$",
+    re.IGNORECASE,
+)
 _NAMES = re.compile(r"^(?:og:site_name|application-name|author|og:title)$", re.IGNORECASE)
 _JSON_EMAIL = re.compile(
-    r"""["']?(?:email|e-mail)["']?\s*:\s*(\[[^\]]{0,2000}\]|"(?:[^"\\]|\\.){0,300}"|'(?:[^'\\]|\\.){0,300}')""",
+    r"""["']?(?:\w+:)?(?:e-?mail(?:address)?)["']?\s*:\s*(\[[^\]]{0,2000}\]|\{[^{}]{0,300}\}|"(?:[^"\\]|\\.){0,300}"|'(?:[^'\\]|\\.){0,300}')""",
     re.IGNORECASE | re.DOTALL,
 )
 _JSON_STRING = re.compile(r"""["']((?:[^"'\\]|\\.){3,300})["']""")
@@ -71,8 +81,14 @@ _SCRIPTED_LINK = re.compile(
     r"[\"'](?:href[\"']?\s*:\s*[\"'])?((?:https?:)?/{1,2}[\w%./-]{2,120}|[\w%/-]{2,60}\.(?:html?|php))[\"']"
 )
 _ONCLICK = re.compile(
-    r"(?:location(?:\.href)?\s*=|open\(|assign\(|navigate\()\s*['\"]([^'\"]{1,300})['\"]"
+    r"(?:location(?:\.href)?\s*=|(?:open|assign|navigate|replace)\()\s*['\"]([^'\"]{1,300})['\"]"
 )
+_SCRIPTED_PAGE = re.compile(r"['\"]([\w%/.-]{1,120}\.(?:html?|php\d?|aspx?))['\"]", re.IGNORECASE)
+_PATH = re.compile(r"((?:https?:/)?/[\w%./?=&-]{1,200})$")
+_SIGN_ICON = re.compile(r"(?:^|[\s_-])at(?:$|\s)")
+_MAIL_ICON = re.compile(r"envelope|\bmail", re.IGNORECASE)
+_SAYS_CONTACT = re.compile(r"contact|kontakt", re.IGNORECASE)
+_CURLY = dict.fromkeys(range(0x201C, 0x201F), '"') | dict.fromkeys((0x2018, 0x2019), "'")
 _JAVASCRIPT_TYPES = ("", "text/javascript", "application/javascript", "module")
 
 
@@ -140,7 +156,9 @@ def read_page(markup: str, url: str) -> Page:
 
 def structured_emails(content: str) -> Iterator[str]:
     """The values of ``email`` in JSON-LD, also where it is not quite JSON."""
-    for found in _JSON_EMAIL.finditer(content):
+    if "&" in content:
+        content = html.unescape(content)
+    for found in _JSON_EMAIL.finditer(content.translate(_CURLY)):
         for value in _JSON_STRING.findall(found[1]):
             try:
                 yield json.loads(f'"{value}"', strict=False)
@@ -167,13 +185,16 @@ class _Reader:
         self._jump: str | None = None
         self._footers = [edge for pair in outline.footers for edge in pair]
         self._inserts: dict[int, str] = {}
+        self._uncloaked = 0
 
     def page(self) -> Page:
         based = False
         for element in self._outline.elements:
             if element.name == "base" and not based and element.attributes.get("href"):
                 based = True
-                self._base = _absolute(self._base, element.attributes["href"]) or self._base
+                base = _absolute(self._base, element.attributes["href"]) or self._base
+                if not self._own or registrable(urlsplit(base).hostname or "") == self._own:
+                    self._base = base  # else a copy of a page from elsewhere
             else:
                 self._element(element)
         for kind, content in self._outline.scripts[:_MAX_SCRIPTS]:
@@ -204,26 +225,43 @@ class _Reader:
                 attributes.get("name", "").lower()
             ):
                 self._published(attributes.get("value", ""), "data", element)
-        elif name == "link" and attributes.get("rev", attributes.get("itemprop")) in (
-            "made",
-            "email",
-        ):
+        elif name == "link" and "mailto:" in attributes.get("href", "").lower():
             self._published(_mailto(attributes.get("href", "")), "data", element)
+        elif name == "option" and "@" in attributes.get("value", ""):
+            self._published(attributes["value"], "data", element)
         elif name == "option" and "/" in attributes.get("value", ""):
             self._link(attributes["value"], element)
+        elif name == "body" and (found := _ONCLICK.search(attributes.get("onload", ""))):
+            self._jump = self._jump or _absolute(self._base, found[1])
+        elif name in ("i", "span", "svg") and _SIGN_ICON.search(attributes.get("class", "")):
+            before = self._text[: element.start].rstrip(SEAM)[-1:]
+            after = self._text[element.start : element.start + _SIGN].lstrip(SEAM)[:1]
+            if before.isalnum() and after.isalnum():
+                self._inserts[element.start] = "@"
         if attributes.get("itemprop", attributes.get("property", "")).rpartition(":")[2] == "email":
             self._published(_mailto(attributes.get("content", "")), "data", element)
         for value in in_attributes(attributes):
             self._cloaked(value, element)
-        if (clicked := attributes.get("onclick")) and (found := _ONCLICK.search(clicked)):
+        clicked = attributes.get("onclick") or attributes.get("data-href")
+        if clicked and (found := _ONCLICK.search(clicked) or _PATH.match(clicked)):
             self._link(found[1], element)
 
     def _anchor(self, element: Element) -> None:
         href = element.attributes.get("href", "").strip()
         if not href or href.startswith("#") or _NOT_MAIL.match(href):
             return
+        said = f"{element.attributes.get('title', '')} {element.attributes.get('aria-label', '')}"
+        if "@" in said:
+            self._published(said, "text", element)
         if address := protected(href):
             self._published(address, "link", element)
+        elif href.startswith(_MAIL_IN_BASE64):
+            self._published(_mailto(decode_base64(href)), "link", element)
+        elif compose := _COMPOSE.match(href):
+            self._published(unquote(compose[1]), "link", element)
+        elif href[:11].lower() == "javascript:":
+            if page := _SCRIPTED_PAGE.search(href):
+                self._link(page[1], element)
         elif (
             _MAIL_SCHEME.match(href)
             or ("@" in href and _BARE_MAIL.match(href))
@@ -256,7 +294,7 @@ class _Reader:
             r"(?:^|/)_?-?(?:at|arobase|arobas|aet|klammeraffe)[_-]?(?:sign|symbol|zeichen)?\.\w{3,4}$",
             element.attributes.get("src", "").lower(),
         )
-        if "@" in alt and len(alt) > len("[@]"):
+        if len(alt) > len("a@b.cd") and any(sign in alt for sign in ("@", "(at)", "[at]")):
             self._published(alt, "text", element)
         elif alt and len(alt) < _SIGN and hints_in(f"[{alt.strip('[](){}')}]"):
             self._inserts[element.start] = f"[{alt.strip('[](){}')}]" if "@" not in alt else "@"
@@ -286,6 +324,9 @@ class _Reader:
         if not label and element.end > element.start:
             label = self._image_label(element)
         rel = element.attributes.get("rel", "")
+        marks = f"{element.attributes.get('class', '')} {element.attributes.get('itemtype', '')}"
+        if _SAYS_CONTACT.search(marks):
+            rel += " contact"
         self._links.append(
             Link(url, label, rel.strip().lower(), element.menu or element.footer, frame)
         )
@@ -294,8 +335,14 @@ class _Reader:
         elements = self._outline.elements
         at = bisect_right(elements, link.start, key=lambda one: one.start) - 1
         for one in elements[max(at - 3, 0) : at + 4]:
-            if one.name == "img" and link.start <= one.start <= link.end:
-                return (one.attributes.get("alt") or one.attributes.get("title") or "")[:_LINK_TEXT]
+            if not link.start <= one.start <= link.end:
+                continue
+            attributes = one.attributes
+            if one.name == "img":
+                name = attributes.get("src", "").rpartition("/")[2].partition(".")[0]
+                return (attributes.get("alt") or attributes.get("title") or name)[:_LINK_TEXT]
+            if one.name in ("i", "span", "svg") and _MAIL_ICON.search(attributes.get("class", "")):
+                return "mail"
         return ""
 
     def _script(self, kind: str, content: str) -> None:
@@ -312,14 +359,23 @@ class _Reader:
                 and (found := _JUMP.search(content))
             ):
                 self._jump = _absolute(self._base, found[1])
-            for path in _SCRIPTED_LINK.findall(content[:200_000])[:200]:
-                self._link(path, end)
+            self._scripted_links(content, end)
         elif kind == "application/json":
-            for path in _SCRIPTED_LINK.findall(content[:200_000])[:200]:
-                self._link(path, end)
+            self._scripted_links(content, end)
+            for value in structured_emails(content[:_MAX_STATE]):
+                if self._own and registrable(value.rpartition("@")[2].lower()) == self._own:
+                    self._published(value, "data", None)
+
+    def _scripted_links(self, content: str, end: Element) -> None:
+        content = content[:_MAX_STATE].replace("\\/", "/")
+        for path in islice(_SCRIPTED_LINK.findall(content), 200):
+            self._link(path, end)
 
     def _cloaked(self, value: str, element: Element) -> None:
         """A text or piece of markup that a script makes."""
+        self._uncloaked += len(value)
+        if self._uncloaked > _MAX_EFFORT:
+            return
         if "<" in value:
             outline = read_outline(value)
             for one in outline.elements:
@@ -358,7 +414,7 @@ class _Reader:
                 self._mentions.append(Mention(address, how, _tail(here), element.footer))
 
     def _read_text(self) -> None:
-        text = self._with_signs()
+        text = with_sign(self._with_signs())
         hints = hints_in(text, self._own)
         if not hints:
             return

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from leads_pandas.finding.addresses import addresses_in
+from leads_pandas.finding.addresses import addresses_in, with_sign
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,14 @@ from leads_pandas.finding.addresses import addresses_in
         "info@firma .de",
         "联系info@firma.de谢谢",
         "ed.amrif@ofni",
+        'info"at"firma.de',
+        "info #at# firma.de",
+        "info (at-merkki) firma.de",
+        "info(@t)firma.de",
+        "info (маймунка) firma.de",
+        "030-123456info@firma.de",
+        "mail.info@firma.de",
+        "firma.de/info@firma.de",
     ],
 )
 def test_an_address_is_understood_in_whatever_way_it_is_written(text: str) -> None:
@@ -61,10 +69,31 @@ def test_an_address_is_understood_in_whatever_way_it_is_written(text: str) -> No
         "info@localhost and user@pc.lan",
         "user@server@host.de",
         "meet us at firma.com",
+        'the word "at" firma.de',
+        "price#at#store.de",
+        "see medium.com/@firma.de",
     ],
 )
 def test_what_only_looks_like_an_address_is_none(text: str) -> None:
     assert list(addresses_in(text)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "info★firma.de\u3000★を@に変えて送信してください",
+        "info#firma.de (bitte # durch @ ersetzen)",
+        "Please replace * with @: info*firma.de",
+        "info#firma.de 请将#换成@",
+    ],
+)
+def test_a_sign_that_stands_for_the_at_is_replaced_where_the_page_says_so(text: str) -> None:
+    assert list(addresses_in(with_sign(text))) == ["info@firma.de"]
+
+
+@pytest.mark.parametrize("text", ["C#firma.de and @firma", "5★firma.de with love by @firma"])
+def test_a_sign_stands_for_itself_where_nobody_says_otherwise(text: str) -> None:
+    assert list(addresses_in(with_sign(text))) == []
 
 
 def test_the_site_s_own_domain_needs_no_more_to_be_believed() -> None:

@@ -31,6 +31,22 @@ document.getElementById('cloak1').innerHTML += '<a ' + path + '\\'' + prefix + '
         "sendMail('info', 'firm', 'example')",
         "document.write('\\x69nfo\\u0040firm.example')",
         "linkTo_UnCryptMailto('nbjmup+jogpAgjsn\\/fybnqmf')",
+        'var a = ["info", "firm.example"]; document.write(a[0] + "@" + a[1]);',
+        'var a = new Array("info", "firm", "example"); x.innerHTML = a[0]+"@"+a[1]+"."+a[2]',
+        "document.write(['info', 'firm.example'].join('@'))",
+        "var m = ['example', '.', 'firm', '@', 'info']; document.write(m.reverse().join(''))",
+        "document.write('info#firm.example'.replace('#', '@'))",
+        "document.write('info[at]firm.example'.replace(/\\[at\\]/g, '@'))",
+        "document.write('vasb@svez.rknzcyr'.replace(/[a-zA-Z]/g, function(c) { return c }))",
+        "const u = 'info', d = 'firm.example'; x.innerHTML = `<b>${u}@${d}</b>`",
+        "$('#mail').attr('href', 'mailto:info@firm.example')",
+        "$('.mail').html('info' + '@' + 'firm.example')",
+        "writeMail('firm.example', 'info')",
+        'var ml=".@aefilmnoprx",mi="5849145;703<27:63",o=""',
+        (
+            "l[0]='e';l[1]='|108';l[2]='p';l[3]='m';l[4]='a';l[5]='x';l[6]='e';l[7]='|46';l[8]='m';"
+            "l[9]='r';l[10]='i';l[11]='f';l[12]='|64';l[13]='o';l[14]='f';l[15]='n';l[16]='i';"
+        ),
     ],
 )
 def test_a_cloak_is_taken_off(script: str) -> None:
@@ -45,6 +61,8 @@ def test_a_cloak_is_taken_off(script: str) -> None:
         "// document.write('info@firm.example')",
         "",
         "var a = 'x' + y + '@'",
+        "var a = ['info@firm.example', 'x']; track(a[0], a[1])",
+        "if (x == 'info@firm.example') go('info@firm.example'.replace(y, z))",
     ],
 )
 def test_an_address_that_merely_stands_in_a_script_is_not_published(script: str) -> None:
@@ -62,10 +80,32 @@ def test_attributes_for_scripts_are_put_together() -> None:
     assert "mailto:info@firm.example" in in_attributes(token)
 
 
+def test_joomla_s_element_has_both_halves_in_base64() -> None:
+    element = {"is-link": "1", "first": "aW5mbw==", "last": "ZmlybS5leGFtcGxl"}
+    assert "info@firm.example" in in_attributes(element)
+
+
 def test_cloudflare_codes_that_are_none_say_nothing() -> None:
     assert [decode_cloudflare(code) for code in ("", "0", "zz", "00ff")] == ["", "", "", ""]
 
 
-@pytest.mark.parametrize("piece", ["'a'+", "x=", "(", "'", "\\", "/*", "@'", "a+=b;", "`", "atob("])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "'a'+",
+        "x=",
+        "(",
+        "'",
+        "\\",
+        "/*",
+        "@'",
+        "a+=b;",
+        "`",
+        "atob(",
+        "[",
+        "a[0]=",
+        "'x'.join('')+",
+    ],
+)
 def test_no_script_takes_long(piece: str) -> None:
     assert sum(1 for _ in uncloaked("document.write('@');" + piece * 200_000)) < 50_000

@@ -188,6 +188,18 @@ def test_a_menu_made_by_scripts_leaves_the_sitemap(
     assert find(site.url) == ["info@firm.example"]
 
 
+def test_a_list_of_sitemaps_leads_to_the_one_of_pages(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    site = website({"/": "<div id=app></div>", "/so-finden-sie-uns": "info@firm.example"})
+    site.pages["/sitemap.xml"] = "".join(
+        f"<sitemap><loc>{site.url}/{name}-sitemap.xml</loc></sitemap>" for name in ("post", "page")
+    )
+    site.pages["/page-sitemap.xml"] = f"<url><loc>{site.url}/so-finden-sie-uns</loc></url>"
+    assert find(site.url) == ["info@firm.example"]
+    assert "/post-sitemap.xml" not in site.seen
+
+
 def test_a_menu_made_by_scripts_leaves_a_few_usual_paths_each_asked_for_once(
     website: Callable[..., Website], find: Callable[..., list[str]]
 ) -> None:

@@ -13,6 +13,8 @@ Sazinieties|Hafðu samband|Контакты|Обратная связь|Конт
 İletişim
 聯絡我們|联系我们|お問い合わせはこちら|문의하기|찾아오시는 길
 اتصل بنا|تماس با ما|צור קשר
+رابطہ کریں|ہم سے رابطہ|رابطہ فارم|צרו איתנו קשר|راه‌های ارتباطی|Twandikire
+Где нас найти|Залишити заявку|Контактна форма|Kako do nas|Hol vagyunk|Löydä meidät|Hör av dig
 संपर्क करें|যোগাযোগ|ติดต่อเรา|Liên hệ|Hubungi kami|Wasiliana nasi|კონტაქტი|Կապ|Kontaktua|ያግኙን
 """
 
@@ -36,6 +38,13 @@ def test_a_contact_page_is_known_in_any_language(label: str) -> None:
         ("Deutsch", Kind.LANGUAGE),
         ("Kontaktlinsen", Kind.OTHER),
         ("Contact lenses", Kind.OTHER),
+        ("Lentilles de contact", Kind.OTHER),
+        ("コンタクトレンズ", Kind.OTHER),
+        ("Booking.com", Kind.OTHER),
+        ("Location de voitures", Kind.OTHER),
+        ("E-Mail-Marketing", Kind.OTHER),
+        ("Termin vereinbaren", Kind.ABOUT),
+        ("رازداری کی پالیسی", Kind.PRIVACY),
         ("Legal thrillers of the year", Kind.OTHER),
         ("", Kind.OTHER),
         ("!", Kind.OTHER),
@@ -63,6 +72,9 @@ def test_the_bare_word_is_surer_than_a_label_that_has_it() -> None:
         ("/de/", Kind.LANGUAGE),
         ("/en-us", Kind.LANGUAGE),
         ("/kontaktlinsen-3", Kind.OTHER),
+        ("/avisolegal.html", Kind.IMPRINT),
+        ("/dovesiamo.htm", Kind.CONTACT),
+        ("/lxwm/", Kind.CONTACT),
         ("/", Kind.OTHER),
     ],
 )

@@ -12,6 +12,9 @@ name@email.com mail@mail.com john.doe@gmail.com jane@doe.com max.mustermann@web.
 erika.mustermann@bau.de prenom.nom@entreprise.fr nome@dominio.it seu@email.com naam@bedrijf.nl
 jan.kowalski@firma.pl jmeno@domena.cz nev@pelda.hu nimi@esimerkki.fi navn@eksempel.no
 namn@exempel.se ornek@ornek.com name@пример.рф abc@xyz.com foo@bar.com your.email@gmail.com
+votre@email.fr max@mustermann.de jan@kowalski.pl latua@email.it minta@minta.hu to@email.gr
+numele@tau.ro ion.popescu@email.com nama@email.com emailanda@gmail.com ihr@name.de ola@nordmann.no
+hello@reallygreatsite.com enteryour@email.com primjer@email.hr vardas.pavarde@imone.lt
 info@yourcompany.com info@domain.com mymail@mailservice.com tucorreo@gmail.com ten@email.com
 ihre-email@web.de vorname.nachname@firma.de test@gmail.com 4f1c77b09a4f1c77b09a4f1c77b09a@x.de
 firstname.lastname@bau.de info@exemple.fr
@@ -19,6 +22,8 @@ firstname.lastname@bau.de info@exemple.fr
 SOMEBODYS = """
 info@firma.de info@bau.de mail@bau.de kontakt@firma.pl bakery@gmail.com me@johnsmith.com
 info@muster-bau.de info@hotel.de anna@mueller.de jan@jansen.nl contact@primerose.fr
+twojogrod@wp.pl vashi-okna@mail.ru mydentist.oslo@gmail.com votrejardinier@orange.fr
+demirci@hotmail.com nomad@gmail.com abc-taxi@web.de ivan.petrov1975@mail.ru seupet@gmail.com
 mario.rossi@libero.it jan.novak@seznam.cz info@bar-central.de max@schmidt.de info@testa.it
 """
 

@@ -66,6 +66,10 @@ def test_the_business_s_free_mailbox_stands_and_the_agency_s_address_does_not() 
         on("kunde@schreinerei-abc.de", Place.OTHER),
         on("kern@gmail.co", Place.CONTACT),
         on("kontakt@agentur.de", Place.FRONT, before="Realisierung:"),
+        on("bau@huber.de", Place.FRONT, before="Unsere Sponsoren:"),
+        on("karten@stadt-tickets.de", Place.CONTACT, before="Tickets unter"),
+        on("ra@kern-kammer.de", Place.CONTACT, before="Rechtsanwaltskammer Ulm"),
+        on("editor@theme.de", Place.CONTACT, "meta"),
     ],
 )
 def test_others_named_on_the_site_are_left_out(sighting: Sighting) -> None:
@@ -74,6 +78,18 @@ def test_others_named_on_the_site_are_left_out(sighting: Sighting) -> None:
 
 def test_an_address_elsewhere_is_given_where_nothing_says_that_it_is_another_s() -> None:
     assert given_for(on("office@rohr-service.at", Place.FRONT)) == ["office@rohr-service.at"]
+
+
+def test_words_about_others_leave_the_only_address_where_it_is() -> None:
+    member = on("office@ra-huber.at", Place.FRONT, before="Mitglied der Rechtsanwaltskammer")
+    assert given_for(member) == ["office@ra-huber.at"]
+    assert given_for(on("office@huber.at", before="Ihr Partner")) == ["office@huber.at"]
+
+
+def test_a_domain_within_a_region_s_or_a_host_s_is_known_by_its_own_label() -> None:
+    site = Site(("kerndorf.at",))
+    assert relation_of("amt@kerndorf.ooe.gv.at", site) is Relation.BRAND
+    assert relation_of("amt@anderswo.ooe.gv.at", site) is Relation.FOREIGN
 
 
 def test_a_rarer_spelling_is_a_slip_of_the_pen() -> None:

@@ -90,6 +90,23 @@ def cloudflare(address: str, key: int = 0x5A) -> str:
         "<script>document.write('<a href=\"mailto:info@firm.example\">x</a>')</script>",
         '<script type="application/ld+json">[{"x":{"email":"mailto:info@firm.example"}}]</script>',
         '<script type="application/ld+json">{"email":["info@firm.example", 3]}</script>',
+        '<script type="application/ld+json">{&quot;email&quot;:&quot;info@firm.example&quot;}',
+        '<script type="application/ld+json">{\u201cemail\u201d:\u201cinfo@firm.example\u201d}',
+        '<script type="application/ld+json">{"emailAddress":{"@value":"info@firm.example"}}',
+        '<script type="application/json">{"contact":{"email":"info@firm.example"}}</script>',
+        '<a href="https://mail.google.com/mail/?view=cm&to=info%40firm.example&su=x">x</a>',
+        '<a href="http://www.firm.example/mailto:info@firm.example">x</a>',
+        '<a href="mailto info@firm.example">x</a>',
+        '<a href="bWFpbHRvOmluZm9AZmlybS5leGFtcGxl">x</a>',
+        '<a href="/form" title="info@firm.example">x</a>',
+        '<i data-hidden="aW5mb0BmaXJtLmV4YW1wbGU="></i>',
+        '<option value="info@firm.example">Sales</option>',
+        "<meta name=author content='The Firm, info@firm.example'>",
+        "<link rel=author href='mailto:info@firm.example'>",
+        "<img alt='Mail: info(at)firm.example'>",
+        "<p>info<i class='fa fa-at'></i>firm.example</p>",
+        "<p>info★firm.example</p><p>★を＠に</p>",  # noqa: RUF001 - as written
+        "<div class=modal style='display:none'>info@firm.example</div>",
     ],
 )
 def test_a_published_address_is_read(markup: str) -> None:
@@ -116,6 +133,12 @@ def test_a_published_address_is_read(markup: str) -> None:
         "<p>we are @firm and @firm@social.example</p>",
         "<p>https://key@errors.example/12 and ftp://me:pw@files.example</p>",
         "<p>info@</p><p>firm.example</p>",
+        "<p>Mail <i class='fa fa-at'></i> firm.example</p>",
+        "<a href='/form' title='Lunch @ noon'>x</a>",
+        "<a href='https://mail.google.com/mail/?view=cm&to='>x</a>",
+        "<script type='application/json'>{'user': {'email': 'visitor@other.example'}}</script>",
+        "<script>var state = {email: 'info@firm.example'}</script>",
+        "<div class=honeypot style='display:none'>info@firm.example</div>",
         "<p>info@localhost</p>",
         "<a href='mailto:'>x</a><a href='mailto:?subject=hi'>share</a>",
         "<a data-cfemail='zz'>x</a><a data-cfemail=''>x</a>",
@@ -227,6 +250,7 @@ def test_it_says_who_the_page_is_and_in_what_language() -> None:
         "<meta http-equiv=refresh content='5;url=\"start.html\"'>",
         "<script>window.location.href = 'start.html';</script>",
         '<script>location.replace("start.html")</script>',
+        "<body onload=\"location.assign('start.html')\">",
     ],
 )
 def test_a_page_that_sends_its_visitors_on_says_where(markup: str) -> None:
@@ -246,6 +270,11 @@ def test_a_script_on_a_page_with_something_to_say_does_not_send_visitors_on() ->
         "<script>var menu = [{href: '/shop/kontakt.html'}]</script>",
         "<script>document.write('<a href=\"kontakt.html\">K</a>')</script>",
         "<map><area href=kontakt.html alt=K></map>",
+        "<a href=\"javascript:open('kontakt.html', 'x', 'width=9')\">K</a>",
+        "<button data-href='/shop/kontakt.html'>K</button>",
+        '<script type=application/json>{"url": "\\/shop\\/kontakt.html"}</script>',
+        "<base href='http://copy.elsewhere.example/'><a href=/shop/kontakt.html>K</a>",
+        "<ul class=sub-menu style='display:none'><a href=kontakt.html>K</a></ul>",
     ],
 )
 def test_links_that_are_no_plain_links_are_found(markup: str) -> None:
@@ -258,6 +287,13 @@ def test_a_link_that_is_a_picture_has_the_picture_s_words() -> None:
         "<a href=k><img src=k.gif alt=Kontakt></a><a href=i title=Impressum></a>", HERE
     )
     assert [link.text for link in page.links] == ["Kontakt", "Impressum"]
+
+
+def test_a_link_without_words_has_those_of_its_picture_s_file_or_of_an_icon() -> None:
+    page = read_page(
+        "<a href=k><img src=i/kontakt.gif></a><a href=m><i class=fa-envelope></a>", HERE
+    )
+    assert [link.text for link in page.links] == ["kontakt", "mail"]
 
 
 def test_a_link_keeps_what_only_looks_like_an_entity() -> None:
