@@ -132,7 +132,7 @@ def ours(task: dict[str, Any]) -> Any:
 
     import leads_pandas
     import leads_pandas.leadsapi.client
-    from leads_pandas import run
+    from leads_pandas import run as runs
     from leads_pandas.frames import parquet  # noqa: F401 - imported before time is taken
     from leads_pandas.pace.pacer import Pacer
     from leads_pandas.progress import Display
@@ -143,12 +143,12 @@ def ours(task: dict[str, Any]) -> Any:
     class Recorder(Display):
         """Keeps what the bar would show: leads read, and the seconds left."""
 
-        def __call__(self, status: Any, seconds_left: float | None) -> None:
+        def __call__(self, status: Any, seconds_left: float | None, why: str = "") -> None:
             now = round(time.perf_counter() - begin, 4)
             trace.extend([now] * (status.read - len(trace)))
             if seconds_left is not None:
                 left.append((now, round(seconds_left, 3)))
-            super().__call__(status, seconds_left)
+            super().__call__(status, seconds_left, why)
 
     ids = lead_ids(task["leads"])
     df = pd.DataFrame({"lead_id": ids, "name": [f"Firm {one}" for one in ids]})
@@ -160,7 +160,7 @@ def ours(task: dict[str, Any]) -> Any:
         patch(
             "leads_pandas.leadsapi.client.Pacer", functools.partial(Pacer, window=task["window"])
         ),
-        patch.object(run, "Display", Recorder),
+        patch.object(runs, "Display", Recorder),
     ):
         begin = time.perf_counter()
         out = leads_pandas.enrich(

@@ -116,19 +116,17 @@ def store_steps(leads: int, folder: str) -> dict[str, float]:
     with Store(Path(folder), "benchmark", "benchmark") as store:
         timed(
             "run",
-            lambda: store.journal.add_run("run", ids, query_id=None, partial=False, preview=None),
+            lambda: store.journal.add_run("run", ids, partial=False, preview=None),
         )
         timed(
             "claim",
-            lambda: store.journal.claim(
-                "run", "op", ids, query_id=None, to_enrich=leads, estimate=leads
-            ),
+            lambda: store.journal.claim("run", "op", ids, to_enrich=leads, estimate=leads),
         )
         seconds["claimed bytes"] = sum(
             one.stat().st_size for one in store.path.parent.glob("store.*")
         )
         timed("save", save)
-        timed("done", lambda: store.journal.update_op("op", state="done"))
+        timed("done", lambda: store.journal.move("op", ["planned"], "done"))
         timed("known", lambda: store.results.known(ids))
         timed("results", lambda: store.results.answers(ids))
         path = store.path
