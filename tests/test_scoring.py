@@ -17,6 +17,7 @@ import tldextract
 import leads_pandas
 from leads_pandas import scoring
 from leads_pandas.errors import LeadIdError, LeadsWarning
+from leads_pandas.finding.wordlists import words
 from leads_pandas.frames.ids import lead_ids
 from leads_pandas.frames.join import join, plan_columns, receipt_fields, with_receipt
 from leads_pandas.models import STATUSES, Email, LeadResult
@@ -114,7 +115,7 @@ def test_summary_has_the_documented_lines_in_order() -> None:
 def test_a_summary_shows_as_a_card_and_is_a_series_otherwise() -> None:
     said = scoring.summary(enriched({"a": FOUND, "b": NOT_FOUND}, ["a", "b", "a"]))
     card = re.sub(r"<[^>]+>", " ", said._repr_html_())
-    assert re.search(r"Summary +rows +3 +leads +2 +repeated rows +1 +rows without id +0", card)
+    assert re.search(r"Summary +rows +3 +leads +2 +repeated rows +1 +rows without ID +0", card)
     assert re.search(r"hit rate +50 % +mean confidence +0\.90 +credits reserved +2", card)
     assert isinstance(said, pd.Series)
     assert type(said * 2) is type(said.head()) is pd.Series
@@ -628,6 +629,6 @@ def test_without_the_extra_the_error_names_it() -> None:
 
 
 def test_the_role_addresses_are_written_as_they_are_compared() -> None:
-    for name in scoring.ROLE_ADDRESSES:
+    for name in words("scoring", "roles"):
         assert name == name.lower()
         assert not set(name) & set("+._-@")

