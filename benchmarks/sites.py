@@ -52,9 +52,9 @@ def serve(ready: Connection, port: int) -> None:
         for key, _ in waiting.select():
             if key.fileobj is listener:
                 peer, _ = listener.accept()
-                waiting.register(peer, selectors.EVENT_READ)
+                waiting.register(peer, selectors.EVENT_READ, peer)
                 continue
-            peer = key.fileobj
+            peer = key.data
             try:
                 request = peer.recv(65536)
             except OSError:
