@@ -6,7 +6,8 @@ Imports that cost time wait until a function is called.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.run import EnrichmentRun
 
-_MOMENT: Literal["datetime64[us, UTC]"] = "datetime64[us, UTC]"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pointing_outside
@@ -98,14 +99,10 @@ def jobs(*, client: LeadsClient | None = None) -> pd.DataFrame:
     check_client(client)
     with using(client) as api:
         found = api.jobs()
-    return pd.DataFrame(
-        {
-            "job_id": pd.Series([one.job_id for one in found], dtype=_text_dtype()),
-            "type": pd.Series([one.type for one in found], dtype=_text_dtype()),
-            "progress": pd.Series([one.progress for one in found], dtype="float64"),
-            "lead_count": pd.Series([one.lead_count for one in found], dtype="Int64"),
-            "query": pd.Series([one.query for one in found], dtype=_text_dtype()),
-        }
+    text = _text_dtype()
+    return _table(
+        [(one.job_id, one.type, one.progress, one.lead_count, one.query) for one in found],
+        {"job_id": text, "type": text, "progress": float, "lead_count": "Int64", "query": text},
     )
 
 
@@ -136,47 +133,41 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
     from leads_pandas.store.journal import DOUBTFUL
 
     check_client(client)
-    with opened(client) as (_, store):
+    with opened(client, keyless=True) as (_, store):
         listed = [(run, store.journal.run_ops(run.id)) for run in store.journal.runs()]
-    own = [[op for op in ops if op.run_id == run.id] for run, ops in listed]
-    columns: dict[str, tuple[list[Any], Any]] = {
-        "run_id": ([run.id for run, _ in listed], _text_dtype()),
-        "label": ([run.label for run, _ in listed], _text_dtype()),
-        "started_at": ([run.created_at for run, _ in listed], _MOMENT),
-        "ended_at": ([run.ended_at for run, _ in listed], _MOMENT),
-        "lead_count": ([run.lead_count for run, _ in listed], "int64"),
-        "state": ([phase_of(ops, unread=1) for _, ops in listed], _text_dtype()),
-        "job_ids": (
-            [", ".join(op.job_id for op in ops if op.job_id) for _, ops in listed],
-            _text_dtype(),
-        ),
-        "credits_reserved": (
-            [sum(op.stake for op in ops if op.state in ("started", "done")) for ops in own],
-            "int64",
-        ),
-        "credits_at_stake": (
-            [sum(op.stake for op in ops if op.state in DOUBTFUL) for ops in own],
-            "int64",
-        ),
-        "found": ([run.found for run, _ in listed], "Int64"),
-        "not_found": ([run.not_found for run, _ in listed], "Int64"),
-    }
-    return pd.DataFrame(
-        {
-            name: pd.to_datetime(pd.Series(values, dtype="Int64"), unit="us", utc=True).astype(
-                dtype
+    rows = []
+    for run, ops in listed:
+        own = [op for op in ops if op.run_id == run.id]
+        rows.append(
+            (
+                run.id,
+                run.label,
+                _moment(run.created_at),
+                _moment(run.ended_at),
+                run.lead_count,
+                phase_of(ops, unread=1),
+                ", ".join(op.job_id for op in ops if op.job_id),
+                sum(op.stake for op in own if op.state in ("started", "done")),
+                sum(op.stake for op in own if op.state in DOUBTFUL),
+                run.found,
+                run.not_found,
             )
-            if dtype == _MOMENT
-            else pd.Series(values, dtype=dtype)
-            for name, (values, dtype) in columns.items()
-        }
-    )
-
-
-def _moments(microseconds: list[Any]) -> pd.Series[Any]:
-    numbers = pd.Series(microseconds, dtype="Int64")
-    moments: Any = pd.to_datetime(numbers, unit="us", utc=True)
-    return cast("pd.Series[Any]", moments.astype(_MOMENT))
+        )
+    text, moment = _text_dtype(), "datetime64[us, UTC]"
+    dtypes = {
+        "run_id": text,
+        "label": text,
+        "started_at": moment,
+        "ended_at": moment,
+        "lead_count": "int64",
+        "state": text,
+        "job_ids": text,
+        "credits_reserved": "int64",
+        "credits_at_stake": "int64",
+        "found": "Int64",
+        "not_found": "Int64",
+    }
+    return _table(rows, dtypes)
 
 
 @pointing_outside
@@ -233,8 +224,16 @@ def forget(
             erased = found.forget(ids)
         if client is None and not any(home().glob("*/store.sqlite3")):
             return erased  # nothing was ever bought here
-    with opened(client) as (_, store):
+    with opened(client, keyless=True) as (_, store):
         return erased + store.results.forget(ids)
+
+
+def _table(rows: list[tuple[Any, ...]], dtypes: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(dtypes), dtype=object).astype(dtypes)
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _text_dtype() -> Any:

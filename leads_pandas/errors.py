@@ -98,7 +98,9 @@ _PYTHON_WORDS: Mapping[Action, str] = {
     "enrich": "call enrich on the frame",
     "fill": "pass on_conflict='fill' to keep rows that are done",
     "jobs": "see leads_pandas.jobs()",
-    "key": "set LOCALLEADS_API_KEY, or pass client=leads_pandas.LeadsClient(api_key=...)",
+    "key": "set LOCALLEADS_API_KEY to a key of your account at https://leadsapi.postorbit.io, or "
+    "pass client=leads_pandas.LeadsClient(api_key=...) (df.leads.find and leads_pandas.server need "
+    "none)",
     "later": "call the same line again later",
     "name_emails": "name the one that holds them with email=…",
     "name_ids": "name the one that holds the lead IDs with on=…",

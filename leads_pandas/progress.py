@@ -32,6 +32,7 @@ from leads_pandas.errors import EnrichmentDeclined, Way, door
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
+    from leads_pandas.errors import LeadsError
     from leads_pandas.models import CostPreview, RunStatus
 
 _logger = logging.getLogger("leads_pandas")
@@ -45,15 +46,29 @@ _QUESTION = "Enrich? [y/N] "
 
 
 def say(message: str) -> None:
-    """Say what must be seen, whatever becomes of the log."""
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # nobody reads standard error
+    """Say what must be seen, whatever becomes of the log, above a bar where there is one."""
+    if sys.stderr is None:
+        return
+    unread = contextlib.suppress(AttributeError, OSError, ValueError)
+    with unread, _bar_class().external_write_mode(file=sys.stderr):
         print(spoken(message), file=sys.stderr, flush=True)
+
+
+def take_leave(interrupt: BaseException, goodbye: LeadsError) -> None:
+    """Say on an interrupt how things stand, and leave it there for whoever catches it."""
+    say(str(goodbye))
+    vars(interrupt)["farewell"] = goodbye
 
 
 def spoken(message: str) -> str:
     """A message under the program's name, on a terminal with breaks between its words."""
     text = wrapped(clean(f"{door().name}: {message}"), terminal_width(sys.stderr))
     return text.replace("\xa0", " ")  # what is to be copied is never broken
+
+
+def can_ask() -> bool:
+    """Whether there is somebody on a terminal, who sees what is asked as well."""
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 
 def ask_on_terminal(question: str) -> str:
@@ -78,14 +93,15 @@ def consent(confirm: bool | Callable[[CostPreview], bool]) -> Callable[[CostPrev
         agreed = confirm(preview) if callable(confirm) else _ask(preview)
         if agreed is None:
             raise EnrichmentDeclined(
-                "the cost was to be confirmed, and nobody can be asked here",
+                f"this would cost {plural(preview.estimated_credits, 'credit')}, and nobody can be "
+                "asked here",
                 "nothing was started and nothing was spent",
                 Way("confirm"),
                 preview=preview,
             )
         if agreed is not True:
             raise EnrichmentDeclined(
-                "the cost was not confirmed",
+                "not confirmed",
                 "nothing was started and nothing was spent",
                 preview=preview,
             )
@@ -101,10 +117,15 @@ def _ask(preview: CostPreview) -> bool | None:
             answer = input(_QUESTION)
         except (EOFError, RuntimeError):  # a kernel whose front end cannot be asked
             return None
-    elif is_terminal(sys.stdin):
+    elif can_ask():
         answer = ask_on_terminal(f"{preview}\n{_QUESTION}")
     else:
         return None
+    return agrees(answer)
+
+
+def agrees(answer: str) -> bool:
+    """Whether what was typed is a yes."""
     return answer.strip().lower() in ("y", "yes")
 
 

@@ -23,7 +23,7 @@ from leads_pandas.models import CostPreview, RunStatus
 from leads_pandas.money.plan import Order, combine
 from leads_pandas.money.prices import price
 from leads_pandas.pace.wait import Late
-from leads_pandas.progress import Display, say
+from leads_pandas.progress import Display, take_leave
 from leads_pandas.reading.collect import Collector
 from leads_pandas.reading.tally import phase_of
 from leads_pandas.session import (
@@ -393,10 +393,10 @@ class EnrichmentRun:
                     except LeadsError as error:
                         self._follow(made)
                         raise self._named(error, store)  # noqa: B904 - the same error
-                    except (KeyboardInterrupt, SystemExit, Terminated):
+                    except (KeyboardInterrupt, SystemExit, Terminated) as interrupt:
                         if display is not None:
                             display.close()  # or the line would stand on the bar's own
-                        say(str(farewell(made)))
+                        take_leave(interrupt, farewell(made))
                         raise
                 self._follow(made)
             finally:
@@ -479,7 +479,7 @@ def stored(ready: Any, *, read: bool, client: LeadsClient | None) -> pd.DataFram
 
     if not ready.asked:
         return cast("pd.DataFrame", delivery.empty(ready))
-    with opened(client) as (api, store):
+    with opened(client, keyless=not read) as (api, store):
         outcomes: Mapping[str, Any] = {}
         if read:
             collector = Collector(api, store, report=lambda _: None, seen=lambda _, __: None)

@@ -19,7 +19,7 @@ from leads_pandas.frames.columns import answers
 from leads_pandas.home import home
 from leads_pandas.interrupts import Terminated, terminable
 from leads_pandas.models import RunStatus
-from leads_pandas.progress import Display, say
+from leads_pandas.progress import Display, take_leave
 from leads_pandas.store.found import Found
 
 if TYPE_CHECKING:
@@ -101,9 +101,10 @@ def _explained(display: Display) -> Generator[None]:
     with terminable():
         try:
             yield
-        except (KeyboardInterrupt, SystemExit, Terminated):
+        except (KeyboardInterrupt, SystemExit, Terminated) as interrupt:
             display.close()  # or the line would stand on the bar's own
-            say(str(LeadsError("interrupted", "what was found so far is kept", Way("again"))))
+            goodbye = LeadsError("interrupted", "what was found so far is kept", Way("again"))
+            take_leave(interrupt, goodbye)
             raise
 
 

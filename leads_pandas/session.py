@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from leads_pandas.display import duration
-from leads_pandas.errors import JobTimeoutError, LeadsError, StoreError, Way
+from leads_pandas.errors import ConfigurationError, JobTimeoutError, LeadsError, StoreError, Way
 from leads_pandas.home import home
 from leads_pandas.leadsapi.client import using
 from leads_pandas.money.buying import Buying
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from leads_pandas.run import EnrichmentRun
     from leads_pandas.store.journal import Op
 
+_ACCOUNT = Way(
+    "do", {"what": "set LEADS_PANDAS_ACCOUNT to the account's name: the store needs no key"}
+)
 _REPORT = 0.1  # seconds between two reports of progress
 _PACE = 1.0  # seconds between two looks at the budget, and a wait for it that is worth telling
 
@@ -104,10 +107,17 @@ def make_session(api: LeadsClient, store: Store, order: Order, display: Display 
 
 
 @contextlib.contextmanager
-def opened(client: LeadsClient | None) -> Generator[tuple[LeadsClient, Store]]:
-    """The client and its account's store, for one call."""
-    with using(client) as api, Store(home(), api.host, api.account) as store:
-        yield api, store
+def opened(
+    client: LeadsClient | None, *, keyless: bool = False
+) -> Generator[tuple[LeadsClient, Store]]:
+    """The client and its account's store, for one call, which sends nothing where it is keyless."""
+    try:
+        with using(client) as api, Store(home(), api.host, api.account) as store:
+            yield api, store
+    except ConfigurationError as error:
+        if keyless and any(way.action == "key" for way in error.ways):
+            error.ways += (_ACCOUNT,)
+        raise
 
 
 def timed_out(session: Session) -> LeadsError:

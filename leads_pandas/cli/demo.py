@@ -161,6 +161,6 @@ class _Voice:
             Column("name", rows["name"].tolist()),
             Column("email", rows["email"].fillna("-").tolist()),
             Column("confidence", [f"{one:.2f}" if known else "" for one, known in confidences]),
-            Column("source", rows["source"].fillna("").tolist(), spare=True),
+            Column("source", rows["source"].fillna("").tolist(), "spare"),
         ]
         print(table(columns, self._stream), file=self._stream, flush=True)

@@ -40,7 +40,7 @@ EXIT_CODES: Mapping[int, str] = {
     RETRY: "no answer, a limit or the time is up: run the same line again later",
     KEY: "the key, or the address that it is for, is missing or not accepted",
     PRICE: "over the cap or the balance, or not agreed to; nothing more was spent",
-    DOUBT: "a start may or may not have been charged: run the same line again, or resolve",
+    DOUBT: "a start may have been charged: run the same line again, or resolve",
     INTERRUPTED: "interrupted (Ctrl-C)",
     TERMINATED: "ended by SIGTERM",
 }
@@ -82,9 +82,11 @@ _COMMANDS: Mapping[Action, str] = {
 DOOR = Door("leads-pandas", _COMMANDS, shlex.quote)
 
 
-def exit_code(error: Exception) -> int:
+def exit_code(error: BaseException) -> int:
     """The exit code that an error ends a command with."""
-    return next((code for code, kinds in _KINDS if isinstance(error, kinds)), FAILED)
+    again = any(way.action in ("again", "later") for way in getattr(error, "ways", ()))
+    other = RETRY if again else FAILED
+    return next((code for code, kinds in _KINDS if isinstance(error, kinds)), other)
 
 
 def sentence(error: BaseException) -> str:
@@ -96,12 +98,18 @@ def sentence(error: BaseException) -> str:
     return " ".join(text.splitlines())
 
 
-def as_data(error: BaseException, code: int) -> dict[str, Any]:
-    """What went wrong, for programs."""
+def as_data(error: BaseException, code: int, kind: str = "") -> dict[str, Any]:
+    """What went wrong, for programs, as an error of its own kind or another."""
     message = sentence(error).replace("\xa0", " ")
-    parts: dict[str, Any] = {"what": message, "meaning": "", "ways": [], "run_id": None}
-    if isinstance(error, LeadsError):
-        ways = [{"action": one.action, "arguments": dict(one.arguments)} for one in error.ways]
-        parts = {"what": error.what, "meaning": error.meaning, "ways": ways, "run_id": error.run_id}
-    kind = type(error).__name__.removeprefix("_")
-    return {"error": {"type": kind, "message": message, **parts, "exit_code": code}}
+    told = error if isinstance(error, LeadsError) else LeadsError(message)
+    return {
+        "error": {
+            "type": kind or type(error).__name__.removeprefix("_"),
+            "message": message,
+            "what": told.what,
+            "meaning": told.meaning,
+            "ways": [{"action": one.action, "arguments": {**one.arguments}} for one in told.ways],
+            "run_id": told.run_id,
+            "exit_code": code,
+        }
+    }

@@ -1,8 +1,8 @@
 """A file of leads as a frame: CSV, TSV, Parquet or JSON Lines, by its suffix.
 
 What lives here: reading, so that every column comes out as it stands in the file: text stays text,
-and what pandas would change stays Arrow's. Nothing is asked of the service. pandas and pyarrow wait
-until a file is read.
+and what pandas would change stays Arrow's. Nothing is asked of the service. pyarrow waits until a
+file is read.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import json
 import sys
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
-    import pandas as pd
     import pyarrow as pa
 
 _NAMES = {".csv": "CSV", ".tsv": "TSV", ".parquet": "Parquet", ".jsonl": "JSON Lines"}
@@ -55,12 +56,11 @@ def read(
     where = "standard input" if name == "-" else name
     try:
         if suffix == ".parquet":
-            return _read_parquet(name, on)
-        with _opened(name) as source:
-            if suffix == ".jsonl":
-                return _read_jsonl(source, encoding or "utf-8", on)
-            default = "\t" if suffix == ".tsv" else ","
-            return _read_separated(source, sep or default, encoding or "utf-8", on)
+            return _of_parquet(Path(name).expanduser(), on)
+        text = _content(name).decode(encoding or "utf-8").removeprefix("\ufeff")
+        if suffix == ".jsonl":
+            return _of_json(text, on)
+        return _of_cells(text, sep or ("\t" if suffix == ".tsv" else ","), on)
     except (*_UNREADABLE, pa.ArrowException) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         if isinstance(error, UnicodeDecodeError):
@@ -90,17 +90,11 @@ def kind(name: str) -> str:
     return suffix
 
 
-@contextlib.contextmanager
-def _opened(name: str) -> Generator[BinaryIO]:
+def _content(name: str) -> bytes:
     if name == "-":
-        yield sys.stdin.buffer
-        return
-    with Path(name).expanduser().open("rb") as source:
-        if name.lower().endswith(_PACKED):
-            with gzip.open(source) as unpacked:
-                yield cast("BinaryIO", unpacked)
-        else:
-            yield source
+        return sys.stdin.buffer.read()
+    packed = Path(name).expanduser().read_bytes()
+    return gzip.decompress(packed) if name.lower().endswith(_PACKED) else packed
 
 
 def _check_ids(columns: Sequence[object], on: str | None) -> None:
@@ -117,58 +111,39 @@ def _check_ids(columns: Sequence[object], on: str | None) -> None:
         raise ValueError(f"{count} columns are called {name!r}; rename the others")
 
 
-def _text(source: BinaryIO, encoding: str) -> str:
-    return source.read().decode(encoding).removeprefix("\ufeff")
-
-
-def _read_separated(
-    source: BinaryIO, separator: str, encoding: str, on: str | None
-) -> pd.DataFrame:
-    import pandas as pd
-
-    content = _text(source, encoding)
-
+def _of_cells(text: str, separator: str, on: str | None) -> pd.DataFrame:
     def parse(**options: Any) -> pd.DataFrame:
-        frame: pd.DataFrame = pd.read_csv(
-            io.StringIO(content),
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-            **options,
-        )
+        given: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]}
+        frame: pd.DataFrame = pd.read_csv(io.StringIO(text), sep=separator, **given, **options)
         return frame
 
     # The header as it stands: pandas would number a second column of the same name.
     header = parse(header=None, nrows=1).iloc[0].tolist()
     _check_ids(header, on)
-    if len(header) == 1 and isinstance(header[0], str):
-        for other in _SEPARATORS.replace(separator, ""):
-            if other in header[0]:
-                shown = "tab" if other == "\t" else f"'{other}'"
-                raise ValueError(
-                    f"its header is the one column {header[0]!r}; --sep {shown} splits it"
-                )
+    others = [one for one in _SEPARATORS if len(header) == 1 and one in str(header[0])]
+    if others and others[0] != separator:
+        shown = "tab" if others[0] == "\t" else f"'{others[0]}'"
+        raise ValueError(f"its header is the one column {header[0]!r}; --sep {shown} splits it")
     frame = parse()
-    if not isinstance(frame.index, pd.RangeIndex):
+    if type(frame.index) is not pd.RangeIndex:
         # pandas would shift every cell by one column, and the wrong IDs would be paid for.
-        raise ValueError("its rows have more cells than its header has names")  # noqa: TRY004 - a file's content
+        raise ValueError("its rows have more cells than its header has names")
     return frame
 
 
-def _read_jsonl(source: BinaryIO, encoding: str, on: str | None) -> pd.DataFrame:
+def _of_json(text: str, on: str | None) -> pd.DataFrame:
     import pyarrow as pa
 
-    rows = []
-    for number, line in enumerate(_text(source, encoding).split("\n"), start=1):
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"line {number} is not JSON ({error.msg})") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"line {number} is not a JSON object")  # noqa: TRY004 - a file's content
+        if type(row) is not dict:
+            raise ValueError(f"line {number} is not a JSON object")
         rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
     _check_ids(names, on)
@@ -194,13 +169,12 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _read_parquet(name: str, on: str | None) -> pd.DataFrame:
+def _of_parquet(path: Path, on: str | None) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
-    # By path: pyarrow has been seen to crash at exit over an open file object.
-    path = Path(name).expanduser()
     with path.open("rb"):  # the system's own words where it cannot be read
         pass
+    # By path: pyarrow has been seen to crash at exit over an open file object.
     file = pq.read_table(path)
     _check_ids(file.column_names, on)
     return _as_frame(file)
@@ -211,7 +185,6 @@ def _as_frame(file: pa.Table) -> pd.DataFrame:
 
     Such are whole numbers beside a missing one, decimals, dictionaries, times and lists.
     """
-    import pandas as pd
     import pyarrow as pa
 
     frame = file.to_pandas()

@@ -20,6 +20,7 @@ from leads_pandas.cli import files, options, output
 from leads_pandas.display import plural
 from leads_pandas.errors import LeadsError, Way
 from leads_pandas.interrupts import Stopped, stoppable
+from leads_pandas.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -75,7 +76,7 @@ def _tell_unread(unread: Unread) -> None:
     if unread.websites:
         hint = "; --allow-private reads those on private addresses" if unread.private else ""
         count = plural(unread.websites, "website")
-        output.say(f"{count} could not be read, such as {unread.example}{hint}")
+        say(f"{count} could not be read, such as {unread.example}{hint}")
 
 
 def _leads_of(frame: pd.DataFrame, on: str | None, website: str | None) -> list[dict[str, str]]:
@@ -109,40 +110,38 @@ def _leads_of(frame: pd.DataFrame, on: str | None, website: str | None) -> list[
     return list(leads.values())
 
 
-@click.command(
-    cls=options.Command,
-    examples=(
-        "leads-pandas serve --leads leads.csv --db service.db",
-        'eval "$(leads-pandas serve --leads leads.csv &)"',
-    ),
+@options.command(
+    "leads-pandas serve --leads leads.csv --db service.db",
+    'eval "$(leads-pandas serve --leads leads.csv &)"',
 )
-@click.option(
+@options.option(
     "--leads",
     metavar="FILE",
-    type=options.Input(),
-    help="Leads with lead_id and website, and optionally name and query_id.",
+    type=click.Path(),
+    callback=options.readable,
+    text="Leads with lead_id and website, and optionally name and query_id.",
 )
 @options.on
 @options.website
 @options.file_options
-@click.option(
+@options.option(
     "--db",
     metavar="FILE",
     type=click.Path(),
-    help="Keep everything in this file (else only while it runs).",
+    text="Keep everything in this file (else only while it runs).",
 )
-@click.option(
-    "--port", metavar="N", type=click.IntRange(0, 65535), help="Port to listen on (a free one)."
+@options.option(
+    "--port", metavar="N", type=click.IntRange(0, 65535), text="Port to listen on (a free one)."
 )
-@click.option("--host", metavar="ADDRESS", help="Address to listen on (127.0.0.1).")
-@click.option(
-    "--credits", metavar="N", type=click.IntRange(0), help="Credits of the account (100000)."
+@options.option("--host", metavar="ADDRESS", text="Address to listen on (127.0.0.1).")
+@options.option(
+    "--credits", metavar="N", type=click.IntRange(0), text="Credits of the account (100000)."
 )
-@click.option(
+@options.option(
     "--requests-per-minute",
     metavar="N",
     type=click.IntRange(0),
-    help="Rate limit (100; 0: none).",
+    text="Rate limit (100; 0: none).",
 )
 @options.how_to_read
 @options.allow_private
@@ -178,7 +177,7 @@ def serve(
                 output.leave()
             what = "" if told is None else f" {plural(len(told), 'lead')}"
             end = "Ctrl-C" if sys.stdout.isatty() else f"Ctrl-C or kill {os.getpid()}"
-            output.say(f"serving{what} at {server.base_url}; {end} ends it")
+            say(f"serving{what} at {server.base_url}; {end} ends it")
             server.wait()
     except Stopped as stopped:
         if stopped.number != signal.SIGINT:
@@ -193,15 +192,17 @@ def _variables(server: LocalServer, *, as_json: bool) -> str:
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
-@click.command(cls=options.Command, examples=("leads-pandas demo",))
-@click.option(
+@options.command(
+    "leads-pandas demo",
+)
+@options.option(
     "-o",
     "--output",
     "folder",
     metavar="DIR",
     type=click.Path(),
     default="demo",
-    help="Folder for enriched.parquet (demo).",
+    text="Folder for enriched.parquet (demo).",
 )
 @options.as_json
 def demo(*, folder: str, as_json: bool) -> str:

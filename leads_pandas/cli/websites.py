@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
-import click
-
+import leads_pandas
 from leads_pandas.cli import files, options, output
-from leads_pandas.errors import LeadsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     import pandas as pd
 
 
-@click.command(
-    cls=options.Command,
-    examples=(
-        "leads-pandas find leads.csv -o found.parquet",
-        "leads-pandas find leads.csv --emails all --max-pages 3 --json",
-    ),
+@options.command(
+    "leads-pandas find leads.csv -o found.parquet",
+    "leads-pandas find leads.csv --emails all --max-pages 3 --json",
 )
 @options.leads
 @options.website
-@options.output
+@options.output()
 @options.shape
 @options.on_conflict
 @options.how_to_read
@@ -39,29 +33,16 @@ def find(*, read: Callable[[], pd.DataFrame], as_json: bool, **given: Any) -> st
     file that it wrote with --on-conflict fill. What may be read and kept is for you to know. Needs:
     pip install "leads_pandas[find]"
     """
-    import leads_pandas
-
     chosen = {name: value for name, value in given.items() if value not in (None, ())}
-    with _extra_needed():
-        out = leads_pandas.find(read(), **chosen)
+    out = leads_pandas.find(read(), **chosen)
     return output.of_frame(out, given["path"], in_json=as_json)
 
 
-@click.command(
-    cls=options.Command,
-    examples=("leads-pandas find leads.csv -o f.parquet && leads-pandas verify f.parquet",),
-)
-@click.argument("file", metavar="FILE", type=options.Input())
+@options.command("leads-pandas find leads.csv -o f.parquet && leads-pandas verify f.parquet")
+@options.file
 @options.file_options
-@click.option("--email", metavar="COLUMN", default="email", help="Column of the emails (email).")
-@click.option(
-    "-o",
-    "--output",
-    "path",
-    metavar="OUT.parquet",
-    type=options.Output(),
-    help="Parquet file to write.",
-)
+@options.option("--email", metavar="COLUMN", default="email", text="Column of the emails (email).")
+@options.output("Parquet file to write.")
 @options.nameservers
 @options.as_json
 def verify(
@@ -79,23 +60,12 @@ def verify(
     Each domain is asked for once, in the DNS; no mail server is spoken to. Needs: pip install
     "leads_pandas[find]"
     """
-    import leads_pandas
     from leads_pandas.frames import parquet
 
     frame = files.read(file, None, sep=sep, encoding=encoding)
     target = None if path is None else parquet.check_target(path)
-    with _extra_needed():
-        out = leads_pandas.verify(frame, email, nameservers=nameservers or None)
+    out = leads_pandas.verify(frame, email, nameservers=nameservers or None)
     if target is not None:
         table = parquet.described(parquet.again(out), out.attrs.get("leads", {}), out.attrs)
         parquet.write(table, target)
     return output.of_deliverable(out, email, path, in_json=as_json)
-
-
-@contextlib.contextmanager
-def _extra_needed() -> Generator[None]:
-    """Say in one line which extra is missing."""
-    try:
-        yield
-    except ImportError as error:
-        raise LeadsError(str(error)) from None

@@ -194,8 +194,9 @@ class LocalServer:
 
     def wait(self) -> None:
         """Block until another thread stops the service; Ctrl-C goes through."""
-        if self._running is not None:
-            self._ended.wait()
+        # A wait without an end is one that Windows does not interrupt, nor a signal just before it.
+        while self._running is not None and not self._ended.wait(1.0):
+            continue
 
     def pre_enrich(self, lead_ids: Sequence[str], *, timeout: float = 60.0) -> int:
         """Enrich leads for no credits, as if somebody had bought them before.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -222,6 +223,122 @@ def test_a_cap_that_is_too_small_says_what_to_do_here(
     assert ran.code == 0
     assert re.search(r"not enriched +7\n", ran.out)
     assert account.counts["spent"] == 5
+
+
+class Screen(io.StringIO):
+    """Standard error that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+ENRICH = ["enrich", "leads.csv", "--yes"]
+SENTENCES: dict[str, tuple[dict[str, Any], list[str], int, str]] = {
+    "the cap": (
+        {},
+        [*ENRICH, "--max-credits", "5"],
+        5,
+        (
+            "12 leads would cost 12 credits, more than the cap of 5; nothing was spent: raise "
+            "--max-credits, or pass --partial to enrich what fits"
+        ),
+    ),
+    "the time": (
+        {"job_seconds": None},
+        [*ENRICH, "--timeout", "0.5"],
+        3,
+        (
+            "the time is up before the run is done; job enrich_1 goes on; nothing is lost and "
+            "nothing is bought twice: run the same line again, or go on with "
+            "leads-pandas resume RUN"
+        ),
+    ),
+    "a taken name": (
+        {},
+        ["enrich", "taken.csv", "--yes"],
+        1,
+        (
+            "the frame already has 'email'; nothing was requested: pass --on-conflict fill to keep "
+            "rows that are done, or pass --on-conflict replace to overwrite them, or name it "
+            "differently, --rename email=NAME"
+        ),
+    ),
+    "no IDs": (
+        {},
+        ["preview", "bare.csv"],
+        1,
+        (
+            "no column or index level is called lead_id, leadId or id; the frame has the "
+            "columns 'name'; nothing was requested: name the column that holds the lead IDs "
+            "with --on COLUMN"
+        ),
+    ),
+    "another search": (
+        {"queries": {"cm9search101": lead_ids(3)}},
+        [*ENRICH, "--query-id", "cm9search101"],
+        1,
+        (
+            "the frame's IDs are not the leads of query 'cm9search101': the query has 3 leads "
+            "with 3 to enrich, the frame 12 with 12; nothing was spent: pass the frame of that "
+            "search, or leave out --query-id to enrich the file's own IDs"
+        ),
+    ),
+    "no such run": (
+        {},
+        ["resume", "nothing"],
+        1,
+        (
+            "this store knows no run or job 'nothing'; what a job started elsewhere has enriched "
+            "costs nothing again: leads-pandas runs lists the runs, or enrich the file"
+        ),
+    ),
+    "no websites": (
+        {},
+        ["find", "bare.csv"],
+        1,
+        (
+            "there is no column 'website' for the websites, and nothing was requested; there are "
+            "'name': name the one that holds them with --website COLUMN"
+        ),
+    ),
+    "no emails": (
+        {},
+        ["verify", "bare.csv"],
+        1,
+        (
+            "there is no column 'email' for the emails, and nothing was requested; there are "
+            "'name': name the one that holds them with --email COLUMN"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SENTENCES)
+def test_what_went_wrong_is_said_in_options_of_the_command_line_and_fits(
+    what: str,
+    account: Vendor,
+    leads: Path,
+    run: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, arguments, code, sentence = SENTENCES[what]
+    account.set(**world)
+    (leads / "taken.csv").write_text("lead_id,email\nlead001,mine@x.example\nlead002,\n")
+    (leads / "bare.csv").write_text("name\nFirm\n")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for columns in (80, 60):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(sys, "stderr", screen := Screen())
+        assert run(*arguments).code == code
+        lines = [one.rpartition("\r")[2] for one in screen.getvalue().splitlines()]
+        start = next(n for n, one in enumerate(lines) if one.startswith("leads-pandas: error: "))
+        said = " ".join(lines[start:])
+        for run_id in [one["run_id"] for one in run("runs", "--json").json]:
+            said = said.replace(run_id, "RUN")
+        assert said == f"leads-pandas: error: {sentence}"
+        assert max(map(len, lines[start:])) <= columns
+    if what != "the time":
+        assert account.counts["starts"] == 0
 
 
 def test_a_search_is_priced_by_its_id_and_the_files_own_leads_are_started(
@@ -625,7 +742,11 @@ def test_ctrl_c_in_the_middle_says_once_how_to_go_on(account: Vendor, leads: Pat
     ran.send_signal(signal.SIGINT)
     out, err = ran.communicate(timeout=60)
     assert (ran.returncode, out) == (130, "")
-    assert err.count("interrupted") == 1
+    run_id = json.loads(process("runs", "--json").communicate(timeout=60)[0])[0]["run_id"]
+    assert err.splitlines()[-1] == (
+        "leads-pandas: interrupted; job enrich_1 goes on and nothing is lost: run the same line "
+        f"again, or go on with leads-pandas resume {run_id}"
+    )
     assert "Traceback" not in err
     account.act(advance=1.0)
     again = process("resume", "enrich_1", "--json")

@@ -18,6 +18,7 @@ from leads_pandas.cli.output import Column, table
 from leads_pandas.display import text_width
 from leads_pandas.errors import LeadsError, LeadsWarning, Way
 from leads_pandas.models import CostPreview
+from leads_pandas.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ def test_a_stream_that_the_caller_closed_takes_everything(monkeypatch: pytest.Mo
     output.prepare()
     with sys.stdout, sys.stderr:
         output.write("answer")
-        output.say("words")
+        say("words")
 
 
 class Screen(io.StringIO):
@@ -92,7 +93,7 @@ class Gone(io.StringIO):
 
 def test_words_that_nobody_can_be_told_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Gone())
-    output.say("words")
+    say("words")
 
 
 @pytest.fixture
@@ -106,10 +107,10 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> Screen:
 
 def test_a_table_is_narrowed_to_the_terminal_and_copies_stay_whole(narrow: Screen) -> None:
     columns = [
-        Column("run", ["4f3d3ccbf448"], whole=True),
+        Column("run", ["4f3d3ccbf448"], "whole"),
         Column("email", ["x" * 90 + "@firm.example"]),
         Column("name", ["日本" * 20]),
-        Column("n", ["7"], right=True),
+        Column("n", ["7"], "right"),
     ]
     assert "x" * 90 + "@firm.example" in table(columns, io.StringIO())
     text = table(columns, narrow)
@@ -118,24 +119,27 @@ def test_a_table_is_narrowed_to_the_terminal_and_copies_stay_whole(narrow: Scree
     assert "…" in text
 
 
-def test_a_column_that_can_be_spared_goes_before_others_are_shortened(narrow: Screen) -> None:
+def test_a_column_that_can_be_spared_goes_before_others_are_shortened(
+    narrow: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
     columns = [
         Column("email", ["x" * 30]),
-        Column("first", ["y" * 10], spare=True),
-        Column("last", ["z" * 10], spare=True),
-        Column("n", ["1"], right=True),
+        Column("first", ["y" * 10], "spare"),
+        Column("last", ["z" * 10], "spare"),
+        Column("n", ["1"], "right"),
     ]
     assert table(columns, io.StringIO()).splitlines()[0].split() == ["email", "first", "last", "n"]
     assert table(columns, narrow).splitlines()[0].split() == ["email", "first", "last", "n"]
-    assert table(columns, narrow, indent=5).splitlines() == [
-        "     email                           first       n",
-        "     xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx  yyyyyyyyyy  1",
+    monkeypatch.setenv("COLUMNS", "50")
+    assert table(columns, narrow).splitlines() == [
+        "email                           first       n",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx  yyyyyyyyyy  1",
     ]
 
 
 def test_numbers_stand_on_the_right_and_no_line_ends_in_blanks() -> None:
     columns = [
-        Column("n", ["7", "1,200"], right=True),
+        Column("n", ["7", "1,200"], "right"),
         Column("name", ["a", "東京"]),
         Column("last", ["", "x"]),
     ]
@@ -146,11 +150,11 @@ def test_numbers_stand_on_the_right_and_no_line_ends_in_blanks() -> None:
     ]
 
 
-def test_the_cells_that_are_named_are_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_became_of_a_lead_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    text = table([Column("a", ["yes", "no"], colours={"yes": "green"})], Screen())
-    assert "\x1b[32myes\x1b[0m" in text
+    text = table([Column("a", ["found", "no"])], Screen())
+    assert "\x1b[32mfound\x1b[0m" in text
     assert "\x1b[32mno" not in text
 
 

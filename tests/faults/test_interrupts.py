@@ -44,8 +44,8 @@ PHASES: dict[str, tuple[dict[str, Any], bool]] = {
 
 LINE = "out = leads_pandas.enrich(df, client=client, progress=False)\nprint('done')\n"
 
-# Half a second to react, and what an interpreter with pandas needs to end on a busy machine.
-PATIENCE = 2.0
+# Far below what the call would last without a signal: a busy machine takes its time to end Python.
+PATIENCE = 15.0
 
 
 def _interrupt(vendor: Vendor, one: Script, number: int) -> tuple[int, str, str, float]:

@@ -122,7 +122,7 @@ class Vendor:
         counts: dict[str, Any] = self.order("/counts")
         return counts
 
-    def wait(self, what: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> dict[str, Any]:
+    def wait(self, what: Callable[[dict[str, Any]], bool], seconds: float = 60.0) -> dict[str, Any]:
         """Wait until the counts show something."""
         end = time.monotonic() + seconds
         while not what(counts := self.counts):
