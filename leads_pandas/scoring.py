@@ -20,6 +20,7 @@ import pandas as pd
 from leads_pandas.display import card_html
 from leads_pandas.errors import LeadsWarning
 from leads_pandas.finding.wordlists import words
+from leads_pandas.frames.columns import NotOurs, read_old, to_pandas
 from leads_pandas.frames.ids import recorded_ids
 from leads_pandas.frames.join import RECEIPT
 from leads_pandas.models import STATUSES
@@ -170,8 +171,7 @@ def _moments(column: pd.Series[Any]) -> pd.Series[Any]:
     """A column of moments in UTC, also where a CSV file made text of them."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return column
-    read: pd.Series[Any] = pd.to_datetime(column, utc=True, format="ISO8601")
-    return read
+    return pd.Series(to_pandas("enriched_at", _read("enriched_at", column)), column.index)
 
 
 def _read_once(
@@ -228,7 +228,9 @@ def result_columns(frame: pd.DataFrame, *wanted: str) -> dict[str, pd.Series[Any
 
 
 def _one_column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
-    column = frame[name]
+    column: Any = frame[name]
+    if isinstance(column, pd.DataFrame) and len(column.columns) == 1:  # of a MultiIndex
+        column = column.iloc[:, 0]
     if isinstance(column, pd.Series):
         return column
     raise ValueError(f"the frame has more than one column {name!r}; rename or drop the others.")
@@ -277,8 +279,21 @@ def distinct_emails(emails: pd.Series[Any], leads: LeadCodes) -> NDArray[np.bool
 
 
 def floats(column: pd.Series[Any]) -> NDArray[np.float64]:
-    """A column of numbers as float64, NaN where missing."""
-    return column.to_numpy(dtype="float64", na_value=np.nan)
+    """A column of confidences as float64, NaN where missing."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column.to_numpy(dtype="float64", na_value=np.nan)
+    values: NDArray[np.float64] = _read("confidence", column).to_numpy()
+    return values
+
+
+def _read(name: str, column: pd.Series[Any]) -> Any:
+    """One of our columns that has been text, for example in a file, by its documented type."""
+    try:
+        return read_old(name, column)
+    except NotOurs as fault:
+        raise ValueError(
+            f"the column {column.name!r} cannot be read: {fault}; correct it first"
+        ) from None
 
 
 class _Lists(NamedTuple):

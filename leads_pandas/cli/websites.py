@@ -61,11 +61,12 @@ def verify(
     "leads_pandas[find]"
     """
     from leads_pandas.frames import parquet
+    from leads_pandas.frames.target import check_target, write
 
     frame = files.read(file, None, sep=sep, encoding=encoding)
-    target = None if path is None else parquet.check_target(path)
+    target = None if path is None else check_target(path)
     out = leads_pandas.verify(frame, email, nameservers=nameservers or None)
     if target is not None:
         table = parquet.described(parquet.again(out), out.attrs.get("leads", {}), out.attrs)
-        parquet.write(table, target)
+        write(table, target)
     return output.of_deliverable(out, email, path, in_json=as_json)

@@ -161,7 +161,7 @@ def enrich(
     place = None
     if path is not None:
         meta = ddf._meta  # noqa: SLF001 - as extensions of Dask do
-        parquet.convert(meta, wish.plan, delivery.attempt(meta, wish.plan))
+        parquet.convert(meta, wish.plan)
         place = dataset.check_place(path)
     given, found = _collected(ddf, wish)
     table = enrich_ids(given.unique, **options)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyarrow import fs
 
-from leads_pandas.frames import parquet
+from leads_pandas.frames.target import check_target
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -63,7 +63,7 @@ def check_place(path: str | os.PathLike[str]) -> Place:
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     text = text.rstrip("/") if isinstance(text, str) else text
     try:
-        target = parquet.check_target(text)
+        target = check_target(text)
     except IsADirectoryError as error:
         place = _folder(text, str(error.filename))
     else:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from leads_pandas.frames import parquet
 from leads_pandas.frames.columns import answers
-from leads_pandas.frames.ids import as_arrow, bad_rows, object_keys
+from leads_pandas.frames.ids import as_arrow, bad_rows, object_keys, values_at
 from leads_pandas.frames.join import RECEIPT, join, plan_columns, with_receipt
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ class Wish:
 
 def values_of(part: pd.DataFrame, ids: LeadIds) -> Any:
     """The raw lead IDs of a partition."""
-    at = ids.position
-    return part.iloc[:, at] if ids.kind == "column" else part.index.get_level_values(at)
+    return values_at(part, ids.kind, ids.position)
 
 
 # Collecting

@@ -50,11 +50,7 @@ _BATCH: Final = 10_000
 
 
 def schema(columns: Mapping[str, str] | None = None) -> pa.Schema:
-    """The Arrow types of the five columns, the same for every frame and pandas version.
-
-    Args:
-        columns: what the columns are called; None takes the documented names.
-    """
+    """The Arrow types of the five columns, called so (None: by the documented names)."""
     names = columns or {}
     return pa.schema([field.with_name(names.get(field.name, field.name)) for field in SCHEMA])
 
@@ -99,13 +95,7 @@ def _batch(rows: Iterable[Row], emails: str, least: float) -> pa.RecordBatch:
 
 
 def gather(table: pa.Table, picks: Codes, kept: pa.Table | None = None) -> pa.Table:
-    """The five columns of these rows of a table, and missing values where a pick is -1.
-
-    Args:
-        table: answers.
-        picks: positions in ``table``; those after its end count on in ``kept``.
-        kept: more rows of the five columns.
-    """
+    """The five columns of these rows of a table, then of ``kept``; missing where a pick is -1."""
     held = table.select(list(COLUMNS))
     if kept is not None:
         held = pa.concat_tables([held, kept])
@@ -176,50 +166,49 @@ def cells_of(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
     return cells
 
 
-def read_old(name: str, column: pd.Series[Any] | None, rows: Codes) -> Any:
-    """What an old column holds in these rows, by its documented type; nulls where it is None.
+def nulls(kind: Any, rows: int) -> Any:
+    """So many missing values of an Arrow type."""
+    return pa.chunked_array([pa.nulls(rows, kind)])
+
+
+def read_old(name: str, column: pd.Series[Any] | None, rows: Codes | None = None) -> Any:
+    """What an old column holds in these rows (None: all), by its documented type; blank is null.
 
     Raises:
         NotOurs: a cell does not fit.
     """
     kind = SCHEMA.field(name).type
     if column is None:
-        return pa.chunked_array([pa.nulls(len(rows), kind)])
-    old = column.take(rows).set_axis(column.index.take(rows))
-    return pa.chunked_array([_READERS[name](old).cast(kind)])
-
-
-def _fitting(column: pd.Series[Any], fits: Callable[[Any], bool]) -> npt.NDArray[np.object_]:
-    cells = cells_of(column)
-    for label, cell in zip(column.index, cells, strict=True):
+        return nulls(kind, 0 if rows is None else len(rows))
+    old = column if rows is None else column.take(rows)
+    if name == "enriched_at" and old.dtype.kind == "M":
+        return pa.chunked_array([_moments(old)]).cast(kind)
+    cells = cells_of(old)
+    fits = _FITS[name]
+    for place, cell in enumerate(cells):
         if cell is not None and not fits(cell):
-            raise NotOurs(f"row {shown(label)} holds {shown(cell)}")
-    return cells
-
-
-def _old_text(column: pd.Series[Any]) -> Any:
-    return pa.array(
-        _fitting(column, lambda cell: isinstance(cell, str) and encodable(cell)), pa.large_string()
-    ).cast(pa.string())
-
-
-def _old_numbers(column: pd.Series[Any]) -> Any:
-    cells = _fitting(column, lambda cell: is_number(cell) or _is_numeric(cell))
-    return pa.array(cells.astype(np.float64), from_pandas=True)
+            raise NotOurs(f"row {shown(old.index[place])} holds {shown(cell)}")
+    if name == "enriched_at":
+        values = _moments(pd.Series(cells, dtype=object))
+    elif name == "confidence":
+        values = pa.array(cells.astype(np.float64), from_pandas=True)
+    elif name == "enrichment_status":
+        codes = [None if cell is None else _STATUS_CODES[cell] for cell in cells]
+        values = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), _CATEGORIES)
+    else:
+        values = pa.array(cells, pa.large_string())
+    return pa.chunked_array([values]).cast(kind)
 
 
 def _is_numeric(cell: Any) -> bool:
-    """Whether text holds a number, as a CSV file does."""
+    """Whether a cell is a number, or text that holds one, as a CSV file does."""
     try:
-        return isinstance(cell, str) and bool(np.isfinite(float(cell)))
+        return is_number(cell) or (isinstance(cell, str) and bool(np.isfinite(float(cell))))
     except ValueError:
         return False
 
 
-def _old_times(column: pd.Series[Any]) -> Any:
-    if not isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) or column.dtype.kind != "M":
-        times = _fitting(column, lambda cell: isinstance(cell, str | datetime | np.datetime64))
-        column = pd.Series(times, dtype=object)
+def _moments(column: pd.Series[Any]) -> Any:
     try:
         # Text as a CSV file holds it; times without a zone are taken as UTC.
         moments = pd.DatetimeIndex(pd.to_datetime(column, utc=True, format="ISO8601")).as_unit("us")
@@ -228,16 +217,14 @@ def _old_times(column: pd.Series[Any]) -> Any:
     return pa.array(moments, from_pandas=True)
 
 
-def _old_statuses(column: pd.Series[Any]) -> Any:
-    cells = _fitting(column, lambda cell: isinstance(cell, str) and cell in _STATUS_CODES)
-    codes = [None if cell is None else _STATUS_CODES[cell] for cell in cells]
-    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), _CATEGORIES)
+def _is_text(cell: Any) -> bool:
+    return isinstance(cell, str) and encodable(cell)
 
 
-_READERS: Final[Mapping[str, Callable[[pd.Series[Any]], Any]]] = {
-    "email": _old_text,
-    "confidence": _old_numbers,
-    "source": _old_text,
-    "enriched_at": _old_times,
-    "enrichment_status": _old_statuses,
+_FITS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "email": _is_text,
+    "confidence": _is_numeric,
+    "source": _is_text,
+    "enriched_at": lambda cell: isinstance(cell, str | datetime | np.datetime64),
+    "enrichment_status": lambda cell: isinstance(cell, str) and cell in _STATUS_CODES,
 }

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from leads_pandas.display import clean
 from leads_pandas.errors import ColumnConflictError, Way
 from leads_pandas.frames import parquet
 from leads_pandas.frames.columns import SCHEMA, answers, gather, to_pandas
@@ -31,6 +30,7 @@ from leads_pandas.frames.join import (
 )
 from leads_pandas.frames.origin import Origin, origin
 from leads_pandas.frames.ours import marks
+from leads_pandas.frames.target import check_target, first_line, names_in, write
 from leads_pandas.models import STATUSES
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from leads_pandas.frames.columns import Codes
     from leads_pandas.frames.ids import Distinct, LeadIds
-    from leads_pandas.frames.join import Joined
+    from leads_pandas.frames.target import Target
 
 _SHOWN: Final = 5  # columns that a message names
 FORMAT: Final = 2  # of the receipt; the first had no number
@@ -65,7 +65,7 @@ class Prepared:
     frame: pd.DataFrame
     ids: LeadIds
     plan: ColumnPlan
-    target: parquet.Target | None
+    target: Target | None
     converted: pa.Table | None
 
     @property
@@ -102,14 +102,14 @@ def prepare(frame: pd.DataFrame, on: Any, output: Output) -> Prepared:
         rename=output.rename,
         on_conflict=output.on_conflict,
     )
-    tried = attempt(frame, plan)
+    attempt(frame, plan)
     if output.path is None:
         return Prepared(frame, ids, plan, None, None)
-    target = parquet.check_target(output.path)
-    return Prepared(frame, ids, plan, target, parquet.convert(frame, plan, tried))
+    target = check_target(output.path)
+    return Prepared(frame, ids, plan, target, parquet.convert(frame, plan))
 
 
-def attempt(frame: pd.DataFrame, plan: ColumnPlan) -> Joined:
+def attempt(frame: pd.DataFrame, plan: ColumnPlan) -> None:
     """Join an answer to one row.
 
     Raises:
@@ -120,12 +120,12 @@ def attempt(frame: pd.DataFrame, plan: ColumnPlan) -> Joined:
     bare = ColumnPlan(plan.emails, 0.0, plan.columns, plan.stays)
     try:
         row = frame.iloc[:1]
-        return join(row, np.zeros(len(row), dtype=np.intp), table, bare)
+        join(row, np.zeros(len(row), dtype=np.intp), table, bare)
     except Exception as error:  # noqa: BLE001 - pandas' and pyarrow's kinds are many; all mean no
-        words = clean(str(error).partition("\n")[0]).rstrip(".")
         raise ValueError(
-            f"pandas cannot add columns to this frame: {words}. Nothing was requested; check its "
-            "column labels, and convert columns of unusual types, for example with astype(str)"
+            f"pandas cannot add columns to this frame: {first_line(error)}. Nothing was requested; "
+            "check its column labels, and convert columns of unusual types, for example with "
+            "astype(str)"
         ) from None
 
 
@@ -147,8 +147,8 @@ def check_listed(output: Output) -> None:
     names = check_options(
         emails=output.emails, min_confidence=output.min_confidence, rename=output.rename
     )
-    target = parquet.check_target(output.path)
-    there = parquet.names_in(target)
+    target = check_target(output.path)
+    there = names_in(target)
     lost = [shown(one) for one in there or () if one not in ("lead_id", *names.values())]
     if there is None:
         fault = "is no Parquet file and would be replaced"
@@ -206,7 +206,7 @@ def deliver(
     if ready.target is not None and ready.converted is not None:
         whole = ready.converted if joined.rows is None else parquet.again(joined.frame)
         whole = parquet.complete(whole, joined.columns, receipt, out.attrs)
-        parquet.write(whole, ready.target)
+        write(whole, ready.target)
     return out
 
 

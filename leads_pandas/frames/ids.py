@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import operator
 from collections import defaultdict
 from collections.abc import Mapping
@@ -38,6 +37,7 @@ ID_NAMES: Final = ("lead_id", "leadId", "id")  # where IDs are looked for, in th
 
 _LAST_RESORT: Final = ID_NAMES[-1]  # may be anything's
 _SHOWN: Final = 5
+_WORDS: Final[Mapping[str, str]] = {"column": "column", "level": "index level"}
 
 _logger = logging.getLogger("leads_pandas")
 
@@ -111,7 +111,7 @@ def recorded_ids(frame: pd.DataFrame, on: Mapping[str, Any] | None) -> LeadIds:
 def _recorded(frame: pd.DataFrame, on: Mapping[str, Any]) -> tuple[Kind, int] | None:
     """Where the receipt's column or level stands now; None where that is not sure."""
     kind: Kind = "level" if on.get("kind") == "level" else "column"
-    labels = list(frame.index.names if kind == "level" else frame.columns)
+    labels = _labels(frame, kind)
     found = [i for i, label in enumerate(labels) if _label_text(label) == on.get("name")]
     # JSON knows labels as text only: 0 beside "0" is told apart by its type, twins by position.
     found = [i for i in found if type(labels[i]).__name__ == on.get("type")] or found
@@ -125,23 +125,33 @@ def ids_at(frame: pd.DataFrame, kind: Kind, position: int) -> LeadIds:
     Raises:
         LeadIdError: a value is no lead ID.
     """
-    label: Hashable
-    values: Any
-    if kind == "column":
-        label, values = frame.columns[position], frame.iloc[:, position]
-    else:
-        label, values = frame.index.names[position], frame.index.get_level_values(position)
+    label = _labels(frame, kind)[position]
     name = _label_text(label)
-    keys = _keys(values)
+    keys = _keys(values_at(frame, kind, position))
     codes, unique, faults = _clean(keys)
     if faults:
         raise _fault(place_of(kind, name), frame.index, keys.codes, faults)
     return LeadIds(name, kind, position, type(label).__name__, codes, unique)
 
 
+def values_at(frame: pd.DataFrame, kind: Kind, position: int) -> Any:
+    """The values of one column or index level, as a plain array."""
+    if kind == "column":
+        array = frame.iloc[:, position].array
+    else:
+        # Without names, since pandas takes a number for the level that is called so.
+        index = frame.index.set_names([None] * frame.index.nlevels)
+        array = index.get_level_values(position).array
+    return array.to_numpy() if isinstance(array, pd.arrays.NumpyExtensionArray) else array
+
+
+def _labels(frame: pd.DataFrame, kind: Kind) -> list[Hashable]:
+    return list(frame.columns if kind == "column" else frame.index.names)
+
+
 def place_of(kind: Kind, name: str) -> str:
     """Where lead IDs stand, in words."""
-    return f"the {'column' if kind == 'column' else 'index level'} {shown(name)}"
+    return f"the {_WORDS[kind]} {shown(name)}"
 
 
 class Distinct(NamedTuple):
@@ -243,18 +253,16 @@ def _locate(frame: pd.DataFrame, on: Hashable | None) -> tuple[Kind, int]:
 
 
 def _find(frame: pd.DataFrame, names: Sequence[Hashable]) -> tuple[Kind, int] | None:
-    columns = list(frame.columns)
-    levels = list(frame.index.names)
-    for name in names:
-        if (position := _only(columns, name, "columns")) is not None:
-            return "column", position
-    for name in names:
-        if (position := _only(levels, name, "index levels")) is not None:
-            return "level", position
+    kinds: tuple[Kind, ...] = ("column", "level")
+    for kind in kinds:
+        labels = _labels(frame, kind)
+        for name in names:
+            if (position := _only(labels, name, kind)) is not None:
+                return kind, position
     return None
 
 
-def _only(labels: Sequence[Hashable], name: Hashable, what: str) -> int | None:
+def _only(labels: Sequence[Hashable], name: Hashable, kind: Kind) -> int | None:
     """The position of the one label of this name; None where there is none."""
     found = [i for i, label in enumerate(labels) if same_label(label, name)]
     if not found and isinstance(name, str):
@@ -264,8 +272,8 @@ def _only(labels: Sequence[Hashable], name: Hashable, what: str) -> int | None:
         found = [i for i in found if is_padded(labels[i])] or found
     if len(found) > 1:
         raise LeadIdError(
-            f"{len(found)} {what} are called {shown(name)}, and which of them holds the lead IDs "
-            "is not clear",
+            f"{len(found)} {_WORDS[kind]}s are called {shown(name)}, and which of them holds the "
+            "lead IDs is not clear",
             "nothing was requested",
             Way("do", {"what": "rename the others"}),
         )
@@ -277,26 +285,31 @@ def is_padded(label: Any) -> bool:
     return all(isinstance(rest, str) and not rest for rest in label[1:])
 
 
+def _plain(label: Any) -> Any:
+    """A label in Python's own types."""
+    if isinstance(label, tuple):
+        return tuple(map(_plain, label))
+    return label.item() if isinstance(label, np.generic) else label
+
+
 def same_label(label: object, name: object) -> bool:
     """Whether a frame's label is this name."""
-    # By type as well: 1 and True are different columns; and pd.NA has no truth value.
-    label = label.item() if isinstance(label, np.generic) else label
-    name = name.item() if isinstance(name, np.generic) else name
     if isinstance(name, str):
         return isinstance(label, str) and label == name
-    return type(label) is type(name) and bool(label == name)
+    label, name = _plain(label), _plain(name)
+    # By type, since 1 and True are different columns, and by text, since NaN does not equal itself
+    # and pd.NA has no truth value.
+    return type(label) is type(name) and str(label) == str(name)
 
 
 class Keys(NamedTuple):
     """Distinct cells as they are, and per row the position of its cell (-1: missing).
 
-    Up to ``limit``, floats of their type hold every integer; ``arrow`` has the cells as Arrow,
-    where they are no Python objects.
+    ``arrow`` has the cells as Arrow, where they were no Python objects.
     """
 
     codes: Codes
     cells: list[Any]
-    limit: float = 2.0**53
     arrow: Any = None
 
 
@@ -309,19 +322,25 @@ def _keys(values: Any) -> Keys:
         arrow = arrow.cast(arrow.type.value_type)
     if arrow.type == pa.string_view():  # which Arrow numbers, and cannot take from
         arrow = arrow.cast(pa.large_string())
-    limit = {pa.float16(): 2.0**11, pa.float32(): 2.0**24}.get(arrow.type, 2.0**53)
     if arrow.null_count == len(arrow):
         return Keys(np.full(len(arrow), -1, dtype=np.intp), [])
     try:
         encoded = arrow.dictionary_encode().unify_dictionaries()
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         # Nested and other types that cannot be numbered: most are no IDs, but say which rows.
-        cells = np.fromiter(arrow.to_pylist(), object, len(arrow))
-        return object_keys(cells)._replace(limit=limit)
+        return object_keys(np.fromiter(_cells(arrow), object, len(arrow)))
     codes = [pc.fill_null(chunk.indices.cast(pa.int64()), -1) for chunk in encoded.chunks]
     held = encoded.chunk(0).dictionary
     whole = pa.chunked_array(codes).to_numpy().astype(np.intp)
-    return Keys(whole, held.to_pylist(), limit, held)
+    return Keys(whole, _cells(held), held)
+
+
+def _cells(arrow: Any) -> list[Any]:
+    """The cells as objects: floats in their own size, which decides what they can hold."""
+    if pa.types.is_floating(arrow.type):
+        return list(arrow.to_numpy(zero_copy_only=False))
+    cells: list[Any] = arrow.to_pylist()
+    return cells
 
 
 def as_arrow(values: Any) -> Any:
@@ -367,7 +386,7 @@ def _clean(keys: Keys) -> tuple[Codes, list[str], dict[int, str]]:
     # One entry more than keys, so that the code -1 of a missing cell stays -1.
     renumbered = np.full(len(keys.cells) + 1, -1, dtype=np.intp)
     for position, cell in enumerate(keys.cells):
-        text, fault = _read(cell, keys.limit)
+        text, fault = _read(cell)
         if fault:
             faults[position] = fault
         elif text:
@@ -375,7 +394,7 @@ def _clean(keys: Keys) -> tuple[Codes, list[str], dict[int, str]]:
     return renumbered[keys.codes], list(numbered), faults
 
 
-def _read(cell: Any, limit: float) -> tuple[str, str]:
+def _read(cell: Any) -> tuple[str, str]:
     """One cell as a lead ID ('' where it has none) and what is wrong with it ('' if nothing)."""
     if isinstance(cell, str):
         text = str.__str__(cell).strip()
@@ -391,15 +410,15 @@ def _read(cell: Any, limit: float) -> tuple[str, str]:
             return "", f"longer than {LONGEST_ID} characters"
         return str(whole), ""
     if isinstance(cell, float | np.floating):
-        if not isinstance(cell, float):
-            limit = min(limit, 2.0 ** (np.finfo(cell.dtype).nmant + 1))
+        # Up to which a float of its size holds every integer; longer ones have Python's limit.
+        bits = min(np.finfo(type(cell)).nmant + 1, 53)
         cell = cast("float", cell)  # half and long floats compare like Python's
         if np.isnan(cell):
             return "", ""
         if np.isinf(cell):
             return "", "an infinite number"
-        if abs(cell) > limit:
-            return "", f"a float above 2**{int(math.log2(limit))}, where floats skip integers"
+        if abs(cell) > 2.0**bits:
+            return "", f"a float above 2**{bits}, where floats skip integers"
         if cell != int(cell):
             return "", "a fractional number"
         return str(int(cell)), ""
@@ -446,7 +465,7 @@ def refusal(what: str, bad: Sequence[str], count: int) -> LeadIdError:
 def _label_text(label: Hashable) -> str:
     if isinstance(label, tuple) and label and is_padded(label):
         return str(label[0])
-    return str(label)
+    return str(_plain(label))
 
 
 def shown(label: object) -> str:

@@ -29,18 +29,9 @@ import pytest
 
 from leads_pandas.frames import join as frames
 from leads_pandas.frames.columns import COLUMNS, schema
-from leads_pandas.frames.delivery import attempt
 from leads_pandas.frames.ids import lead_ids
-from leads_pandas.frames.parquet import (
-    METADATA_KEY,
-    Target,
-    again,
-    check_target,
-    complete,
-    convert,
-    read_receipt,
-    write,
-)
+from leads_pandas.frames.parquet import METADATA_KEY, again, complete, convert, read_receipt
+from leads_pandas.frames.target import Target, check_target, write
 from leads_pandas.models import STATUSES, Email, LeadResult
 from tests.support.tables import answers_of
 
@@ -61,7 +52,7 @@ def result_of(lead: str) -> LeadResult:
 def converted(frame: pd.DataFrame, **options: Any) -> pa.Table:
     """What is done before anything is spent."""
     plan = frames.plan_columns(frame, lead_ids(frame), **options)
-    return convert(frame, plan, attempt(frame, plan))
+    return convert(frame, plan)
 
 
 def enrich(
@@ -70,7 +61,7 @@ def enrich(
     receipt = RECEIPT if receipt is None else receipt
     ids = lead_ids(frame)
     plan = frames.plan_columns(frame, ids, **options)
-    whole = convert(frame, plan, attempt(frame, plan))
+    whole = convert(frame, plan)
     table = answers_of({one: result_of(one) for one in ids.unique}, emails=plan.emails)
     joined = frames.join(frame, ids.codes, table, plan)
     out = frames.with_receipt(joined.frame, receipt)
@@ -241,23 +232,15 @@ def test_polars_reads_it(tmp_path: Path, small: pd.DataFrame) -> None:
     assert back["enriched_at"].to_physical().to_list() == [AT, AT, None, AT]
 
 
-def test_text_beyond_32_bit_offsets_is_cut_into_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Two gigabytes of text are too much for a test: refuse the cast of the whole as Arrow would.
+def test_text_beyond_32_bit_offsets_is_cut_into_pieces() -> None:
+    # Two gigabytes of text are too much for a test: the pieces are what makes them fit.
     from leads_pandas.frames import parquet
 
-    class Whole:
-        chunks: ClassVar[list[Any]] = [
-            pa.array([f"text {i}" for i in range(40_000)], pa.large_string()),
-            pa.array(["a", None], pa.large_string()),
-        ]
-
-        def cast(self, kind: Any) -> Any:
-            raise pa.ArrowInvalid("input array too large")
-
-    cast = parquet._cast(Whole(), pa.string())
-    assert cast.type == pa.string()
-    assert cast.num_chunks == 4
-    assert cast.to_pylist()[-3:] == ["text 39999", "a", None]
+    texts: list[Any] = [[f"text {i}" for i in range(40_000)], ["a", None]]
+    fitted = parquet._fitted(pa.chunked_array(texts, pa.large_string()), pa.string())
+    assert fitted.type == pa.string()
+    assert fitted.num_chunks == 4
+    assert fitted.to_pylist()[-3:] == ["text 39999", "a", None]
 
 
 # Receipts
@@ -359,7 +342,7 @@ def test_a_loop_of_links_is_the_systems_own_error(tmp_path: Path) -> None:
 
 AS_NOBODY = """
 import os, sys
-from leads_pandas.frames.parquet import check_target
+from leads_pandas.frames.target import check_target
 if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)

@@ -1,0 +1,308 @@
+"""Where a Parquet file goes: found writable before anything is spent, replaced in one step.
+
+What a file holds is `parquet`'s. pyarrow's filesystems are imported when first needed, never with
+the package.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from leads_pandas.display import clean
+from leads_pandas.frames.columns import encodable
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+_OTHER_FORMATS: Final = re.compile(
+    r"\.(csv|tsv|tab|txt|json|jsonl|ndjson|xls[xmb]?|ods|feather|arrow|ipc|orc|avro|pkl|pickle|h5"
+    r"|hdf5?|html?|xml|db|sqlite3?|duckdb|dta|sav)(\.(gz|bz2|xz|zip|zst))?$"
+    r"|\.(gz|bz2|xz|zip|zst)$",
+    re.IGNORECASE,
+)
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PROBE: Final = b"\0" * 4096  # one block: a full disk lets a file be created, but not filled
+_PREFIX: Final = 100  # bytes of the target's name in a temporary one, well below any limit
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a Parquet file goes, found writable.
+
+    Attributes:
+        path: as the caller gave it, without credentials, for messages.
+        location: absolute path with links resolved, or the path inside ``filesystem``.
+        filesystem: a pyarrow filesystem; None for a local file.
+        renames: whether a file there can be replaced by a rename. Where it cannot (some object
+            stores), a write that fails takes the old file with it; the results stay in the store.
+    """
+
+    path: str
+    location: str
+    filesystem: FileSystem | None = None
+    renames: bool = True
+
+
+def check_target(path: str | os.PathLike[str]) -> Target:
+    """Find out whether a file can be written there, by writing one beside it and removing it.
+
+    An existing file keeps its content. A link is followed, so that it survives the write; ``~`` is
+    the home folder.
+
+    Args:
+        path: local path, or a URL that pyarrow's filesystems take (``file``, ``s3``, ``gs``,
+            ``abfss``, …).
+
+    Raises:
+        TypeError: ``path`` is neither text nor a path.
+        ValueError: ``path`` is empty or named as another format, or no filesystem of pyarrow's
+            takes the URL.
+        OSError: the operating system's own, where the file cannot be written.
+    """
+    text = _path_text(path)
+    shown = without_credentials(text)
+    named = text.partition("?")[0] if _URL.match(text) else text
+    if other := _OTHER_FORMATS.search(named):
+        raise ValueError(
+            f"{shown} is to be a Parquet file, and its name says otherwise. Nothing was requested; "
+            f"call it {clean(PurePath(named[: other.start()]).name)}.parquet"
+        )
+    filesystem, location = place_of(text)
+    return (
+        _check_local(location, shown)
+        if filesystem is None
+        else _check_remote(filesystem, location, shown)
+    )
+
+
+def place_of(path: object) -> tuple[FileSystem | None, str]:
+    """The filesystem (None: the local one) and the path inside it that a path or URL names.
+
+    Raises:
+        TypeError: it is neither text nor a path.
+        ValueError: it is empty, or no filesystem of pyarrow's takes the URL.
+    """
+    text = _path_text(path)
+    if not _URL.match(text):
+        return None, os.path.expanduser(text)  # noqa: PTH111 - a path of any kind
+    from pyarrow import fs
+
+    try:
+        filesystem, location = fs.FileSystem.from_uri(text)
+    except ValueError as error:
+        shown = without_credentials(text)
+        raise ValueError(
+            f"pyarrow's filesystems do not take {shown}: "
+            f"{first_line(error).replace(text, shown)}. "
+            "Nothing was requested; give a local path, or a file, s3, gs or abfss URL"
+        ) from None
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return None, location + ("/" if text.endswith("/") else "")
+    return filesystem, location
+
+
+def _path_text(path: object) -> str:
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(text, str):
+        raise TypeError(
+            f"path must be a local path or a URL, not {type(path).__name__}: a Parquet file is "
+            "replaced by a rename, which an open file or a buffer does not have"
+        )
+    if not text.strip():
+        raise ValueError("path is empty; give the Parquet file to write, or None for no file")
+    if "\0" in text:
+        raise ValueError(f"path {clean(text)} holds a NUL character, which no file's name can")
+    if not encodable(text):
+        raise ValueError("path is not valid Unicode, which pyarrow asks for")
+    return text
+
+
+def without_credentials(path: object) -> str:
+    """A path to show: a URL without user, password and query, all of which may hold secrets."""
+    text = _path_text(path)
+    if not _URL.match(text):
+        return clean(text)
+    scheme, _, rest = text.partition("://")
+    host, slash, inside = rest.partition("?")[0].partition("/")
+    return clean(f"{scheme}://{host.rpartition('@')[2]}{slash}{inside}")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of pyarrow's or pandas' says, in one line."""
+    # pyarrow appends the column to the first argument as a second one.
+    whole = isinstance(error, UnicodeError) or not error.args
+    text = str(error if whole else error.args[0])
+    return clean(text.strip().partition("\n")[0]).rstrip(".")
+
+
+def names_in(target: Target) -> list[str] | None:
+    """The columns of the file that is there; none where there is none; None: it is no Parquet."""
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(target.location, filesystem=target.filesystem).names)
+    except FileNotFoundError:
+        return []
+    except pa.ArrowException:
+        return None
+
+
+def _os_error(code: int, path: str) -> OSError:
+    return OSError(code, os.strerror(code), path)
+
+
+def _check_local(path: str, shown: str) -> Target:
+    if path.endswith(os.sep):
+        raise _os_error(errno.EISDIR, shown)
+    location = os.path.realpath(path)
+    with suppress(FileNotFoundError):
+        _check_replaceable(location, os.stat(location), shown)  # noqa: PTH116 - a path of any kind
+    try:
+        probe = _create_beside(location)
+        try:
+            with open(probe, "wb") as file:  # noqa: PTH123 - a path of any kind
+                file.write(_PROBE)
+        finally:
+            os.unlink(probe)  # noqa: PTH108 - likewise
+    except OSError as error:
+        # Named after the file that was asked for, not after the temporary one beside it.
+        raise type(error)(error.errno, error.strerror, shown) from None
+    return Target(shown, location)
+
+
+def _check_replaceable(location: str, there: os.stat_result, shown: str) -> None:
+    if stat.S_ISDIR(there.st_mode):
+        raise _os_error(errno.EISDIR, shown)
+    if not stat.S_ISREG(there.st_mode):
+        # A rename would put a plain file in the place of a device or pipe.
+        raise OSError(errno.EINVAL, "not a regular file", shown)
+    if not os.access(location, os.W_OK):
+        # A rename could do it all the same; the owner said no.
+        raise _os_error(errno.EACCES, shown)
+    folder = os.stat(os.path.dirname(location))  # noqa: PTH116, PTH120 - a path of any kind
+    user = os.geteuid() if hasattr(os, "geteuid") else 0  # Windows has neither
+    if folder.st_mode & stat.S_ISVTX and user not in {0, there.st_uid, folder.st_uid}:
+        # In a sticky folder such as /tmp, only a file's owner may replace it.
+        raise _os_error(errno.EPERM, shown)
+
+
+def _beside(location: str, separator: str) -> str:
+    """A name of its own beside the target; hidden, and recognisable if a kill leaves it behind."""
+    folder, slash, name = location.rpartition(separator)
+    prefix = name.encode()[:_PREFIX].decode(errors="ignore")
+    return f"{folder}{slash}.{prefix}.{secrets.token_hex(6)}.tmp"
+
+
+def _create_beside(location: str, mode: int = 0o666) -> str:
+    path = _beside(location, os.sep)
+    # The mode less the umask, as any new file of the user's.
+    with open(path, "xb", opener=lambda one, flags: os.open(one, flags, mode)):
+        return path
+
+
+def _check_remote(filesystem: FileSystem, location: str, shown: str) -> Target:
+    from pyarrow import fs
+
+    kind = filesystem.get_file_info([location])[0].type if location else fs.FileType.Directory
+    if location.endswith("/") or kind == fs.FileType.Directory:
+        raise _os_error(errno.EISDIR, shown)
+    probes = [_beside(location, "/") for _ in range(2)]
+    renames = True
+    try:
+        for probe in probes:
+            with filesystem.open_output_stream(probe) as file:
+                file.write(_PROBE)
+        try:
+            filesystem.move(*probes)  # over another file, as the write will
+        except (OSError, NotImplementedError):
+            renames = False
+    finally:
+        for probe in probes:
+            with suppress(OSError):
+                filesystem.delete_file(probe)
+    return Target(shown, location, filesystem, renames=renames)
+
+
+def write(table: pa.Table, target: Target) -> None:
+    """Write a table as Parquet, so that a reader sees the old file or the whole new one.
+
+    The file is written beside the target and renamed. It is not forced onto the disk: after a
+    power cut the store still holds every result, and the same call writes the file again without
+    spending. An existing file's mode is kept, and its owner and group where that is allowed.
+
+    Args:
+        table: what the file holds.
+        target: from `check_target`.
+
+    Raises:
+        OSError: the disk filled up, or the target has become unwritable since it was checked.
+    """
+    if target.filesystem is not None:
+        _write_remote(table, target, target.filesystem)
+        return
+    try:
+        _write_local(table, target.location)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # Named after the file that was asked for; pyarrow names none.
+        raise _os_error(error.errno, target.path) from None
+
+
+def _write_local(table: pa.Table, location: str) -> None:
+    import pyarrow.parquet as pq
+
+    old = None
+    with suppress(FileNotFoundError):
+        old = os.stat(location)  # noqa: PTH116 - a path of any kind
+    # Nobody reads in the temporary one what the old one keeps from them.
+    temporary = _create_beside(location, 0o666 if old is None else 0o600)
+    try:
+        # By path: an open Python file object was seen to crash the interpreter at its exit.
+        pq.write_table(table, temporary)
+        if old is not None:
+            _take_over(temporary, old)
+        os.replace(temporary, location)  # noqa: PTH105 - likewise
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)  # noqa: PTH108 - likewise
+        raise
+
+
+def _take_over(path: str, old: os.stat_result) -> None:
+    """Give a file the owner, group and mode of the one that it replaces."""
+    mode = stat.S_IMODE(old.st_mode)
+    for owner in (old.st_uid, -1) if hasattr(os, "chown") else ():
+        with suppress(OSError):
+            os.chown(path, owner, old.st_gid)
+            break
+    # What the old group was allowed is not for another one.
+    if os.stat(path).st_gid != old.st_gid:  # noqa: PTH116 - a path of any kind
+        mode &= ~stat.S_IRWXG
+    os.chmod(path, mode)  # noqa: PTH101 - likewise
+
+
+def _write_remote(table: pa.Table, target: Target, filesystem: FileSystem) -> None:
+    import pyarrow.parquet as pq
+
+    # An object appears when its stream is closed, also where a failure closes it half-written:
+    # so under a name of its own first, where the filesystem can rename.
+    written = _beside(target.location, "/") if target.renames else target.location
+    try:
+        pq.write_table(table, written, filesystem=filesystem)
+        if target.renames:
+            filesystem.move(written, target.location)
+    except BaseException:
+        with suppress(OSError):
+            filesystem.delete_file(written)
+        raise
