@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,8 +157,8 @@ def serve(
 ) -> str:
     """Run a local service that reads the leads' websites for emails.
 
-    It prints the two variables to export, and serves until Ctrl-C (exit code 0). Needs: pip install
-    "leads_pandas[server]"
+    It prints the two variables to export, and serves until Ctrl-C or SIGTERM (exit code 0); with
+    --db, jobs that were running go on at the next start. Needs: pip install "leads_pandas[server]"
     """
     chosen = {name: value for name, value in given.items() if value not in (None, ())}
     if leads is None and "db" not in chosen:
@@ -169,19 +168,16 @@ def serve(
     told = None
     if leads is not None:
         told = _leads_of(files.read(leads, on, sep=sep, encoding=encoding), on, website)
-    try:
-        with stoppable(), _server(told, **chosen) as server:
-            output.write(_variables(server, as_json=as_json))
-            if not sys.stdout.isatty():
-                # So that eval "$(leads-pandas serve ... &)" does not wait for the service's end.
-                output.leave()
-            what = "" if told is None else f" {plural(len(told), 'lead')}"
-            end = "Ctrl-C" if sys.stdout.isatty() else f"Ctrl-C or kill {os.getpid()}"
-            say(f"serving{what} at {server.base_url}; {end} ends it")
-            server.wait()
-    except Stopped as stopped:
-        if stopped.number != signal.SIGINT:
-            raise
+    # Ended by either signal it has done what it was asked for; jobs go on at the next start.
+    with contextlib.suppress(Stopped), stoppable(), _server(told, **chosen) as server:
+        output.write(_variables(server, as_json=as_json))
+        if not sys.stdout.isatty():
+            # So that eval "$(leads-pandas serve ... &)" does not wait for the service's end.
+            output.leave()
+        what = "" if told is None else f" {plural(len(told), 'lead')}"
+        end = "Ctrl-C" if sys.stdout.isatty() else f"Ctrl-C or kill {os.getpid()}"
+        say(f"serving{what} at {server.base_url}; {end} ends it")
+        server.wait()
     return ""
 
 

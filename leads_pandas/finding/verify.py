@@ -177,7 +177,9 @@ class MailDomains:
             asked = {pool.submit(self._ask, one.lower().rstrip(".")): one for one in wanted}
             for done, future in enumerate(as_completed(asked), start=1):
                 answers[asked[future]] = future.result()
-                progress(done, len(wanted))
+                # A bar that is drawn for each of thousands is a flood where it is no terminal's.
+                if done == len(wanted) or not done % max(len(wanted) // 100, 1):
+                    progress(done, len(wanted))
         finally:
             # An interrupt must not wait for what nobody waits for any more.
             pool.shutdown(wait=False, cancel_futures=True)

@@ -7,6 +7,7 @@ what the header says is found out by looking.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import zlib
@@ -224,7 +225,19 @@ def unpack(body: bytes, coding: str, limit: int) -> bytes:
             case other:
                 if _is_binary(body):
                     raise WireError(f"the page is encoded as {other[:40]!r}")
-    return _gunzip(body, limit) if body.startswith(_GZIP) else body
+    if body.startswith(_GZIP):
+        return _gunzip(body, limit)
+    return _otherwise(body, limit) if coding and _is_binary(body) else body
+
+
+def _otherwise(body: bytes, limit: int) -> bytes:
+    """A body that is packed in another way than it says."""
+    for undo in (_inflate, _unbrotli):
+        with contextlib.suppress(WireError):
+            found = undo(body, limit)
+            if not _is_binary(found):
+                return found
+    return body
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:

@@ -87,15 +87,15 @@ VERSION = len(MIGRATIONS)
 
 # The IDs travel as one JSON text, so that no limit on variables applies; the order is the one sent.
 _BY_IDS = """
-SELECT leads.number, leads.job, iif(leads.unread, NULL, leads.enriched_at) AS enriched_at,
-    leads.website, wanted.key AS place
+SELECT leads.number, leads.job, leads.enriched_at, leads.unread, leads.website, wanted.key AS place
 FROM json_each(?) AS wanted CROSS JOIN leads ON leads.lead_id = wanted.value
 """
 _BY_QUERY = """
-SELECT number, job, iif(unread, NULL, enriched_at) AS enriched_at, website, number AS place
-FROM leads WHERE query_id = ?
+SELECT number, job, enriched_at, unread, website, number AS place FROM leads WHERE query_id = ?
 """
-_OPEN = "enriched_at IS NULL AND job IS NULL"
+# What could not be read has its answer, and is looked at again when asked for again: it counts as
+# enriched and as to enrich, so that whoever has just bought it reads that answer at once.
+_OPEN = "(enriched_at IS NULL OR unread) AND job IS NULL"
 _COSTS = "ifnull(trim(website), '') <> ''"  # there is something to look at
 
 # What became of a lead of a job, in `tasks.done`.

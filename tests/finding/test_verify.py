@@ -223,3 +223,18 @@ def test_without_a_dns_all_are_unknown_soon(nameserver: NameServer) -> None:
 def test_no_addresses_ask_for_nothing(nameserver: NameServer, domains: MailDomains) -> None:
     assert deliverable([], domains) == []
     assert nameserver.asked == []
+
+
+def test_of_many_addresses_each_domain_is_asked_for_once_and_a_bar_can_keep_up(
+    nameserver: NameServer, domains: MailDomains
+) -> None:
+    for n in range(600):
+        nameserver.answers[f"firm{n}.com", "MX"] = ["0 ." if n % 4 == 0 else "10 mail.firm.com."]
+    moves: list[tuple[int, int]] = []
+    addresses = [f"info{n}@firm{n % 600}.com" for n in range(2000)]
+    said = deliverable(addresses, domains, progress=lambda *it: moves.append(it))
+    assert said == ["no" if n % 600 % 4 == 0 else "yes" for n in range(2000)]
+    assert sorted(nameserver.asked) == sorted((f"firm{n}.com", "MX") for n in range(600))
+    assert moves == sorted(moves)
+    assert moves[-1] == (600, 600)
+    assert len(moves) <= 101

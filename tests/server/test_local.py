@@ -22,6 +22,7 @@ from leads_pandas.errors import ConfigurationError, LeadIdError, LeadsError, Sto
 from leads_pandas.server import LocalServer
 from leads_pandas.server.samples import SampleSites
 from leads_pandas.server.samples import leads as sample_leads
+from tests.support.commands import process
 from tests.support.server_harness import Api, data
 
 if TYPE_CHECKING:
@@ -136,6 +137,23 @@ def test_a_website_in_trouble_fails_its_lead_alone_and_soon(
 
 
 # Starting and stopping
+
+
+def test_a_website_that_is_gone_is_no_email_at_once_also_where_the_cap_stops_the_job_behind_it(
+    website: Callable[..., Website],
+) -> None:
+    site = website({"/0/": "info@firm.example"})
+    frame = pd.DataFrame(leads(site.url, 4))
+    with (
+        LocalServer(
+            frame, requests_per_minute=0, allow_private=True, nameservers=["127.0.0.1:9"]
+        ) as server,
+        server.client() as client,
+    ):
+        out = lp.enrich(frame, client=client, max_credits=2, partial=True, progress=False)
+        assert client.balance().used_credits == 1
+    # A lead that was waited for in vain, for half a minute, would have failed.
+    assert out["enrichment_status"].tolist() == ["found", "not_found", *["not_enriched"] * 2]
 
 
 def test_it_starts_and_stops_and_leaves_nothing_running(tmp_path: Path) -> None:
@@ -404,6 +422,40 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(
     assert api.ended(str(job))["processedLeads"] == 60
     assert [api.emails(one) for one in ids(60)] == [[f"a{n}@firm.example"] for n in range(60)]
     assert api.available() == 100_000 - 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_serve_well_and_its_jobs_go_on_with_one_charge_a_lead(
+    number: signal.Signals, website: Callable[..., Website], tmp_path: Path
+) -> None:
+    site = website({f"/{n}/": f"a{n}@firm.example" for n in range(12)})
+    site.pages["/8/"] = lambda _: site.released.wait(30)
+    pd.DataFrame(leads(site.url, 12)).to_csv(tmp_path / "leads.csv", index=False)
+    command = ["serve", "--db", str(tmp_path / "service.db"), "--json", "--allow-private"]
+    command += ["--concurrency", "1", "--nameserver", "127.0.0.1:9", "--requests-per-minute", "0"]
+
+    def variables(serving: subprocess.Popen[str]) -> tuple[str, str]:
+        assert serving.stdout is not None
+        said = json.loads(serving.stdout.readline())
+        return said["LOCALLEADS_BASE_URL"], said["LOCALLEADS_API_KEY"]
+
+    with process(*command, "--leads", str(tmp_path / "leads.csv")) as serving:
+        with Api(*variables(serving)) as api:
+            job = api.start(ids(12))["jobId"]
+            api.until(job, lambda one: one["processedLeads"] == 8 and "/8/" in site.seen)
+        serving.send_signal(number)
+        _, words = serving.communicate(timeout=60)
+    assert (serving.returncode, "Traceback" in words) == (0, False)
+    site.pages["/8/"] = "a8@firm.example"
+    with process(*command) as serving:
+        with Api(*variables(serving)) as api:
+            assert api.ended(job)["foundEmails"] == 12
+            assert api.available() == 100_000 - 12
+            entries = data(api.get("/credits/transactions"))
+            assert [one["amount"] for one in entries if one["type"] != "MONTHLY_RESET"] == [-12]
+        serving.send_signal(number)
+        serving.communicate(timeout=60)
+    assert [site.seen.count(f"/{n}/") for n in range(12)] == [1] * 8 + [2] + [1] * 3
 
 
 def test_ctrl_c_ends_the_waiting_and_the_service(tmp_path: Path) -> None:

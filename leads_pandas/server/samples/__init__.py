@@ -7,6 +7,9 @@ show is nowhere listed here: whoever wants the addresses has to read the pages.
 from __future__ import annotations
 
 import csv
+import itertools
+import selectors
+import socket
 import socketserver
 import sys
 import threading
@@ -32,50 +35,82 @@ _REDIRECTS = {"/keystone-lane-masonry/": "/keystone-lane-masonry/home"}
 _MISSING = b"<!doctype html><title>404</title><h1>Not found</h1><p>There is nothing here.</p>\n"
 
 
-def leads(origin: str = "") -> list[dict[str, str]]:
+def leads(*origins: str) -> list[dict[str, str]]:
     """Return the sample leads, in a fixed order.
 
     Args:
-        origin: what the websites' paths are put behind, such as ``SampleSites.origin``.
+        origins: what the websites' paths are put behind, each in turn, such as
+            ``*SampleSites.origins``; without any, the paths alone are given.
 
     Returns:
         One dict per lead: ``lead_id``, ``name``, ``website``, ``category``, ``city``, ``query_id``.
     """
     text = resources.files(__name__).joinpath("leads.csv").read_text(encoding="utf-8")
-    return [row | {"website": origin + row["website"]} for row in csv.DictReader(text.splitlines())]
+    rows = csv.DictReader(text.splitlines())
+    behind = itertools.cycle(origins or ("",))
+    return [row | {"website": origin + row["website"]} for row, origin in zip(rows, behind)]  # noqa: B905 - the second has no end
 
 
 class SampleSites:
-    """The sample businesses' websites, served on loopback: one origin, one path per business.
+    """The sample businesses' websites, served on loopback: one path per business.
 
     A context manager. Nothing is left running or listening once it is closed.
 
     Args:
         delay: mean seconds that a page takes; each page has its own, from half to one and a half
             of it, the same every time. 0 answers at once.
+        addresses: at how many loopback addresses they are served, as far as the machine has them
+            (macOS has one): a host is asked for one page at a time, many are asked at once.
         folder: websites to serve in place of the bundled ones: a folder for each, read now.
 
     Attributes:
         origin: where the sites are, such as ``http://127.0.0.1:40321``.
+        origins: the same at every address.
         requested: the paths asked for so far, in order.
     """
 
-    def __init__(self, *, delay: float = 0.0, folder: Path | None = None) -> None:
+    def __init__(
+        self, *, delay: float = 0.0, addresses: int = 1, folder: Path | None = None
+    ) -> None:
         self.requested: list[str] = []
         bundled = resources.files(__name__).joinpath("sites")
         pages = _read_pages(bundled if folder is None else folder)
-        self._server = _Server(pages, delay, self.requested)
-        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="sample-sites", daemon=True
-        )
+        self._servers: list[_Server] = []
+        self.origins: list[str] = []
+        port = 0
+        for n in range(1, addresses + 1):
+            try:
+                one = _Server((f"127.0.0.{n}", port), pages, delay, self.requested)
+            except OSError:
+                if not self._servers:
+                    raise
+                break  # a machine of one loopback address
+            port = one.server_address[1]
+            self._servers.append(one)
+            self.origins.append(f"http://127.0.0.{n}:{port}")
+        self.origin = self.origins[0]
+        self._closing, self._closed = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, name="sample-sites", daemon=True)
         self._thread.start()
+
+    def _serve(self) -> None:
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self._closed, selectors.EVENT_READ)
+            for one in self._servers:
+                waiting.register(one, selectors.EVENT_READ, one)
+            while True:
+                for key, _ in waiting.select():
+                    if key.data is None:
+                        return
+                    key.data.handle_request()
 
     def close(self) -> None:
         """Stop listening and wait for the answers under way."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._closing.close()
         self._thread.join()
+        self._closed.close()
+        for one in self._servers:
+            one.server_close()
 
     def __enter__(self) -> Self:
         return self
@@ -120,12 +155,15 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     # Not http.server's own class: that looks the host's name up, and loopback needs no name.
     allow_reuse_address = True
     request_queue_size = 64
+    timeout = 0  # it is asked to answer once somebody has come
 
-    def __init__(self, pages: dict[str, bytes], delay: float, requested: list[str]) -> None:
+    def __init__(
+        self, address: tuple[str, int], pages: dict[str, bytes], delay: float, requested: list[str]
+    ) -> None:
         self.pages = pages
         self.delay = delay
         self.requested = requested
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a reader who has left before the end of a page."""
