@@ -378,9 +378,10 @@ def test_an_error_in_a_callback_goes_through() -> None:
 def test_a_bar_takes_no_semaphore_that_a_killed_process_would_leak() -> None:
     script = (
         "import sys\nfrom leads_pandas.models import RunStatus\n"
-        "from leads_pandas.progress import Display\n"
+        "from leads_pandas.progress import Display, say\n"
         "with Display(True).shown() as display:\n"
         "    display(RunStatus('reading', 1, 2, 0, 1, 2), 1.0)\n"
+        "    say('a word above it')\n"
         "print('tqdm' in sys.modules, 'multiprocessing.synchronize' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)

@@ -22,7 +22,7 @@ from leads_pandas import cli
 from leads_pandas.cli import local
 from leads_pandas.interrupts import Stopped
 from tests.support.commands import CODES, Terminal, all_examples, environment, process, terminal
-from tests.support.harness import best_email, lead_ids, make_client
+from tests.support.harness import best_email, closed_port, lead_ids, make_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -339,6 +339,39 @@ def test_what_went_wrong_is_said_in_options_of_the_command_line_and_fits(
         assert max(map(len, lines[start:])) <= columns
     if what != "the time":
         assert account.counts["starts"] == 0
+
+
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, 4, "AuthenticationError"),
+        (402, 5, "InsufficientCreditsError"),
+        (404, 1, "NotFoundError"),
+        (429, 3, "RateLimitError"),
+        (503, 3, "ServerError"),
+        (200, 1, "ResponseError"),
+        (None, 3, "TransportError"),
+    ],
+)
+def test_what_the_service_says_decides_the_exit_code_and_a_program_is_told(
+    *,
+    status: int | None,
+    code: int,
+    kind: str,
+    account: Vendor,
+    leads: Path,
+    run: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if status is None:
+        monkeypatch.setenv("LOCALLEADS_BASE_URL", f"http://127.0.0.1:{closed_port()}")
+    rule = {"on": "preview", "times": -1, "do": "answer", "status": status, "body": {}}
+    account.rules(rule | ({"headers": {"Retry-After": "9999"}} if status == 429 else {}))
+    ran = run("enrich", "leads.csv", "--yes", "--json")
+    error = ran.json["error"]
+    assert (ran.code, error["exit_code"], error["type"]) == (code, code, kind)
+    assert ran.err == f"leads-pandas: error: {error['message']}\n"
 
 
 def test_a_search_is_priced_by_its_id_and_the_files_own_leads_are_started(
@@ -760,9 +793,10 @@ def test_sigterm_goes_through(account: Vendor, leads: Path) -> None:
     ran.send_signal(signal.SIGTERM)
     _, err = ran.communicate(timeout=60)
     assert ran.returncode == -signal.SIGTERM
-    assert re.search(
-        r"^leads.pandas: interrupted; job \w+ goes on and nothing is lost", err, re.MULTILINE
+    assert err.splitlines()[-1].startswith(
+        "leads-pandas: interrupted; job enrich_1 goes on and nothing is lost: run the same line "
     )
+    assert "leaked" not in err
 
 
 def test_a_reader_that_leaves_early_is_no_error(account: Vendor, leads: Path) -> None:

@@ -23,6 +23,7 @@ from tests.support.harness import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.support.harness import Script, Vendor
 
@@ -99,6 +100,40 @@ def test_a_signal_between_two_polls_ends_the_wait_at_once(
     assert code == -number
     assert time.monotonic() - began < PATIENCE
     assert len(_lines(out + err)) == 1, out + err
+
+
+WRITING = """
+import os
+import pyarrow.parquet as pq
+write = pq.write_table
+def struck(table, where, **options):
+    write(table, where, **options)
+    if isinstance(where, str):
+        os.kill(os.getpid(), {number})
+pq.write_table = struck
+leads_pandas.enrich(df, {path!r}, client=client, progress=False)
+print('done')
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_file_is_written_leaves_the_old_one_and_every_result(
+    number: int, vendor: Vendor, script: Scripts, tmp_path: Path
+) -> None:
+    vendor.reset(N)
+    path = tmp_path / "files" / "out.parquet"
+    path.parent.mkdir()
+    path.write_bytes(b"an earlier file")
+    one = script(lead_ids(N), WRITING.format(number=int(number), path=str(path)))
+    code, out, err = one.end()
+    assert (code, "done" in out) == (-number, False), err
+    assert len(_lines(out + err)) == 1, out + err
+    assert list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == b"an earlier file"
+    total = vendor.counts["total"]
+    result = lp.enrich(frame(lead_ids(N)), path, progress=False, client=make_client(vendor))
+    assert rows(result) == whole(lead_ids(N))
+    assert vendor.counts["total"] == total
 
 
 def test_the_first_process_of_a_container_ends_by_sigterm_too(
