@@ -1,0 +1,205 @@
+"""A cluster of two processes: one purchase by the caller, and workers that may die at any time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import dask.dataframe as dd
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from tests.support.engines import QUIET, draw, fail, leads, loaded, mapped, same, strike
+from tests.support.harness import lead_ids, world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from distributed import Client
+
+    import leads_pandas as lp
+    from tests.support.harness import Script, Vendor
+
+    Make = Callable[..., lp.LeadsClient]
+
+
+def assert_bought_once(vendor: Vendor, count: int = 8) -> None:
+    """One start, one credit and one read for each lead."""
+    counts = vendor.counts
+    assert (counts["starts"], counts["spent"]) == (1, count)
+    assert set(counts["charges"].values()) == set(counts["reads"].values()) == {1}
+
+
+@pytest.mark.parametrize("emails", ["best", "all"])
+def test_a_cluster_brings_what_pandas_brings_and_buys_each_lead_once(
+    vendor: Vendor, client: Make, workers: Client, emails: Any
+) -> None:
+    ddf = dd.from_pandas(leads(), npartitions=3)
+    out = ddf.leads.enrich(max_credits=8, emails=emails, client=client(), **QUIET)
+    assert_bought_once(vendor)
+    total = vendor.counts["total"]
+    assert out.divisions == ddf.divisions
+    expected = ddf.compute().leads.enrich(emails=emails, client=client(), **QUIET)
+    for _ in range(3):
+        same(out, expected)
+    receipt = out.compute().attrs["leads"]
+    assert receipt["rows"] == expected.attrs["leads"]["rows"]
+    assert receipt["counts"] == expected.attrs["leads"]["counts"]
+    assert (receipt["credits_reserved"], receipt["on"]["name"]) == (8, "lead_id")
+    assert vendor.counts["total"] == total
+
+
+def test_workers_have_no_key_no_store_and_no_network(
+    vendor: Vendor, client: Make, workers: Client
+) -> None:
+    out = dd.from_pandas(leads(), npartitions=3).leads.enrich(client=client(), **QUIET)
+    assert vendor.key.encode() not in cloudpickle.dumps(out)
+    out.compute()
+    assert not set().union(*workers.run(loaded).values())
+    variables = workers.run(lambda: dict(os.environ))
+    assert not [one for some in variables.values() for one in some if "LOCALLEADS" in one]
+    address = ("127.0.0.1", vendor.port)
+    for outside in (
+        lambda: socket.create_connection(address),
+        lambda: socket.getaddrinfo("localhost", 80),
+        lambda: sqlite3.connect(":memory:"),
+    ):
+        with pytest.raises(PermissionError, match="a task asked for"):
+            workers.submit(outside, pure=False).result()
+
+
+@pytest.mark.parametrize("where", ["collecting", "joining", "writing"])
+def test_a_worker_that_is_killed_costs_nothing(
+    vendor: Vendor, client: Make, workers: Client, tmp_path: Path, where: str
+) -> None:
+    sword = tmp_path / "sword"
+    plain = dd.from_pandas(leads(), npartitions=4)
+    ddf = mapped(plain, strike, str(sword))
+    options = QUIET | {"client": client()}
+    if where == "collecting":
+        sword.touch()
+        out = ddf.leads.enrich(**options)
+    elif where == "joining":
+        out = ddf.leads.enrich(**options)
+        sword.touch()
+    else:
+        out = ddf.leads.enrich(tmp_path / "out", confirm=lambda _: draw(sword), **options)
+        assert len(list((tmp_path / "out").iterdir())) == 4
+    got = out.compute()
+    assert not sword.exists()
+    assert_bought_once(vendor)
+    assert_frame_equal(got, plain.compute().leads.enrich(**options), check_freq=False)
+
+
+def test_a_task_that_is_tried_again_asks_for_nothing(
+    vendor: Vendor, client: Make, workers: Client, tmp_path: Path
+) -> None:
+    sword = tmp_path / "sword"
+    plain = dd.from_pandas(leads(), npartitions=3)
+    out = mapped(plain, fail, str(sword)).leads.enrich(client=client(), **QUIET)
+    total = vendor.counts["total"]
+    sword.touch()
+    with pytest.raises(ConnectionError, match="gone for a moment"):
+        workers.compute(out).result()
+    sword.touch()
+    got = workers.compute(out, retries=1).result()
+    assert not sword.exists()
+    assert vendor.counts["total"] == total
+    assert got["n"].tolist() == plain.compute()["n"].tolist()
+
+
+def test_large_answers_are_a_file_beside_the_graph(
+    vendor: Vendor, client: Make, workers: Client, tmp_path: Path
+) -> None:
+    source = "s" * 5_000_000
+    email = {"email": "a@lead.example", "confidence": 0.9, "source": source}
+    vendor.reset({one: {"emails": [email], "enriched": False} for one in lead_ids(8)})
+    plain = dd.from_pandas(leads(), npartitions=3)
+    sword = tmp_path / "sword"
+    ddf = mapped(plain, strike, str(sword))
+    out = ddf.leads.enrich(client=client(timeout=30.0), **QUIET)
+    assert len(cloudpickle.dumps(out)) < 1_000_000
+    sword.touch()  # and a worker that comes back reads it again
+    lengths = out["source"].str.len().compute()
+    assert not sword.exists()
+    assert lengths.dropna().unique().tolist() == [len(source)]
+    written = ddf.leads.enrich(tmp_path / "out", client=client(), **QUIET)
+    assert written["source"].str.len().compute().equals(lengths)
+    assert all(one.suffix == ".parquet" for one in (tmp_path / "out").iterdir())
+    assert_bought_once(vendor)
+
+
+CALLER = """
+import os
+import dask
+import dask.dataframe as dd
+import leads_pandas.dask
+from distributed import Client
+from leads_pandas.dask import dataset
+from tests.support.engines import mapped, strike
+
+sword = os.environ["TEST_SWORD"]
+
+def agree(_):
+    open(sword, "w").close()
+    return True
+
+def after(one, other, exchange=dataset.exchange):
+    exchange(one, other)
+    strike([1], sword)
+
+with Client(os.environ["TEST_CLUSTER"], set_as_default=True):
+    ddf = dd.from_pandas(df, npartitions=4)
+    if os.environ["TEST_WHEN"] == "written":
+        dataset.exchange = after
+    else:
+        ddf = mapped(ddf, strike, sword, os.getpid())
+    ddf.leads.enrich(os.environ["TEST_PATH"], confirm=agree, client=client, progress=False)
+"""
+
+
+@pytest.mark.parametrize("when", ["writing", "written"])
+def test_a_caller_that_is_killed_leaves_the_old_dataset_or_the_new_one(  # noqa: PLR0917 - fixtures
+    vendor: Vendor,
+    client: Make,
+    script: Callable[..., Script],
+    workers: Client,
+    tmp_path: Path,
+    when: str,
+) -> None:
+    vendor.reset(world(8))
+    path = tmp_path / "data" / "out"
+    path.parent.mkdir()
+    options = QUIET | {"client": client()}
+    dd.from_pandas(leads(4), npartitions=2).leads.enrich(path, **options)
+    before = pd.read_parquet(path)
+    caller = script(
+        lead_ids(8),
+        CALLER,
+        TEST_PATH=str(path),
+        TEST_SWORD=str(tmp_path / "sword"),
+        TEST_CLUSTER=workers.scheduler.address,
+        TEST_WHEN=when,
+    )
+    code, _, errors = caller.end(120)
+    assert code == -signal.SIGKILL, errors
+    if when == "writing":
+        assert_frame_equal(pd.read_parquet(path), before)
+    else:
+        assert pd.read_parquet(path)["lead_id"].tolist() == lead_ids(8)
+    assert len(list(path.parent.iterdir())) == 2
+    total = vendor.counts["total"]
+    ddf = dd.from_pandas(pd.DataFrame({"lead_id": lead_ids(8)}), npartitions=4)
+    out = ddf.leads.enrich(path, **options)
+    assert vendor.counts["total"] == total
+    assert out.compute()["lead_id"].tolist() == pd.read_parquet(path)["lead_id"].tolist()
+    assert [one.name for one in path.parent.iterdir()] == ["out"]
+    counts = vendor.counts
+    assert counts["spent"] == 8
+    assert set(counts["charges"].values()) == set(counts["reads"].values()) == {1}
