@@ -70,7 +70,7 @@ _SPOKEN = re.compile(
     re.IGNORECASE,
 )
 _SPOKEN_DOT = re.compile(rf"\s?\.\s?|\s(?:{_DOT_WORD})\s|ドット|どっと", re.IGNORECASE)
-_IN_QUOTES = re.compile(rf"{_QUOTE}\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}", re.IGNORECASE)
+_IN_QUOTES = re.compile(rf"{_QUOTE}(?=\s?\w)\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}", re.IGNORECASE)
 # In quotes it may be a word that is talked about: "at" home.
 _QUOTED = re.compile(
     rf"(?P<local>{_LOCAL})\s?{_QUOTE}\s?(?:@|at|ät|{_AT_WORD})\s?{_QUOTE}\s?"
@@ -82,8 +82,8 @@ _LOOSE = re.compile(
 )
 _SIGNS = ("@", "\uff20", "\ufe6b")
 _BRACKETED = re.compile(
-    rf"[\[({{<|*~«\u2039\u3010\uff08]\s?(?:{_ANY_AT})\s?[\])}}>|*~»\u203a\u3011\uff09]"
-    rf"|{_QUOTE}\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}",
+    rf"[\[({{<|*~«\u2039\u3010\uff08](?=\s?[\w@])\s?(?:{_ANY_AT})\s?[\])}}>|*~»\u203a\u3011\uff09]"
+    rf"|{_QUOTE}(?=\s?\w)\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}",
     re.IGNORECASE,
 )
 # The longest part of each: "a" of "a_rond" would be found everywhere.
@@ -111,9 +111,9 @@ _LABEL_GLUE = re.compile(
 )
 # "Write # instead of @", said beside an address like info#firm.example.
 _STAND_IN = re.compile(
-    r"([★☆●○◎■□◆◇▲△▼♪♯#*%&$!^~¤])[^\w@]{0,4}"
+    r"([★☆●○◎■□◆◇▲△▼♪♯#*%&$!^~¤\uff03\uff0a\uff05\uff06\uff04])[^\w@]{0,4}"
     r"(?:を|は|换|換|改|替|代|→|->|=|with|by|durch|mit|par|por|con|na|za|на|steht|stands|is\b|ist\b|means|replace|ersetz|remplac|sostitu|sustitu)"
-    r"[^@\n]{0,24}@"
+    r"[^@\n]{0,24}[@\uff20]"
 )
 
 ROLES = words("writing", "mailboxes")
@@ -126,11 +126,12 @@ _LABELLED = re.compile(
 
 def with_sign(text: str) -> str:
     """A page's text with an @ in place of the sign that it says to replace by one."""
-    told = _STAND_IN.search(text.translate(_WIDE)) if "@" in text or "\uff20" in text else None
+    told = _STAND_IN.search(text) if "@" in text or "\uff20" in text else None
     if told is None:
         return text
-    sign = re.escape(told[1]) + (f"{chr(ord(told[1]) + 0xFEE0)}" if told[1].isascii() else "")
-    return re.sub(rf"(?<=[A-Za-z0-9])[{sign}](?=[A-Za-z0-9][\w-]*\.)", "@", text)
+    sign = told[1].translate(_WIDE)
+    wide = chr(ord(sign) + 0xFEE0) if sign.isascii() else ""
+    return re.sub(rf"(?<=[A-Za-z0-9])[{re.escape(sign)}{wide}](?=[A-Za-z0-9][\w-]*\.)", "@", text)
 
 
 class Found(NamedTuple):

@@ -66,6 +66,9 @@ _DOMAIN = re.compile(
     r"^data-(?:e?mail-?)?(?:domain|host|server|site|d|m2|part2|second|after|post)$"
 )
 _TLD = re.compile(r"^data-(?:e?mail-?)?(?:tld|ext|suffix|t|part3|third)$")
+_PLAIN = frozenset(
+    ("class", "id", "href", "src", "alt", "style", "title", "target", "rel", "width", "height")
+)
 _NAMED_MAIL = re.compile(
     r"mail|contact|enc|cloak|protect|addr|href|link|crypt|obfus|b64|base64|hidden"
 )
@@ -283,7 +286,11 @@ def _turn(letter: str, by: int) -> str:
 def in_attributes(attributes: dict[str, str]) -> Iterator[str]:
     """What a tag's attributes say to scripts: ``data-user`` and ``data-domain`` and the like."""
     user = domain = tld = ""
+    if attributes.keys() <= _PLAIN:
+        return
     for name, value in attributes.items():
+        if name in _PLAIN:
+            continue
         if name == "data-cfemail":
             yield decode_cloudflare(value)
         elif name == "data-mailto-token":
@@ -294,8 +301,8 @@ def in_attributes(attributes: dict[str, str]) -> Iterator[str]:
             tld = tld or (value if _TLD.match(name) else "")
             if _NAMED_MAIL.search(name):
                 yield from _readings(value)
-        elif name.startswith("on") or (name == "href" and value[:11].lower() == "javascript:"):
-            yield from uncloaked(value if name.startswith("on") else unquote(value))
+        elif name.startswith("on"):
+            yield from uncloaked(value)
     if "first" in attributes and "last" in attributes:  # Joomla's <joomla-hidden-mail>
         user, domain = decode_base64(attributes["first"]), decode_base64(attributes["last"])
     if user and domain and "@" not in user and len(user) <= _MAX_LOCAL:

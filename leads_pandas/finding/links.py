@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -56,10 +57,11 @@ class Step(NamedTuple):
     kind: Kind
 
 
-def kind_of(link: Link) -> tuple[Kind, int]:
+@lru_cache(maxsize=8192)
+def kind_of(text: str, path: str) -> tuple[Kind, int]:
     """What a link leads to, by its words and its path, and how doubtful that is."""
-    path = unquote(urlsplit(link.url).path)
-    label = promise_of(link.text) if link.text else NOTHING
+    path = unquote(path)
+    label = promise_of(text) if text else NOTHING
     by_path = promise_of_path(path)
     if _PILE.search(path) and label.doubt > 0:
         return Kind.OTHER, 2
@@ -85,7 +87,7 @@ def choose(links: Iterable[Link], page: str, hosts: Collection[str]) -> list[Ste
     menu = [link for link in known if link.menu]
     for link in known:
         parts = urlsplit(link.url)
-        kind, doubt = kind_of(link)
+        kind, doubt = kind_of(link.text, parts.path)
         if not _is_of_the_site(link.url, hosts, sure=doubt == 0 or kind < Kind.ABOUT):
             continue
         if kind is Kind.OTHER and not link.frame and not parts.path.startswith(folder):

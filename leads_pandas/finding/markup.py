@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from turbohtml import TokenType, tokenize
 
@@ -31,6 +32,8 @@ _INLINE = _words(
     meta nobr q s samp script small span strike strong style sub sup time tt u var
     """
 )
+_BREAKS = dict.fromkeys(_INLINE, SEAM) | {"br": LINE, "wbr": ""}
+_MARKED = _words("nav footer template")
 # What stands inside these is no markup; their content comes as one text.
 _RAW = _words("script style textarea title xmp iframe noembed noframes noscript plaintext")
 # A tag of the first name ends open elements of the others, as far as the next boundary.
@@ -171,31 +174,32 @@ class _Reader:
             self.read(content, nested=True)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if name not in _INLINE and name not in _VOID:
+        void = name in _VOID
+        if not void and name not in _INLINE:
             self._close_implied(name)
         if self._hidden is None:
             self._break(name)
             if attributes or name == "a":
                 self._look_at(name, attributes)
-        if name in _VOID:
+        if void:
             return
-        depth = len(self._open)
-        if attributes:
-            marks = f"{attributes.get('class', '')} {attributes.get('id', '')}"
-            if self._menu is None and (name == "nav" or _MENU.search(marks)):
-                self._menu = depth
-            if self._hidden is None and self._menu is None and _is_hidden(attributes, marks):
-                self._hidden = depth
-            if self._footer is None and name != "body" and _FOOTER.search(marks):
-                self._footer = depth, self._size
-        if name == "template" and self._hidden is None:
-            self._hidden = depth
-        elif name == "nav" and self._menu is None:
-            self._menu = depth
-        elif name == "footer" and self._footer is None:
-            self._footer = depth, self._size
+        if attributes or name in _MARKED:
+            self._mark(name, attributes)
         self._open.append(name)
         self._paragraphs += name == "p"
+
+    def _mark(self, name: str, attributes: dict[str, str]) -> None:
+        """Note where a menu, a footer or something hidden begins."""
+        depth = len(self._open)
+        menu, footer, opened = _marks(attributes.get("class", ""), attributes.get("id", ""))
+        if self._menu is None and (menu or name == "nav"):
+            self._menu = depth
+        if self._footer is None and ((footer and name != "body") or name == "footer"):
+            self._footer = depth, self._size
+        if self._hidden is None and (
+            name == "template" or (self._menu is None and not opened and _is_hidden(attributes))
+        ):
+            self._hidden = depth
 
     def _end(self, name: str) -> None:
         if self._hidden is None:
@@ -209,8 +213,10 @@ class _Reader:
                 return
 
     def _break(self, name: str) -> None:
-        if name != "wbr":
-            self._pieces.append(SEAM if name in _INLINE else LINE if name == "br" else BLOCK)
+        sign = _BREAKS.get(name, BLOCK)
+        # Blocks within blocks end at one place.
+        if sign and (sign != BLOCK or not self._pieces or self._pieces[-1] != BLOCK):
+            self._pieces.append(sign)
             self._size += 1
 
     def _close_implied(self, name: str) -> None:
@@ -259,8 +265,15 @@ class _Reader:
             self._link = None
 
 
-def _is_hidden(attributes: dict[str, str], marks: str) -> bool:
-    hidden = "hidden" in attributes or (
+@lru_cache(maxsize=4096)
+def _marks(css_class: str, name: str) -> tuple[bool, bool, bool]:
+    """Whether a class or an id says: a menu, a footer, brought up by a click."""
+    marks = f"{css_class} {name}"
+    menu, footer, opened = (it.search(marks) is not None for it in (_MENU, _FOOTER, _OPENED))
+    return menu, footer, opened
+
+
+def _is_hidden(attributes: dict[str, str]) -> bool:
+    return "hidden" in attributes or (
         "style" in attributes and _HIDDEN_STYLE.search(attributes["style"]) is not None
     )
-    return hidden and _OPENED.search(marks) is None

@@ -84,6 +84,8 @@ _ONCLICK = re.compile(
     r"(?:location(?:\.href)?\s*=|(?:open|assign|navigate|replace)\()\s*['\"]([^'\"]{1,300})['\"]"
 )
 _SCRIPTED_PAGE = re.compile(r"['\"]([\w%/.-]{1,120}\.(?:html?|php\d?|aspx?))['\"]", re.IGNORECASE)
+_SIMPLE = re.compile(r"/?[A-Za-z0-9_-]+(?:[/.][A-Za-z0-9_-]+)*/?$")
+_WHOLE = re.compile(r"https?://[a-z0-9.-]+/[\w/-]*(?:\.\w+)?$")
 _PATH = re.compile(r"((?:https?:/)?/[\w%./?=&-]{1,200})$")
 _SIGN_ICON = re.compile(r"(?:^|[\s_-])at(?:$|\s)")
 _MAIL_ICON = re.compile(r"envelope|\bmail", re.IGNORECASE)
@@ -234,12 +236,15 @@ class _Reader:
         elif name == "body" and (found := _ONCLICK.search(attributes.get("onload", ""))):
             self._jump = self._jump or _absolute(self._base, found[1])
         elif name in ("i", "span", "svg") and _SIGN_ICON.search(attributes.get("class", "")):
-            before = self._text[: element.start].rstrip(SEAM)[-1:]
+            before = self._text[max(element.start - _SIGN, 0) : element.start].rstrip(SEAM)[-1:]
             after = self._text[element.start : element.start + _SIGN].lstrip(SEAM)[:1]
             if before.isalnum() and after.isalnum():
                 self._inserts[element.start] = "@"
         if attributes.get("itemprop", attributes.get("property", "")).rpartition(":")[2] == "email":
             self._published(_mailto(attributes.get("content", "")), "data", element)
+        if attributes.get("href", "")[:11].lower() == "javascript:":
+            for value in uncloaked(unquote(attributes["href"])):
+                self._cloaked(value, element)
         for value in in_attributes(attributes):
             self._cloaked(value, element)
         clicked = attributes.get("onclick") or attributes.get("data-href")
@@ -253,11 +258,11 @@ class _Reader:
         said = f"{element.attributes.get('title', '')} {element.attributes.get('aria-label', '')}"
         if "@" in said:
             self._published(said, "text", element)
-        if address := protected(href):
+        if "email-protection" in href and (address := protected(href)):
             self._published(address, "link", element)
         elif href.startswith(_MAIL_IN_BASE64):
             self._published(_mailto(decode_base64(href)), "link", element)
-        elif compose := _COMPOSE.match(href):
+        elif "to=" in href and (compose := _COMPOSE.match(href)):
             self._published(unquote(compose[1]), "link", element)
         elif href[:11].lower() == "javascript:":
             if page := _SCRIPTED_PAGE.search(href):
@@ -481,6 +486,11 @@ def _absolute(base: str, href: str) -> str | None:
     href = href.strip()
     if not href or href.startswith("#"):
         return None
+    if _SIMPLE.match(href):  # what urljoin does, for the links that most links are
+        root = base if href[0] != "/" else "/".join(base.split("/", 3)[:3])
+        return f"{root.rpartition('/')[0]}/{href}" if href[0] != "/" else root + href
+    if _WHOLE.match(href):
+        return href
     try:
         url = urljoin(base, href).partition("#")[0]
     except ValueError:
