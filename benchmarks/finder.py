@@ -27,6 +27,7 @@ from leads_pandas.finding.verify import Mail
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from benchmarks.made_sites import MadeSites
     from leads_pandas.finding.ranking import Scored
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +39,7 @@ class Disk:
 
     user_agent = "benchmark"
 
-    def __init__(self, sites: Sites) -> None:
+    def __init__(self, sites: Sites | MadeSites) -> None:
         self._sites = sites
         self.pages = 0
 

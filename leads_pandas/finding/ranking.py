@@ -1,18 +1,19 @@
 """How sure an address is the business's: evidence, weighed; pure, no I/O.
 
-The confidence is a logistic model: weights of what was seen, added up, as a probability. The
-weights were set by hand and held against hand-labelled sites (``python -m benchmarks.finder``
-prints how often each confidence was right); more evidence never makes less of an address. The
-tables below are all there is of it.
+The confidence is a logistic model: weights of what was seen, added up, as a probability. They stand
+in ``weights.json``, least first; ``python -m benchmarks.confidence`` fits them to labelled sites so
+that more evidence never makes less of an address, and says how honest they are.
 """
 
 from __future__ import annotations
 
+import json
 import math
+from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 from leads_pandas.finding.addresses import ROLES
-from leads_pandas.finding.belonging import Place, Relation, Sighting, Site, belong, relation_of
+from leads_pandas.finding.belonging import Relation, Sighting, Site, belong, relation_of
 from leads_pandas.finding.verify import Mail, well_formed
 from leads_pandas.finding.wordlists import words
 
@@ -21,28 +22,12 @@ if TYPE_CHECKING:
 
 MAX_EMAILS = 25
 NO_MAIL = 0.05
+# More than this the sample that the weights were fitted to cannot tell.
+SUREST = 0.98
 
-BASE = -0.9
-RELATION = {
-    Relation.OWN: 2.4,
-    Relation.BRAND: 2.1,
-    Relation.NAMED: 2.1,
-    Relation.FREE: 1.6,
-    Relation.UNKNOWN: 1.0,
-    Relation.FOREIGN: 0.0,
-}
-PUBLISHED = {"link": 0.8, "text": 0.6, "data": 0.5, "meta": 0.0}
-PLACE = {
-    Place.CONTACT: 0.9,
-    Place.IMPRINT: 0.7,
-    Place.FRONT: 0.7,
-    Place.ABOUT: 0.4,
-    Place.PRIVACY: 0.1,
-    Place.OTHER: 0.0,
-}
-ON_SEVERAL_PAGES = 0.4
-MAILBOX = {"general": 0.8, "named": 0.2, "special": -0.9, "nobody reads it": -2.2}
-MAIL = {Mail.TAKEN: 0.4, Mail.UNKNOWN: 0.0}
+WEIGHTS: dict[str, dict[str, float]] = json.loads(
+    (files("leads_pandas.finding") / "weights.json").read_text(encoding="utf-8")
+)
 
 _SPECIAL = words("mailboxes", "special")
 _UNREAD = ("noreply", "donotreply", "bounce", "unsubscribe", "mailerdaemon", "nepasrepondre")
@@ -67,7 +52,7 @@ class Scored(NamedTuple):
 
 
 def mailbox_kind(address: str) -> str:
-    """What a mailbox is for: a key of `MAILBOX`."""
+    """What a mailbox is for: a level of ``mailbox`` in `WEIGHTS`."""
     local = address.partition("@")[0]
     plain = "".join(letter for letter in local if letter.isalnum())
     if plain.startswith(_UNREAD):
@@ -78,24 +63,28 @@ def mailbox_kind(address: str) -> str:
     return "general" if plain in ROLES or first in ROLES else "named"
 
 
+def evidence_for(
+    address: str, sightings: Sequence[Sighting], relation: Relation, mail: Mail
+) -> dict[str, str]:
+    """What was seen of an address: a level of each kind of evidence in `WEIGHTS`."""
+    places, ways = WEIGHTS["place"], WEIGHTS["published"]
+    return {
+        "domain": relation.value,
+        "published": max((one.mention.how for one in sightings), key=lambda it: ways[it]),
+        "place": max((one.place.value for one in sightings), key=lambda it: places[it]),
+        "pages": "several" if len({one.url for one in sightings}) > 1 else "one",
+        "mailbox": mailbox_kind(address),
+        "takes mail": "yes" if mail is Mail.TAKEN else "unknown",
+    }
+
+
 def weigh(
     address: str, sightings: Sequence[Sighting], relation: Relation, mail: Mail
 ) -> tuple[tuple[str, float], ...]:
     """What speaks for an address, with the weight of each."""
-    best = max(sightings, key=lambda one: PLACE[one.place])
-    how = max((one.mention.how for one in sightings), key=lambda it: PUBLISHED[it])
-    mailbox = mailbox_kind(address)
-    evidence = [
-        ("base", BASE),
-        (f"domain: {relation.value}", RELATION[relation]),
-        (f"published as {how}", PUBLISHED[how]),
-        (f"on the {best.place.value}", PLACE[best.place]),
-        (f"mailbox: {mailbox}", MAILBOX[mailbox]),
-        (f"its domain takes mail: {mail.value}", MAIL.get(mail, 0.0)),
-    ]
-    if len({one.url for one in sightings}) > 1:
-        evidence.append(("on several pages", ON_SEVERAL_PAGES))
-    return tuple(evidence)
+    seen = evidence_for(address, sightings, relation, mail)
+    weighed = ((f"{kind}: {level}", WEIGHTS[kind][level]) for kind, level in seen.items())
+    return (("base", WEIGHTS["base"][""]), *weighed)
 
 
 def explain(
@@ -138,7 +127,7 @@ def _all_said(domains: list[str], takes_mail: Callable[[str], Mail]) -> dict[str
 
 def probability(log_odds: float) -> float:
     """Log-odds as a probability of two digits."""
-    return round(1 / (1 + math.exp(-log_odds)), 2)
+    return min(round(1 / (1 + math.exp(-log_odds)), 2), SUREST)
 
 
 def source_of(sightings: Sequence[Sighting]) -> str:
@@ -147,7 +136,7 @@ def source_of(sightings: Sequence[Sighting]) -> str:
     if hows <= {"data", "meta"}:
         return "structured_data" if "data" in hows else "page_description"
     shown = [one for one in sightings if one.mention.how in ("link", "text")]
-    return max(shown, key=lambda one: PLACE[one.place]).place.value
+    return max(shown, key=lambda one: WEIGHTS["place"][one.place]).place.value
 
 
 def _sum(evidence: Sequence[tuple[str, float]]) -> float:

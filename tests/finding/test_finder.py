@@ -409,6 +409,6 @@ def test_what_was_weighed_and_what_was_left_out_is_told_on_request(
     )
     kept, left = finder.explain(site.url, time.monotonic() + 10)
     assert (kept.address, kept.refused) == ("info@firm.example", None)
-    assert dict(kept.evidence)["on the front_page"] > 0
+    assert dict(kept.evidence)["place: front_page"] > 0
     assert (left.address, left.confidence) == ("you@example.com", 0.0)
     assert "placeholder" in (left.refused or "")

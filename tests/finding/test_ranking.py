@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.confidence import fit, kept, weights_of
 from leads_pandas.finding.belonging import Place, Relation, Sighting, Site, belong, relation_of
-from leads_pandas.finding.ranking import MAX_EMAILS, explain, probability, weigh
+from leads_pandas.finding.ranking import MAX_EMAILS, SUREST, WEIGHTS, explain, probability, weigh
 from leads_pandas.finding.reading import Mention
 from leads_pandas.finding.verify import Mail
 
@@ -122,6 +123,20 @@ def test_wrong_syntax_is_left_out() -> None:
 def test_the_evidence_adds_up_to_the_confidence() -> None:
     (scored,) = explain([on("info@kern-brot.com")], SITE, lambda _: Mail.TAKEN)
     assert scored.confidence == probability(sum(weight for _, weight in scored.evidence))
+
+
+def test_the_kept_weights_are_those_that_the_kept_sample_gives() -> None:
+    again = weights_of(fit(kept()))
+    for kind, levels in WEIGHTS.items():
+        assert again[kind] == pytest.approx(levels, abs=0.02)
+
+
+def test_every_level_of_evidence_weighs_at_least_what_the_one_below_does() -> None:
+    assert all(list(levels.values()) == sorted(levels.values()) for levels in WEIGHTS.values())
+
+
+def test_nothing_is_surer_than_the_sample_can_tell() -> None:
+    assert probability(99) == SUREST < 1
 
 
 PLACES = st.sampled_from(list(Place))
