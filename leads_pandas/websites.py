@@ -158,7 +158,7 @@ def verify(
     before = [one for one in df.columns if isinstance(one, str) and one == _DELIVERABLE]
     if before and not (len(before) == 1 and df[_DELIVERABLE].dtype == _KINDS):
         raise ColumnConflictError(
-            f"the frame already has a column {_DELIVERABLE!r}",
+            f"there already is a column {_DELIVERABLE!r}",
             "nothing was requested",
             Way("do", {"what": "rename or drop it"}),
         )

@@ -245,7 +245,7 @@ def _locate(frame: pd.DataFrame, on: Hashable | None) -> tuple[Kind, int]:
     if found is None:
         called = "lead_id, leadId or id" if on is None else shown(on)
         raise LeadIdError(
-            f"no column or index level is called {called}; the frame has {_inventory(frame)}",
+            f"no column or index level is called {called}; there are {_inventory(frame)}",
             "nothing was requested",
             Way("name_ids"),
         )

@@ -171,7 +171,7 @@ def plan_columns(
     taken = [name for name, found in at.items() if not written.issuperset(found)]
     if taken and on_conflict == "raise":
         raise ColumnConflictError(
-            f"the frame already has {', '.join(map(shown, taken))}",
+            f"the leads already have {', '.join(map(shown, taken))}",
             "nothing was requested",
             Way("fill"),
             Way("replace"),
@@ -200,7 +200,7 @@ def _warn_of_twins(frame: pd.DataFrame, stays: Mask, names: Iterable[str]) -> No
         twin = folded.get(label.casefold()) if isinstance(label, str) else None
         if twin is not None:
             warnings.warn(
-                f"the frame's column {shown(label)} and the new {shown(twin)} differ in case "
+                f"the column {shown(label)} and the new {shown(twin)} differ in case "
                 "alone, and DuckDB, Spark and Hive cannot tell them apart: "
                 f"{Way('rename', {'column': twin})}",
                 LeadsWarning,
@@ -236,7 +236,7 @@ def _positions(frame: pd.DataFrame, name: str) -> list[int]:
         is_padded(frame.columns[i]) for i in found
     ):
         raise ColumnConflictError(
-            f"the frame has a group of columns called {shown(name)}",
+            f"the leads have a group of columns called {shown(name)}",
             "nothing was requested",
             Way("rename", {"column": name}),
         )
@@ -291,7 +291,7 @@ def _fill(
     """Find the rows that are done, and read what they hold into the documented types."""
     if twice := [name for name, found in at.items() if len(found) > 1]:
         raise ColumnConflictError(
-            f"the frame has several columns called {', '.join(map(shown, twice))}, and which to "
+            f"the leads have several columns called {', '.join(map(shown, twice))}, and which to "
             "fill is not clear",
             "nothing was requested",
             Way("do", {"what": "drop or rename all but one"}),

@@ -68,10 +68,10 @@ def hold_against_search(
     ours = combine([one.preview for one in price(api, journal, lead_ids)])
     if (ours.total_leads, ours.to_enrich) != (theirs.total_leads, theirs.to_enrich):
         raise LeadIdError(
-            f"the frame's IDs are not the leads of query {query_id!r}: the query has "
-            f"{theirs.total_leads} leads with {theirs.to_enrich} to enrich, the frame "
+            f"these IDs are not the leads of query {query_id!r}: the query has "
+            f"{theirs.total_leads} leads with {theirs.to_enrich} to enrich, the IDs "
             f"{ours.total_leads} with {ours.to_enrich}",
             "nothing was spent",
-            Way("do", {"what": "pass the frame of that search"}),
+            Way("do", {"what": "take the leads of that search"}),
             Way("no_query"),
         )

@@ -258,8 +258,8 @@ SENTENCES: dict[str, tuple[dict[str, Any], list[str], int, str]] = {
         ["enrich", "taken.csv", "--yes"],
         1,
         (
-            "the frame already has 'email'; nothing was requested: pass --on-conflict fill to keep "
-            "rows that are done, or pass --on-conflict replace to overwrite them, or name it "
+            "the leads already have 'email'; nothing was requested: pass --on-conflict fill to "
+            "keep rows that are done, or pass --on-conflict replace to overwrite them, or name it "
             "differently, --rename email=NAME"
         ),
     ),
@@ -268,7 +268,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], list[str], int, str]] = {
         ["preview", "bare.csv"],
         1,
         (
-            "no column or index level is called lead_id, leadId or id; the frame has the "
+            "no column or index level is called lead_id, leadId or id; there are the "
             "columns 'name'; nothing was requested: name the column that holds the lead IDs "
             "with --on COLUMN"
         ),
@@ -278,8 +278,8 @@ SENTENCES: dict[str, tuple[dict[str, Any], list[str], int, str]] = {
         [*ENRICH, "--query-id", "cm9search101"],
         1,
         (
-            "the frame's IDs are not the leads of query 'cm9search101': the query has 3 leads "
-            "with 3 to enrich, the frame 12 with 12; nothing was spent: pass the frame of that "
+            "these IDs are not the leads of query 'cm9search101': the query has 3 leads "
+            "with 3 to enrich, the IDs 12 with 12; nothing was spent: take the leads of that "
             "search, or leave out --query-id to enrich the file's own IDs"
         ),
     ),
@@ -392,7 +392,7 @@ def test_a_taken_column_name_is_refused_in_options_of_the_command_line(
     (leads / "x.csv").write_text("lead_id,email\nlead001,mine@x.example\nlead002,\n")
     ran = run("enrich", "x.csv", "--yes")
     assert ran.code == 1
-    assert "already has 'email'" in ran.err
+    assert "already have 'email'" in ran.err
     assert account.counts["total"] == 0
     ran = run("enrich", "x.csv", "--yes", "--on-conflict", "fill", "--json")
     assert [row["email"] for row in ran.json["rows"]] == ["mine@x.example", best_email("lead002")]

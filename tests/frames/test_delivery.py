@@ -213,7 +213,7 @@ def crm(out: pd.DataFrame, *names: str) -> pd.DataFrame:
 @pytest.mark.parametrize("name", ["email", "source"])
 def test_a_column_of_the_same_name_that_is_not_ours_is_never_replaced(name: str) -> None:
     merged = crm(enrich(pd.DataFrame({"lead_id": IDS})), name)
-    with pytest.raises(ColumnConflictError, match=f"already has '{name}';"):
+    with pytest.raises(ColumnConflictError, match=f"already have '{name}';"):
         enrich(merged)
     assert merged[name].tolist() == ["own1", "own2", "own1"]
 
@@ -233,7 +233,7 @@ def test_a_part_without_a_marked_lead_is_told_by_its_statuses() -> None:
     marked = out.attrs["leads"]["marks"]
     part = out.iloc[1:3].assign(email=["own1", "own2"])
     assert len(marked) == 64
-    with pytest.raises(ColumnConflictError, match="already has 'email';"):
+    with pytest.raises(ColumnConflictError, match="already have 'email';"):
         enrich(part)
 
 

@@ -94,7 +94,7 @@ def test_nothing_found_lists_columns_and_levels() -> None:
     frame = pd.DataFrame({"name": ["x"], "city": ["y"]}, index=pd.Index([1], name="row"))
     with pytest.raises(LeadIdError, match=r"'name', 'city', and the index levels 'row'.*on=…"):
         lead_ids(frame)
-    with pytest.raises(LeadIdError, match=r"called 'place'; the frame has the columns 'name'"):
+    with pytest.raises(LeadIdError, match=r"called 'place'; there are the columns 'name'"):
         lead_ids(frame, "place")
 
 
