@@ -28,12 +28,13 @@ from leads_pandas.display import (
     wrapped,
 )
 from leads_pandas.errors import EnrichmentDeclined, Way, door
+from leads_pandas.models import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from leads_pandas.errors import LeadsError
-    from leads_pandas.models import CostPreview, RunStatus
+    from leads_pandas.models import CostPreview
 
 _logger = logging.getLogger("leads_pandas")
 _FORMAT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
@@ -138,12 +139,24 @@ class Picture(NamedTuple):
         fraction: how much of the way is behind, 0-1: of the time where it can be told, else of the
             leads; never less than before.
         why: why it takes its time; empty where it moves.
+        stage: what goes on before the run or after it, in place of its phase and counts.
     """
 
     status: RunStatus
     seconds_left: float | None
     fraction: float
     why: str = ""
+    stage: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is anything to wait for; where not, the closing line says it all."""
+        return bool(self.status.total or self.stage)
+
+    @property
+    def phase(self) -> str:
+        """What is going on, in a word or two."""
+        return self.stage or self.status.phase
 
 
 class Reporter(Protocol):
@@ -175,6 +188,8 @@ def _in_marimo() -> bool:
 def _words(picture: Picture, *, room: int | None = None) -> str:
     """What stands beside a bar, the most important first to stay where there is little room."""
     status, why = picture.status, picture.why
+    if picture.stage:
+        return ""
     read = f"{status.read:,}/{status.total:,} read"
     emails = f"{plural(status.found_emails, 'email')} found"
     credit = plural(status.credits_reserved, "credit")
@@ -205,7 +220,7 @@ def _left(picture: Picture) -> str:
 
 def _move(bar: Any, picture: Picture, *, width: int | None = None) -> None:
     """Bring a tqdm bar up to date; only results that are durable make it whole."""
-    phase = picture.status.phase
+    phase = picture.phase
     bar.n = round(picture.fraction, 3)
     bar.set_description(phase, refresh=False)
     room = None if width is None else width - len(phase) - _AROUND - _SHORTEST
@@ -221,8 +236,8 @@ class _Terminal:
 
     def update(self, picture: Picture) -> None:
         if self._bar is None:
-            if not picture.status.total:
-                return  # nothing to wait for: the closing line says it all
+            if not picture.waits:
+                return
             self._bar = _text_bar(sys.stderr, dynamic_ncols=True)
         _move(self._bar, picture, width=terminal_width(sys.stderr))
 
@@ -261,8 +276,8 @@ class _Notebook:
         self._drawn_at = -math.inf
 
     def update(self, picture: Picture) -> None:
-        if self._latest is None and not picture.status.total:
-            return  # nothing to wait for: the closing line says it all
+        if self._latest is None and not picture.waits:
+            return
         self._latest = picture
         now = time.monotonic()
         if now >= self._drawn_at + _REDRAW:
@@ -300,7 +315,7 @@ class _Marimo:
 
     def update(self, picture: Picture) -> None:
         now = time.monotonic()
-        if picture.status.total and now >= self._drawn_at + _REDRAW:
+        if picture.waits and now >= self._drawn_at + _REDRAW:
             self._drawn_at = now
             note = ", ".join(filter(None, (picture.why, _left(picture))))
             rows = self._owner.rows(picture.status)
@@ -360,12 +375,14 @@ class _Log:
 
     def __init__(self) -> None:
         self._tenth = -1
-        self._why = ""
+        self._why = self._stage = ""
 
     def update(self, picture: Picture) -> None:
-        status = picture.status
+        status, stage = picture.status, picture.stage
+        if stage != self._stage:
+            self._tenth, self._stage = -1, stage
         tenth = int(picture.fraction * 10)
-        if status.total and (tenth > self._tenth or picture.why not in ("", self._why)):
+        if picture.waits and (tenth > self._tenth or picture.why not in ("", self._why)):
             self._tenth, self._why = tenth, picture.why
             words = [
                 f"({status.read:,} of {status.total:,} leads read)",
@@ -376,9 +393,9 @@ class _Log:
             ]
             _logger.info(
                 "%s: %d%% %s",
-                status.phase,
+                picture.phase,
                 round(picture.fraction * 100),
-                ", ".join(filter(None, words)),
+                "" if stage else ", ".join(filter(None, words)),
             )
 
     def close(self, line: str | None) -> None:
@@ -416,6 +433,8 @@ class Display:
         self._reporter: Reporter = self._choose(progress)
         self._began = time.monotonic()
         self._moved = False
+        self._calls = 0
+        self._status = RunStatus("starting", 0, 0, 0, 0, 0)
         self._fraction = 0.0
         self._line: str | None = None
 
@@ -434,8 +453,14 @@ class Display:
             self._moved, self._began = True, time.monotonic()  # a question may have been asked
         if self._call is not None:
             self._call(status)
+        self._status = status
         self._fraction = max(self._fraction, self._behind(status, seconds_left))
         picture = Picture(status, seconds_left, self._fraction, why)
+        self._draw(lambda reporter: reporter.update(picture))
+
+    def stage(self, name: str, fraction: float) -> None:
+        """Show how far something before the run or after it is, on the same bar."""
+        picture = Picture(self._status, None, fraction, stage=name)
         self._draw(lambda reporter: reporter.update(picture))
 
     def _behind(self, status: RunStatus, seconds_left: float | None) -> float:
@@ -490,11 +515,14 @@ class Display:
 
     @contextlib.contextmanager
     def shown(self) -> Generator[Display]:
-        """Close the display whichever way the call ends."""
+        """Close the display whichever way the outermost call that shows it ends."""
+        self._calls += 1
         try:
             yield self
         finally:
-            self.close()
+            self._calls -= 1
+            if not self._calls:
+                self.close()
 
     def close(self) -> None:
         """End the display, with its closing line where there is one; once is enough."""

@@ -460,7 +460,8 @@ def carry_out(
     """Buy and read what an order asks for, and deliver it to a prepared frame or its IDs."""
     from leads_pandas.frames import delivery
 
-    run, display = EnrichmentRun(client=client), Display(progress)
+    run = EnrichmentRun(client=client)
+    display = progress if isinstance(progress, Display) else Display(progress)
     if not order.lead_ids:
         out = delivery.empty(ready)
         with display.shown():

@@ -20,12 +20,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from leads_pandas.dask import dataset, partitions
+from leads_pandas.dask.passes import computed
 from leads_pandas.errors import LeadIdError
 from leads_pandas.frames import delivery, parquet
 from leads_pandas.frames.ids import Distinct, distinct, place_of, refusal
 from leads_pandas.frames.join import RECEIPT, receipt_fields
 from leads_pandas.functions import enrich_ids
 from leads_pandas.functions import preview as preview_frame
+from leads_pandas.progress import Display
 from leads_pandas.tracebacks import pointing_outside
 
 try:
@@ -84,7 +86,8 @@ def preview(
     _check_frame(ddf)
     options: dict[str, Any] = {"query_id": query_id, "refresh": refresh, "client": client}
     enrich_ids((), **options)  # what is wrong with them is found before the frame is computed
-    given, _ = _collected(ddf, _wish(ddf, on, delivery.Output(on_conflict="replace")))
+    with Display(False).shown() as display:
+        given, _ = _collected(ddf, _wish(ddf, on, delivery.Output(on_conflict="replace")), display)
     return preview_frame(pd.DataFrame({"lead_id": given.unique}, dtype=object), **options)
 
 
@@ -106,6 +109,7 @@ def enrich(
     progress: bool | Callable[[RunStatus], object] | None = None,
     timeout: float | None = None,
     client: LeadsClient | None = None,
+    label: str | None = None,
 ) -> dd.DataFrame:
     """Buy the email of each lead of all partitions once, and return the frame with it.
 
@@ -130,10 +134,11 @@ def enrich(
         on_conflict: a new column's name is taken: ``"raise"``, ``"replace"``, or ``"fill"``; with
             ``"fill"`` the receipt counts the leads that were asked for.
         refresh: read leads again that the store already holds.
-        progress: None: a bar where a person can see it, else log lines; True or False force; a
-            callable gets every `RunStatus`.
+        progress: None: a bar where a person can see it, else log lines, over Dask's passes as
+            well; True or False force; a callable gets every `RunStatus`.
         timeout: seconds for buying and reading; what Dask computes comes on top.
         client: a `LeadsClient`; None: the default client.
+        label: a name of yours for the run, which `runs` shows; None: none.
 
     Returns:
         a Dask DataFrame with the frame's partitions, divisions, index and columns, then the five
@@ -155,20 +160,23 @@ def enrich(
         "timeout": timeout,
         "client": client,
         "progress": progress,
+        "label": label,
     }
-    enrich_ids((), **options | {"progress": False})  # options are checked before a long pass
+    enrich_ids((), **options)  # options are checked before a long pass
     wish = _wish(ddf, on, delivery.Output(None, emails, min_confidence, rename, on_conflict))
     place = None
     if path is not None:
         meta = ddf._meta  # noqa: SLF001 - as extensions of Dask do
         parquet.convert(meta, wish.plan)
         place = dataset.check_place(path)
-    given, found = _collected(ddf, wish)
-    table = enrich_ids(given.unique, **options)
-    answers = _answers(table, given, found, wish)
-    if place is None:
-        return _lazy(ddf, answers, wish)
-    return _write(ddf, answers, wish, place)
+    with Display(progress).shown() as display:
+        given, found = _collected(ddf, wish, display)
+        table = enrich_ids(given.unique, **options | {"progress": display})
+        answers = _answers(table, given, found, wish)
+        display.finished(answers.receipt, None if place is None else place.path)
+        if place is None:
+            return _lazy(ddf, answers, wish)
+        return _write(ddf, answers, wish, place, display)
 
 
 def _method(
@@ -217,25 +225,24 @@ def _wish(ddf: dd.DataFrame, on: Hashable | None, output: delivery.Output) -> Wi
 # Collecting
 
 
-def _collected(ddf: dd.DataFrame, wish: Wish) -> tuple[Distinct, Found]:
+def _collected(ddf: dd.DataFrame, wish: Wish, display: Display) -> tuple[Distinct, Found]:
     """The distinct lead IDs of all partitions, cleaned once.
 
     Raises:
         LeadIdError: a value is no lead ID; its rows are named.
     """
     narrow, here = _narrowed(ddf, wish)
-    parts = _each(narrow, partitions.found, here)
+    parts = merged = _each(narrow, partitions.found, here)
     merge = dask.delayed(partitions.merged)
-    while len(parts) > 1:
-        starts = range(0, len(parts), _SPLIT_EVERY)
-        parts = [merge(parts[start : start + _SPLIT_EVERY]) for start in starts]
-    (found,) = dask.compute(*parts)
+    while len(merged) > 1:
+        starts = range(0, len(merged), _SPLIT_EVERY)
+        merged = [merge(merged[start : start + _SPLIT_EVERY]) for start in starts]
+    found: Found = computed(parts, merged[0], _stage(display, "collecting"))
     try:
         given = distinct(found.cells)
     except LeadIdError:
-        bad: list[tuple[list[str], int]] = list(
-            dask.compute(*_each(narrow, partitions.faults, here))
-        )
+        faults = _each(narrow, partitions.faults, here)
+        bad: list[tuple[list[str], int]] = list(dask.compute(*faults))
         rows = [row for some, _ in bad for row in some]
         if not rows:
             raise
@@ -255,6 +262,10 @@ def _narrowed(ddf: dd.DataFrame, wish: Wish) -> tuple[dd.DataFrame, Wish]:
     if wish.on_conflict == "fill":
         wanted += [one for one in labels if one in wish.plan.columns.values()]
     return ddf[wanted], wish.narrowed()
+
+
+def _stage(display: Display, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: display.stage(name, done / total)
 
 
 def _each(ddf: dd.DataFrame, function: Callable[..., Any], wish: Wish) -> list[Any]:
@@ -332,7 +343,9 @@ def _meta(ddf: dd.DataFrame, answers: Answers, wish: Wish) -> pd.DataFrame:
     return partitions.joined(ddf._meta, answers, wish)  # noqa: SLF001 - as extensions of Dask do
 
 
-def _write(ddf: dd.DataFrame, answers: Answers, wish: Wish, place: dataset.Place) -> dd.DataFrame:
+def _write(
+    ddf: dd.DataFrame, answers: Answers, wish: Wish, place: dataset.Place, display: Display
+) -> dd.DataFrame:
     """Write the dataset, put it in place, and return it read back."""
     meta = _meta(ddf, answers, wish)
     filesystem = place.filesystem
@@ -342,7 +355,8 @@ def _write(ddf: dd.DataFrame, answers: Answers, wish: Wish, place: dataset.Place
         write = dask.delayed(partitions.written)
         parts = ddf.to_delayed()
         tasks = [write(part, held, wish, folder, number) for number, part in enumerate(parts)]
-        files: list[str] = list(dask.compute(*tasks))
+        names = dask.delayed(list)(tasks)
+        files: list[str] = computed(tasks, names, _stage(display, "joining and writing"))
         dataset.put_in_place(place, stage, files)
     with dask.config.set({"dataframe.convert-string": False}):
         return dd.from_map(

@@ -23,7 +23,7 @@ SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.limit": "60s",
     # A cluster gives a worker up for good that is not back after 15 seconds, which on a busy
-    # machine it may not be; when it had given both up, tasks waited for ever.
+    # machine it may not be.
     "distributed.deploy.lost-worker-timeout": "10 minutes",
 }
 
@@ -40,7 +40,7 @@ def cluster() -> Iterator[Client]:
         LocalCluster(
             n_workers=2,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address=":0",
             env={"LEADS_PANDAS_HOME": os.devnull},
         ) as made,
         Client(made, set_as_default=False) as client,
@@ -52,7 +52,9 @@ def cluster() -> Iterator[Client]:
 @pytest.fixture
 def workers(cluster: Client) -> Iterator[Client]:
     """The cluster, as the place where this test computes."""
-    with cluster.as_current(), dask.config.set(scheduler=cluster):
+    # Not by ``dask.config.set(scheduler=…)``: a nanny hands the configuration on to the worker that
+    # takes a dead one's place, and a client in it cannot be pickled, so that none would.
+    with cluster.as_current():
         yield cluster
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from tests.support.kernels import Kernel, running_kernel
 
 if TYPE_CHECKING:
@@ -102,6 +103,23 @@ def test_at_the_end_the_card_is_whole_the_bar_gone_and_one_line_stays(kernel: Ke
     line = "40 leads enriched, 20 emails found, 40 credits, 40 s → enriched.parquet\n"
     assert printed(messages, "stdout") == line
     assert printed(messages, "stderr") == ""
+
+
+def test_what_an_engine_does_before_and_after_is_on_the_same_bar(kernel: Kernel) -> None:
+    before = WHOLE.replace("    for", "    display.stage('collecting', 0.5)\n    for")
+    messages = kernel.run(
+        before.replace(
+            "    display.fin",
+            "    clock.now += 1\n    display.stage('joining and writing', 0.75)\n    display.fin",
+        )
+    )
+    card, bar = outputs(messages).values()
+    assert 'aria-valuenow="100"' in card[-1]["text/html"]
+    assert bar[-1] == {"text/plain": "", "text/html": ""}
+    states = [one["data"]["state"] for one in messages if one["type"] == "comm_msg"]
+    texts = [str(state["value"]).replace("\u2007", " ") for state in states if "value" in state]
+    assert any(one.startswith("collecting:  50%") for one in texts)
+    assert any(one.startswith("joining and writing:  75%") for one in texts)
 
 
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "ValueError"])

@@ -96,7 +96,7 @@ class Guard(WorkerPlugin):  # type: ignore[misc] # untyped there
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     # Tasks have threads of their own; the worker itself talks to the scheduler from another.
-    if event in _OUTSIDE and threading.current_thread().name.startswith("Dask-Default-Threads"):
+    if event in _OUTSIDE and "Dask-Default-Threads" in threading.current_thread().name:
         raise PermissionError(f"a task asked for {event}")
 
 
