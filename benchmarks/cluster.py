@@ -118,7 +118,8 @@ def alone(folder: Path, out: Path) -> dict[str, float]:
         check=True,
         cwd=ROOT,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def pandas_alone(folder: Path, out: Path) -> dict[str, float]:
@@ -231,7 +232,7 @@ def _measure(here: Path, rows: int, leads: int, times: int) -> report.Section:
             workers.run(lambda: __import__("leads_pandas.dask"))
             workers.run(forget_peak)
             work()
-            return max(workers.run(peak).values())
+            return int(max(workers.run(peak).values()))
 
         ours_peak = min(memory(call) for _ in range(times))
         bare = here / "bare"

@@ -208,13 +208,7 @@ def _check_frame(ddf: dd.DataFrame) -> None:
 
 
 def _wish(ddf: dd.DataFrame, on: Hashable | None, output: delivery.Output) -> Wish:
-    """Decide on the frame's meta what every partition gets.
-
-    Raises:
-        LeadIdError: no column or index holds lead IDs.
-        ColumnConflictError: a new column's name is taken.
-        ValueError: an option is wrong.
-    """
+    """Decide on the frame's meta what every partition gets."""
     meta = ddf._meta  # noqa: SLF001 - as extensions of Dask do
     ready = delivery.prepare(meta, on, output)
     ours = meta.attrs.get(RECEIPT)
@@ -226,11 +220,7 @@ def _wish(ddf: dd.DataFrame, on: Hashable | None, output: delivery.Output) -> Wi
 
 
 def _collected(ddf: dd.DataFrame, wish: Wish, display: Display) -> tuple[Distinct, Found]:
-    """The distinct lead IDs of all partitions, cleaned once.
-
-    Raises:
-        LeadIdError: a value is no lead ID; its rows are named.
-    """
+    """The distinct lead IDs of all partitions, cleaned once; what is none is named by its rows."""
     narrow, here = _narrowed(ddf, wish)
     parts = merged = _each(narrow, partitions.found, here)
     merge = dask.delayed(partitions.merged)

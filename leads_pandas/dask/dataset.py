@@ -35,13 +35,7 @@ _TOKEN: Final = 6  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a dataset goes, found fit.
-
-    Attributes:
-        path: as the caller gave it, without credentials, for messages.
-        location: absolute path with links resolved, or the path inside ``filesystem``.
-        filesystem: a pyarrow filesystem; None for a local folder.
-    """
+    """Where a dataset goes, found fit: ``path`` for messages, ``location`` in its filesystem."""
 
     path: str
     location: str
@@ -118,11 +112,7 @@ def _of_a_dataset(name: str) -> bool:
 
 
 def exchange(one: str, other: str) -> None:
-    """Let two folders take each other's place, in one step.
-
-    Raises:
-        OSError: it cannot be done here.
-    """
+    """Let two folders take each other's place, in one step."""
     libc = ctypes.CDLL(None, use_errno=True)
     rename = getattr(libc, "renameat2", None)
     if not sys.platform.startswith("linux") or rename is None:
@@ -162,7 +152,12 @@ def staged(place: Place, token: str) -> Generator[str]:
     """
     if place.filesystem is not None:
         place.filesystem.create_dir(place.location, recursive=True)
-        yield place.location
+        try:
+            yield place.location
+        except BaseException:  # so that the same line can be run again
+            with contextlib.suppress(OSError):
+                place.filesystem.delete_dir(place.location)
+            raise
         return
     remove_leftovers(place)
     folder = _stage_name(place, token)
@@ -193,16 +188,7 @@ def remove_leftovers(place: Place) -> None:
 
 
 def put_in_place(place: Place, stage: str, files: Sequence[str]) -> None:
-    """Let the written folder become the dataset.
-
-    Args:
-        place: where.
-        stage: of `staged`.
-        files: those that the workers say they have written.
-
-    Raises:
-        OSError: they are not here, or the folder cannot be put in place.
-    """
+    """Let the written folder become the dataset, if it has the files that the workers wrote."""
     if place.filesystem is not None:
         return
     there = {one.name for one in Path(stage).iterdir()}

@@ -120,7 +120,7 @@ def found(part: pd.DataFrame, wish: Wish) -> Found:
         return Found(keys.cells, rows, asked, int(missing))
     cells = pc.unique(arrow).drop_null()
     missing = arrow.null_count
-    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+    if _is_text(cells.type):
         empty = cells.filter(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(cells)), pa.scalar(0)))
         if len(empty):
             missing += pc.sum(pc.is_in(arrow, value_set=empty)).as_py()
@@ -162,12 +162,9 @@ def faults(part: pd.DataFrame, wish: Wish) -> tuple[list[str], int]:
 
 
 class Answers:
-    """What every partition is joined to: one row per value as it was given, or several.
+    """What partitions are joined to: per value as it was given, one row or several.
 
-    Args:
-        table: ``lead_id`` as given, and the five columns.
-        receipt: what the result says of its call.
-        token: a name of this purchase.
+    The token is the name of the purchase.
     """
 
     def __init__(self, table: pa.Table, receipt: dict[str, Any], token: str) -> None:
@@ -215,9 +212,10 @@ class Answers:
             return codes
         if pa.types.is_null(arrow.type):
             return np.full(len(arrow), -1, dtype=np.intp)
-        if arrow.type != self.values.type and not _alike(arrow.type, self.values.type):
-            cells = arrow.to_pylist()
-            return self._of_cells(cells)
+        if arrow.type != self.values.type and not (
+            _is_text(arrow.type) and _is_text(self.values.type)
+        ):
+            return self._of_cells(arrow.to_pylist())
         places: Codes = pc.fill_null(self.codes(arrow), -1).to_numpy().astype(np.intp)
         lost = np.flatnonzero(places < 0)
         if len(lost):
@@ -248,10 +246,6 @@ def _is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _alike(one: Any, other: Any) -> bool:
-    return _is_text(one) and _is_text(other)
-
-
 def _fitting(cell: Any, kind: Any, *, text: bool) -> Any:
     """A Python object as Arrow's type holds it; None where it has none or cannot."""
     if pd.api.types.is_scalar(cell) and pd.isna(cell):
@@ -264,13 +258,7 @@ def _fitting(cell: Any, kind: Any, *, text: bool) -> Any:
 
 
 class Aside:
-    """Answers that are too large for the graph: a file that each worker reads once.
-
-    Args:
-        path: of the Parquet file, where every worker sees it.
-        filesystem: a pyarrow filesystem; None: local.
-        token: a name of this purchase.
-    """
+    """Answers too large for the graph: a Parquet file that all workers see and each reads once."""
 
     def __init__(self, path: str, filesystem: FileSystem | None, token: str) -> None:
         self._path = path
@@ -281,11 +269,7 @@ class Aside:
         return (type(self).__name__, self._token)
 
     def opened(self) -> Answers:
-        """What the file holds.
-
-        Raises:
-            FileNotFoundError: it is not to be seen from here, or was removed.
-        """
+        """What the file holds."""
         try:
             return _opened(self._path, self._filesystem, self._token)
         except FileNotFoundError:
@@ -319,14 +303,7 @@ def joined(part: pd.DataFrame, held: Answers | Aside, wish: Wish) -> pd.DataFram
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Where the files of one write go.
-
-    Attributes:
-        location: the folder, as its filesystem calls it.
-        token: the name of the write, which no other has.
-        partitions: how many there are.
-        filesystem: a pyarrow filesystem; None: local.
-    """
+    """Where the files of one write go; its token is in their names, and no other's."""
 
     location: str
     token: str
@@ -341,14 +318,7 @@ class Folder:
 def written(
     part: pd.DataFrame, held: Answers | Aside, wish: Wish, folder: Folder, number: int
 ) -> str:
-    """Join a partition, write it, and return its file's name.
-
-    A second run of the task puts the same file in the same place.
-
-    Raises:
-        OSError: the file could not be written.
-        ValueError: Parquet cannot hold the partition.
-    """
+    """Join a partition, write it, and return its file's name, which is the same in a second run."""
     out, receipt = _joined(part, held, wish)
     attrs = {**out.frame.attrs, RECEIPT: receipt}
     table = pa.Table.from_pandas(out.frame, preserve_index=True)
@@ -367,13 +337,7 @@ def written(
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one file of a dataset back, with the dtypes that were promised.
-
-    Attributes:
-        location: the folder.
-        filesystem: a pyarrow filesystem; None: local.
-        meta: the frame without rows.
-    """
+    """Reads one file of a dataset back, with the dtypes of ``meta``, the frame without rows."""
 
     location: str
     filesystem: FileSystem | None

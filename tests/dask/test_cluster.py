@@ -133,6 +133,24 @@ def test_large_answers_are_a_file_beside_the_graph(
     assert_bought_once(vendor, 4)
 
 
+def test_a_dataset_of_a_cluster_is_written_and_read_by_its_workers(
+    vendor: Vendor, client: Make, workers: Client, tmp_path: Path
+) -> None:
+    ddf = dd.from_pandas(leads(), npartitions=3)
+    options = QUIET | {"client": client()}
+    expected = ddf.compute().leads.enrich(**options)
+    # A folder of this machine, and one that is spoken to as an object store is.
+    for path in (f"{tmp_path}/out", f"fsspec+local://{tmp_path}/store"):
+        out = ddf.leads.enrich(path, **options)
+        same(out, expected)
+        assert out.divisions == ddf.divisions
+    for name in ("out", "store"):
+        assert pd.read_parquet(tmp_path / name)["email"].tolist() == expected["email"].tolist()
+    with pytest.raises(FileExistsError, match="in one step"):
+        ddf.leads.enrich(f"fsspec+local://{tmp_path}/store", **options)
+    assert_bought_once(vendor)
+
+
 def call(*, home: str, key: str, url: str, cluster: str, path: str, sword: str, when: str) -> None:
     """A process that enriches on the cluster, and is killed while it writes or right after."""
     os.environ["LEADS_PANDAS_HOME"] = home

@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 import leads_pandas as lp
 import leads_pandas.dask
 from leads_pandas.dask import dataset
-from tests.support.engines import QUIET, leads, same
+from tests.support.engines import QUIET, draw, fail, leads, mapped, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +103,31 @@ def test_a_folder_that_cannot_be_replaced_is_refused_before_anything_is_spent(
     assert not any(one.name.endswith(".tmp") for one in tmp_path.iterdir())
     ddf.leads.enrich(tmp_path / "new", client=client(), **QUIET)
     assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+def test_an_object_store_gets_a_new_dataset_and_keeps_an_old_one(
+    vendor: Vendor, client: Make, here: None, tmp_path: Path
+) -> None:
+    ddf = dd.from_pandas(leads(), npartitions=3)
+    options = QUIET | {"client": client()}
+    out = ddf.leads.enrich("fsspec+memory:///bucket/out", **options)
+    same(out, ddf.compute().leads.enrich(**options))
+    assert lp.read_receipt("fsspec+memory:///bucket/out")["counts"]["found"] == 6
+    total = vendor.counts["total"]
+    with pytest.raises(FileExistsError, match="in one step"):
+        ddf.leads.enrich("fsspec+memory:///bucket/out", refresh=True, **options)
+    assert vendor.counts["total"] == total
+    # What a failed write has left is no dataset that would be in the way of the next.
+    sword = tmp_path / "sword"
+    failing = mapped(ddf, fail, str(sword))
+    more = dd.from_pandas(pd.DataFrame({"lead_id": ["lead020"]}), npartitions=1)
+    failing = dd.concat([failing, more])
+    with pytest.raises(ConnectionError):
+        failing.leads.enrich(
+            "fsspec+memory:///bucket/new", confirm=lambda _: draw(sword), **options
+        )
+    failing.leads.enrich("fsspec+memory:///bucket/new", **options)
+    assert vendor.counts["starts"] == 2
 
 
 def test_a_reader_finds_the_old_dataset_or_the_new_one(tmp_path: Path) -> None:
