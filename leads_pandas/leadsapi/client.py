@@ -12,7 +12,7 @@ import operator
 import os
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 from urllib.parse import quote
 
 from leads_pandas.display import clean
@@ -36,6 +36,7 @@ from leads_pandas.pace.wait import FOREVER, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
 
 BASE_URL = "https://leadsapi.postorbit.io"
 REQUESTS_PER_MINUTE = 100
@@ -189,14 +190,7 @@ class LeadsClient:
             TransportError: no answer came.
         """
         body = selection(_ids(lead_ids), query_id)
-        preview = self._http().call(
-            "POST",
-            f"{_API}/enrichment/preview",
-            CostPreview.from_wire,
-            body=body,
-            wait=self._wait,
-            urgent=True,
-        )
+        preview = self._ask("POST", "/enrichment/preview", CostPreview.from_wire, body)
         return replace(preview, estimated_seconds=self.pacer.estimate(preview.total_leads))
 
     def start(
@@ -240,19 +234,16 @@ class LeadsClient:
             f"{_API}/enrichment/start",
             StartedJob.from_wire,
             body=body,
-            timeout=self._start_timeout,
+            timeout=self._timeout or _START_TIMEOUT,
             wait=self._wait,
             before=before,
         )
 
     @property
-    def _start_timeout(self) -> float:
-        return _START_TIMEOUT if self._timeout is None else self._timeout
-
-    @property
     def start_seconds(self) -> float:
         """Seconds from sending a start within which its answer can come, connecting included."""
-        return self._start_timeout + min(CONNECT_TIMEOUT, self._start_timeout)
+        timeout = self._timeout or _START_TIMEOUT
+        return timeout + min(CONNECT_TIMEOUT, timeout)
 
     def status(self, job_id: str) -> JobStatus:
         """How far a job is: ``GET /api/v1/enrichment/status/:jobId``.
@@ -262,13 +253,8 @@ class LeadsClient:
             APIError: the service said no.
             TransportError: no answer came.
         """
-        return self._http().call(
-            "GET",
-            f"{_API}/enrichment/status/{_segment(job_id, 'job')}",
-            _about(JobStatus.from_wire, "job_id", job_id),
-            wait=self._wait,
-            urgent=True,
-        )
+        path = f"/enrichment/status/{_segment(job_id, 'job')}"
+        return self._ask("GET", path, _about(JobStatus.from_wire, "job_id", job_id))
 
     def lead(self, lead_id: str) -> LeadEnrichment:
         """What the service holds of one lead: ``GET /api/v1/enrichment/lead/:leadId``.
@@ -278,12 +264,9 @@ class LeadsClient:
             APIError: the service said no.
             TransportError: no answer came.
         """
-        return self._http().call(
-            "GET",
-            f"{_API}/enrichment/lead/{_segment(lead_id, 'lead')}",
-            _about(LeadEnrichment.from_wire, "lead_id", lead_id),
-            wait=self._wait,
-        )
+        path = f"/enrichment/lead/{_segment(lead_id, 'lead')}"
+        parse = _about(LeadEnrichment.from_wire, "lead_id", lead_id)
+        return self._ask("GET", path, parse, urgent=False)
 
     def jobs(self) -> list[ActiveJob]:
         """The account's running jobs, searches included: ``GET /api/v1/enrichment/jobs``.
@@ -292,13 +275,7 @@ class LeadsClient:
             APIError: the service said no.
             TransportError: no answer came.
         """
-        return self._http().call(
-            "GET",
-            f"{_API}/enrichment/jobs",
-            ActiveJob.list_from_wire,
-            wait=self._wait,
-            urgent=True,
-        )
+        return self._ask("GET", "/enrichment/jobs", ActiveJob.list_from_wire)
 
     def balance(self) -> Balance:
         """The account's credits: ``GET /api/v1/credits/balance``.
@@ -308,9 +285,7 @@ class LeadsClient:
             APIError: the service said no.
             TransportError: no answer came.
         """
-        return self._http().call(
-            "GET", f"{_API}/credits/balance", Balance.from_wire, wait=self._wait, urgent=True
-        )
+        return self._ask("GET", "/credits/balance", Balance.from_wire)
 
     def transactions(self, *, limit: int = 50, offset: int = 0) -> list[Transaction]:
         """What moved the account's credits: ``GET /api/v1/credits/transactions``.
@@ -324,42 +299,48 @@ class LeadsClient:
             APIError: the service said no.
             TransportError: no answer came.
         """
+        path = f"/credits/transactions?limit={limit:d}&offset={offset:d}"
+        return self._ask("GET", path, Transaction.list_from_wire)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[object], T],
+        body: dict[str, Any] | None = None,
+        *,
+        urgent: bool = True,
+    ) -> T:
         return self._http().call(
-            "GET",
-            f"{_API}/credits/transactions?limit={limit:d}&offset={offset:d}",
-            Transaction.list_from_wire,
-            wait=self._wait,
-            urgent=True,
+            method, _API + path, parse, body=body, wait=self._wait, urgent=urgent
         )
 
     def _http(self) -> Transport:
         if not self._transport:
-            limit = self.requests_per_minute
-            path = None
-            if limit:
-                folder = private_folder(private_folder(self._home) / "pace")
-                # The service limits addresses, not accounts: one budget per host.
-                host = hosts(self.base_url)[0].partition("/")[0]
-                label = re.sub(r"[^a-z0-9.]+", "-", host)[:60].strip("-.")
-                digest = hashlib.sha256(host.encode()).hexdigest()[:8]
-                path = folder / f"{label}-{digest}.sqlite3"
+            path = _ledger(self._home, self.base_url) if self.requests_per_minute else None
             self._transport.append(
                 Transport(
                     self.base_url,
                     self._key or _key(None),
-                    pacer=Pacer(path, limit, clock=self._wait.clock),
-                    timeout=_ANSWER_TIMEOUT if self._timeout is None else self._timeout,
+                    pacer=Pacer(path, self.requests_per_minute, clock=self._wait.clock),
+                    timeout=self._timeout or _ANSWER_TIMEOUT,
                     user_agent=f"leads_pandas/{version()}",
                 )
             )
         return self._transport[0]
 
 
+def _ledger(folder: Path, base_url: str) -> Path:
+    """The file of a host's request budget: the service limits addresses, not accounts."""
+    host = hosts(base_url)[0].partition("/")[0]
+    label = re.sub(r"[^a-z0-9.]+", "-", host)[:60].strip("-.")
+    digest = hashlib.sha256(host.encode()).hexdigest()[:8]
+    return private_folder(private_folder(folder) / "pace") / f"{label}-{digest}.sqlite3"
+
+
 def _key(given: str | None, *, needed: bool = True) -> str:
     key = (given if given is not None else os.environ.get("LOCALLEADS_API_KEY", "")).strip()
-    if not key and not needed:
-        return key
-    if not key:
+    if not key and needed:
         raise ConfigurationError("there is no API key", "nothing was requested", Way("key"))
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(
@@ -371,27 +352,33 @@ def _key(given: str | None, *, needed: bool = True) -> str:
 
 
 def _budget(given: int | None) -> int:
-    value: object = given
-    name = "requests_per_minute"
-    if given is None:
-        name = "LOCALLEADS_REQUESTS_PER_MINUTE"
-        text = os.environ.get(name, "").strip()
-        if not text:
-            return REQUESTS_PER_MINUTE
-        value = int(text) if text.isdecimal() else text
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(
-            f"{name} must be a whole number of 0 or more (0: unlimited), not {value!r}"
-        )
-    return value
+    if given is not None:
+        return _whole("requests_per_minute", given, " (0: unlimited)")
+    name = "LOCALLEADS_REQUESTS_PER_MINUTE"
+    told = _told(name)
+    return REQUESTS_PER_MINUTE if told == "" else _whole(name, told, " (0: unlimited)")
+
+
+def _told(name: str) -> int | str:
+    """A variable of the environment, as a number where it spells one."""
+    text = os.environ.get(name, "").strip()
+    return int(text) if text.isascii() and text.isdecimal() else text
+
+
+def _whole(name: str, value: object, more: str = "") -> int:
+    """A whole number of 0 or more."""
+    try:
+        whole = -1 if isinstance(value, bool) else operator.index(cast("int", value))
+    except TypeError:
+        whole = -1
+    if whole < 0:
+        raise ValueError(f"{name} must be a whole number of 0 or more{more}, not {value!r}")
+    return whole
 
 
 def _seconds(name: str, value: float) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not (math.isfinite(value) and value >= 0)
-    ):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < math.inf:
         raise ValueError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
     return float(value)
 
@@ -402,13 +389,7 @@ def check_credits(value: int) -> int:
     Raises:
         ValueError: it is not a whole number of 0 or more.
     """
-    try:
-        whole = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        whole = -1
-    if whole < 0:
-        raise ValueError(f"max_credits must be a whole number of 0 or more, not {value!r}")
-    return whole
+    return _whole("max_credits", value)
 
 
 def standing_cap() -> int | None:
@@ -417,43 +398,29 @@ def standing_cap() -> int | None:
     Raises:
         ConfigurationError: it holds anything but a whole number of 0 or more.
     """
-    text = os.environ.get("LEADS_PANDAS_MAX_CREDITS", "").strip()
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise ConfigurationError(
-            f"LEADS_PANDAS_MAX_CREDITS must be a whole number of 0 or more, not {text!r}",
-            "nothing was requested",
-        )
-    return int(text)
+    name = "LEADS_PANDAS_MAX_CREDITS"
+    told = _told(name)
+    try:
+        return None if told == "" else _whole(name, told)
+    except ValueError as error:
+        raise ConfigurationError(str(error), "nothing was requested") from None
 
 
 def _ids(lead_ids: Sequence[str] | None) -> Sequence[str] | None:
-    if lead_ids is None:
-        return None
     if isinstance(lead_ids, str):
         raise TypeError("lead_ids is a sequence of strings, not one string")
-    for one in lead_ids:
-        check_segment(one, "lead")
+    for one in lead_ids or ():
+        _segment(one, "lead")
     return lead_ids
 
 
-def check_segment(value: str, what: str) -> None:
-    """Refuse an ID that cannot stand in a path.
-
-    Raises:
-        LeadIdError: it is no text, or no lead ID's (`leads_pandas.models.lead_id_fault`).
-    """
+def _segment(value: str, what: str) -> str:
+    """An ID as one segment of a path, the slash and the percent sign encoded too."""
     fault = lead_id_fault(value) if isinstance(value, str) else "no text"
     if fault:
         raise LeadIdError(
             f"{clean(repr(value))} cannot be a {what} ID ({fault})", "nothing was requested"
         )
-
-
-def _segment(value: str, what: str) -> str:
-    check_segment(value, what)
-    # Everything is encoded, the slash and the percent sign too: an ID stays one segment.
     return quote(value, safe="")
 
 

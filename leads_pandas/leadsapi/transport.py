@@ -57,9 +57,18 @@ _TRIES = 5  # of a request that may be repeated
 _BACKOFF = 0.25  # seconds, doubling
 _LARGEST_ANSWER = 64 << 20  # bytes
 _WORDS = 300  # characters of the service's own words in a message
+_REQUEST_TIMEOUT = 408
+_KINDS: dict[int, type[APIError]] = {
+    401: AuthenticationError,
+    402: InsufficientCreditsError,
+    403: AuthenticationError,
+    404: NotFoundError,
+}
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
+    """What came back, as it came."""
+
     status: int
     retry_after: float | None
     body: bytes
@@ -129,39 +138,47 @@ def _parse_retry_after(text: str | None, now: float) -> float | None:
         return None
 
 
-def _never_sent(error: Exception) -> bool:
-    """Whether the request surely never left this machine: no connection ever came about."""
+_CUT: tuple[tuple[type[Exception], str], ...] = (
+    (requests.ReadTimeout, "no answer in time"),
+    (urllib3.exceptions.ReadTimeoutError, "no answer in time"),
+    (requests.ConnectTimeout, "no connection in time"),
+    (requests.exceptions.SSLError, "the TLS connection failed"),
+    (requests.exceptions.ProxyError, "the proxy failed"),
+    (urllib3.exceptions.NameResolutionError, "the host's name was not resolved"),
+    (urllib3.exceptions.NewConnectionError, "the connection was refused"),
+    (Exception, "the connection was cut"),
+)
+_NEVER_SENT = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.NameResolutionError,
+    urllib3.exceptions.ConnectTimeoutError,
+)
+
+
+def _cut(error: Exception) -> tuple[str, bool]:
+    """Why there was no answer, without address or header; whether the request may have left."""
     reason: object = error.args[0] if error.args else None
     if isinstance(reason, urllib3.exceptions.MaxRetryError):
         reason = reason.reason
     if isinstance(reason, urllib3.exceptions.ProxyError):
         reason = reason.original_error
-    return isinstance(
-        reason,
-        urllib3.exceptions.NewConnectionError
-        | urllib3.exceptions.NameResolutionError
-        | urllib3.exceptions.ConnectTimeoutError,
+    words = next(
+        words for kind, words in _CUT if isinstance(error, kind) or isinstance(reason, kind)
     )
+    return words, not isinstance(reason, _NEVER_SENT)
 
 
-def _describe(error: Exception) -> str:
-    """Why there was no answer, in words that carry no address, header or object address."""
-    if isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
-        return "no answer in time"
-    if isinstance(error, requests.ConnectTimeout):
-        return "no connection in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the TLS connection failed"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy failed"
-    reason: object = error.args[0] if error.args else None
-    if isinstance(reason, urllib3.exceptions.MaxRetryError):
-        reason = reason.reason
-    if isinstance(reason, urllib3.exceptions.NameResolutionError):
-        return "the host's name was not resolved"
-    if isinstance(reason, urllib3.exceptions.NewConnectionError):
-        return "the connection was refused"
-    return "the connection was cut"
+class _Request(NamedTuple):
+    method: str
+    path: str
+    body: dict[str, Any] | None
+
+    def about(self) -> dict[str, Any]:
+        """What an error says of it."""
+        return {"method": self.method, "path": self.path}
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
 
 
 class Transport:
@@ -173,25 +190,21 @@ class Transport:
         pacer: the request budget that every request draws on.
         timeout: seconds for one answer.
         user_agent: how the client names itself.
+
+    Attributes:
+        pacer: the request budget.
     """
 
     def __init__(
         self, base_url: str, api_key: str, *, pacer: Pacer, timeout: float, user_agent: str
     ) -> None:
+        self.pacer = pacer
         self._base_url = base_url
         self._key = api_key
-        self._pacer = pacer
         self._timeout = timeout
         self._user_agent = user_agent
-        self._host = urlsplit(base_url).netloc
-        self._loopback = is_loopback(urlsplit(base_url).hostname or "")
         self._session: requests.Session | None = None
         self._pid = os.getpid()
-
-    @property
-    def pacer(self) -> Pacer:
-        """The request budget."""
-        return self._pacer
 
     def close(self) -> None:
         """Close the kept connections; the next request opens new ones."""
@@ -206,7 +219,7 @@ class Transport:
         session.headers["Accept"] = "application/json"
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # HTTP_PROXY would carry the key of a local service off the machine.
-        session.trust_env = not self._loopback
+        session.trust_env = not is_loopback(urlsplit(self._base_url).hostname or "")
         adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=WORKERS)
         session.mount(self._base_url, adapter)
         return session
@@ -238,31 +251,22 @@ class Transport:
             Late: the wait's deadline would pass before the answer could be asked for.
             Interrupted: the wait was told to stop.
         """
-        patience = PATIENCE
-        for attempt in range(1, _TRIES + 1):
-            final = attempt == _TRIES
-            while True:
-                try:
-                    return self._once(method, path, parse, body=body, wait=wait, urgent=urgent)
-                except RateLimitError as refusal:
-                    error: LeadsError = refusal
-                    pause = refusal.retry_after if refusal.retry_after is not None else 1.0
-                    patience -= pause
-                    if patience < 0 or pause >= wait.left():
-                        break
-                    wait.sleep(pause)
-                except (ServerError, TransportError, ResponseError) as failure:
-                    error = failure
-                    break
-                except APIError as failure:
-                    if failure.status_code != requests.codes.request_timeout:
-                        raise
-                    error = failure
-                    break
-            if final or isinstance(error, RateLimitError):
-                break
-            wait.sleep(_BACKOFF * 2 ** (attempt - 1) * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, guards nothing
-        raise error
+        request = _Request(method, path, body)
+        patience, tries = PATIENCE, 0
+        while True:
+            try:
+                return self._once(request, parse, wait=wait, urgent=urgent)
+            except RateLimitError as refusal:
+                pause = 1.0 if refusal.retry_after is None else refusal.retry_after
+                patience -= pause
+                if patience < 0 or pause >= wait.left():
+                    raise
+            except (APIError, TransportError) as failure:
+                tries += 1
+                if tries == _TRIES or not _passes(failure):
+                    raise
+                pause = _BACKOFF * 2 ** (tries - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing
+            wait.sleep(pause)
 
     def call_once(
         self,
@@ -283,17 +287,14 @@ class Transport:
             APIError: the service said no.
             TransportError: no answer came; ``sent`` is False where it surely never left.
         """
-        return self._once(
-            method, path, parse, body=body, wait=wait, fresh=True, timeout=timeout, before=before
-        )
+        request = _Request(method, path, body)
+        return self._once(request, parse, wait=wait, fresh=True, timeout=timeout, before=before)
 
     def _once(
         self,
-        method: str,
-        path: str,
+        request: _Request,
         parse: Callable[[object], T],
         *,
-        body: dict[str, Any] | None,
         wait: Wait,
         urgent: bool = False,
         fresh: bool = False,
@@ -301,155 +302,127 @@ class Transport:
         before: Callable[[], None] | None = None,
     ) -> T:
         timeout = self._timeout if timeout is None else timeout
-        blocked = self._pacer.paused()
+        blocked = self.pacer.paused()
         if blocked > PATIENCE:
-            raise self._blocked(blocked, method, path)
-        slot = self._pacer.acquire(lease=timeout, wait=wait, urgent=urgent)
-        failure: BaseException | None = None
-        sent = True
-        answer = _Answer(0, None, b"")
-        try:
-            if before is not None:
-                sent = False
+            raise self._blocked(blocked, request)
+        slot = self.pacer.acquire(lease=timeout, wait=wait, urgent=urgent)
+        if before is not None:
+            try:
                 before()
-                sent = True
-            answer = self._send(fresh, method, path, body=body, timeout=timeout)
+            except BaseException:
+                self.pacer.cancel(slot)
+                raise
+        failure: TransportError | None = None
+        settle = self.pacer.release
+        try:
+            answer = self._send(request, timeout, fresh=fresh)
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            if not sent:
-                raise
             # Raised further down: chained to ours, this one would carry the key.
-            sent = not _never_sent(error)
-            failure = TransportError(
-                f"no answer from {self._host} to {method} {path}: {_describe(error)}", sent=sent
-            )
+            why, sent = _cut(error)
+            host = urlsplit(self._base_url).netloc
+            failure = TransportError(f"no answer from {host} to {request}: {why}", sent=sent)
+            settle = self.pacer.release if sent else self.pacer.cancel
         except BaseException as error:
-            if not sent:
-                raise
             # An interrupt goes on without the frames it came from, whose locals are requests.
-            failure = error.with_traceback(None)
-            failure.__cause__ = failure.__context__ = None
+            error.__traceback__ = error.__context__ = error.__cause__ = None
+            raise
         finally:
-            if sent:
-                self._pacer.release(slot)
-            else:
-                self._pacer.cancel(slot)
+            settle(slot)
         if failure is not None:
             raise failure
-        return self._read(answer, slot, method, path, parse)
+        return self._read(answer, slot, request, parse)
 
-    def _blocked(self, seconds: float, method: str, path: str) -> RateLimitError:
-        file = self._pacer.ledger.path if self._pacer.ledger is not None else ""
+    def _blocked(self, seconds: float, request: _Request) -> RateLimitError:
+        file = self.pacer.ledger.path if self.pacer.ledger is not None else ""
         return RateLimitError(
             f"the service asked this machine to wait, {duration(seconds)} from now; "
-            f"{method} {path} was not sent",
+            f"{request} was not sent",
             "",
             Way("later"),
             Way("do", {"what": f"delete {file} to try all the same"}),
-            method=method,
-            path=path,
             retry_after=seconds,
+            **request.about(),
         )
 
-    def _send(
-        self,
-        fresh: bool,
-        method: str,
-        path: str,
-        *,
-        body: dict[str, Any] | None,
-        timeout: float,
-    ) -> _Answer:
+    def _send(self, request: _Request, timeout: float, *, fresh: bool) -> Answer:
         ends = time.monotonic() + timeout
         session = self._new_session() if fresh else self._shared_session()
         with (
             contextlib.closing(session) if fresh else contextlib.nullcontext(),
             session.request(
-                method,
-                self._base_url + path,
-                json=body,
+                request.method,
+                self._base_url + request.path,
+                json=request.body,
                 timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                 allow_redirects=False,
                 stream=True,
             ) as response,
         ):
-            parts, size = [], 0
+            body = bytearray()
             # The timeout of requests is between two bytes; this one is for the whole answer.
             while part := response.raw.read1(1 << 16, decode_content=True):
-                parts.append(part)
-                size += len(part)
-                if size > _LARGEST_ANSWER:
+                body += part
+                if len(body) > _LARGEST_ANSWER:
                     raise requests.exceptions.ContentDecodingError("too large")
                 if time.monotonic() > ends:
                     raise requests.ReadTimeout("too slow")
             retry_after = _parse_retry_after(response.headers.get("Retry-After"), time.time())
-            return _Answer(response.status_code, retry_after, b"".join(parts))
+            return Answer(response.status_code, retry_after, bytes(body))
 
     def _read(
-        self, answer: _Answer, slot: Slot, method: str, path: str, parse: Callable[[object], T]
+        self, answer: Answer, slot: Slot, request: _Request, parse: Callable[[object], T]
     ) -> T:
-        body, broken = _load(answer.body)
-        if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's classes of status
-            if broken is None and isinstance(body, dict) and body.get("success") is False:
-                raise self._refusal(answer, slot, body, method, path)
-            if broken is None:
-                try:
-                    return parse(models.open_envelope(body))
-                except models.WireError as error:
-                    broken = str(error)
-            raise ResponseError(
-                self._safe(f"the answer to {method} {path} is outside the contract: {broken}"),
-                status_code=answer.status,
-                method=method,
-                path=path,
-            )
-        raise self._refusal(answer, slot, body, method, path)
+        body: object = None
+        broken = ""
+        try:
+            body = json.loads(answer.body, parse_constant=_reject)
+        except (ValueError, RecursionError):
+            broken = "it is not JSON" if answer.body.strip() else "it is empty"
+        refused = isinstance(body, dict) and body.get("success") is False
+        if refused or not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's classes of status
+            raise self._refusal(answer, slot, body, request)
+        if not broken:
+            try:
+                return parse(models.open_envelope(body))
+            except models.WireError as error:
+                broken = str(error)
+        raise ResponseError(
+            self._safe(f"the answer to {request} is outside the contract: {broken}"),
+            status_code=answer.status,
+            **request.about(),
+        )
 
-    def _refusal(
-        self, answer: _Answer, slot: Slot, body: object, method: str, path: str
-    ) -> APIError:
+    def _refusal(self, answer: Answer, slot: Slot, body: object, request: _Request) -> APIError:
         status = answer.status
         words = models.error_message(body)
         # Scrubbed before it is cut, or a piece of the key could be left at the end.
         said = f": {clean(self._safe(words)[:_WORDS])}" if words else ""
-        message = self._safe(f"the service answered {status} to {method} {path}{said}")
-        if 300 <= status < 400:  # noqa: PLR2004 - HTTP's classes of status
-            return ResponseError(
-                f"{message} (a redirect, which is not followed: the key stays here)",
-                status_code=status,
-                method=method,
-                path=path,
-            )
+        message = self._safe(f"the service answered {status} to {request}{said}")
         if status == requests.codes.too_many_requests:
-            waits = self._pacer.throttled(answer.retry_after, slot)
+            waits = self.pacer.throttled(answer.retry_after, slot)
             asked = answer.retry_after if answer.retry_after is not None else waits
-            return RateLimitError(
-                f"{message}; it asks to wait {duration(asked)}" if asked else message,
-                method=method,
-                path=path,
-                retry_after=asked or None,
-            )
-        kind = APIError
-        if status in (401, 403):
-            kind = AuthenticationError
+            if asked:
+                message += f"; it asks to wait {duration(asked)}"
+            return RateLimitError(message, retry_after=asked or None, **request.about())
+        kind = _KINDS.get(status, APIError)
+        if kind is AuthenticationError:
             message += "; check the key (LOCALLEADS_API_KEY)"
-        elif status == requests.codes.payment_required:
-            kind = InsufficientCreditsError
-        elif status == requests.codes.not_found:
-            kind = NotFoundError
-        elif status >= 500:  # noqa: PLR2004 - HTTP's classes of status
+        if 300 <= status < 400:  # noqa: PLR2004 - HTTP's classes of status
+            kind = ResponseError
+            message += " (a redirect, which is not followed: the key stays here)"
+        if status >= 500:  # noqa: PLR2004 - HTTP's classes of status
             kind = ServerError
-        return kind(message, status_code=status, method=method, path=path)
+        return kind(message, status_code=status, **request.about())
 
     def _safe(self, text: str) -> str:
         return text.replace(self._key, "<key>")
 
 
-def _load(body: bytes) -> tuple[object, str | None]:
-    """The JSON of a body, or why there is none."""
-    try:
-        return json.loads(body, parse_constant=_reject), None
-    except (ValueError, RecursionError):
-        return None, "it is not JSON" if body.strip() else "it is empty"
+def _passes(failure: LeadsError) -> bool:
+    """Whether another try may meet a better answer."""
+    if isinstance(failure, TransportError | ServerError | ResponseError):
+        return True
+    return isinstance(failure, APIError) and failure.status_code == _REQUEST_TIMEOUT
 
 
 def _reject(name: str) -> NoReturn:

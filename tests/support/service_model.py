@@ -24,7 +24,7 @@ import urllib3.exceptions
 
 from leads_pandas import progress
 from leads_pandas.leadsapi import transport
-from leads_pandas.leadsapi.transport import _Answer
+from leads_pandas.leadsapi.transport import Answer
 from leads_pandas.pace import wait
 from leads_pandas.reading import collect, pool
 from leads_pandas.store.journal import OpLock
@@ -148,10 +148,8 @@ def install(
     inline = type("Pool", (InlinePool,), {"clock": clock, "shuffle": shuffle})
     patch.setattr(collect, "Pool", inline)
 
-    def send(
-        _: object, __: object, method: str, path: str, *, body: Any, timeout: float
-    ) -> _Answer:
-        return service.receive(method, path, body, timeout)
+    def send(_: object, request: Any, timeout: float, *, fresh: bool) -> Answer:
+        return service.receive(request.method, request.path, request.body, timeout)
 
     patch.setattr(transport.Transport, "_send", send)
 
@@ -159,18 +157,18 @@ def install(
 # -- answers that are none -----------------------------------------------------------------------
 
 
-def answer(status: int, body: object, retry_after: float | None = None) -> _Answer:
+def answer(status: int, body: object, retry_after: float | None = None) -> Answer:
     """An answer with a body of JSON, or of the text given."""
     text = body if isinstance(body, str) else json.dumps(body)
-    return _Answer(status, retry_after, text.encode())
+    return Answer(status, retry_after, text.encode())
 
 
-def ok(data: object) -> _Answer:
+def ok(data: object) -> Answer:
     """A success."""
     return answer(200, {"success": True, "data": data})
 
 
-def refuse(status: int, words: str = "No", retry_after: float | None = None) -> _Answer:
+def refuse(status: int, words: str = "No", retry_after: float | None = None) -> Answer:
     """A refusal in the service's usual words."""
     return answer(status, {"success": False, "error": words}, retry_after)
 
@@ -196,7 +194,7 @@ _NOBODY: Any = None
 _HTML = "<html><h1>Bad gateway</h1></html>"
 
 # Answers that leave open whether the request was carried out.
-UNCLEAR: dict[str, Callable[[], _Answer]] = {
+UNCLEAR: dict[str, Callable[[], Answer]] = {
     "cut": _cut,
     "silent": _silent,
     "500": lambda: refuse(500),
@@ -216,12 +214,12 @@ UNCLEAR: dict[str, Callable[[], _Answer]] = {
     "429 later": lambda: refuse(429, retry_after=7.0),
 }
 # Answers that say that it was not.
-REFUSED: dict[str, Callable[[], _Answer]] = {
+REFUSED: dict[str, Callable[[], Answer]] = {
     "401": lambda: refuse(401),
     "402": lambda: refuse(402),
     "422": lambda: refuse(422),
 }
-NEVER_LEFT: dict[str, Callable[[], _Answer]] = {
+NEVER_LEFT: dict[str, Callable[[], Answer]] = {
     "connection refused": _never(
         lambda: urllib3.exceptions.NewConnectionError(_NOBODY, "refused"),
         requests.ConnectionError,
@@ -386,7 +384,7 @@ class Service:
 
     # -- requests ----------------------------------------------------------------------------
 
-    def receive(self, method: str, path: str, body: Any, timeout: float) -> _Answer:
+    def receive(self, method: str, path: str, body: Any, timeout: float) -> Answer:
         """What the network does: carry a request out, or break it."""
         assert path.startswith(API + "/")
         _, *rest = path.partition("?")[0].removeprefix(API).split("/")
@@ -414,7 +412,7 @@ class Service:
             self._carry_out(endpoint, argument, body)
         return FAULTS[fault.kind]()
 
-    def _carry_out(self, endpoint: str, argument: str, body: Any) -> _Answer:
+    def _carry_out(self, endpoint: str, argument: str, body: Any) -> Answer:
         if endpoint in self.missing:
             return refuse(404, "Not found")
         match endpoint:
@@ -436,7 +434,7 @@ class Service:
                 return ok(shown | {"lastResetAt": reset})
         return refuse(404, "Not found")
 
-    def _preview(self, body: Any) -> _Answer:
+    def _preview(self, body: Any) -> Answer:
         ids = body["leadIds"]
         if self.max_leads is not None and len(ids) > self.max_leads:
             return refuse(413, "Payload too large")
@@ -454,7 +452,7 @@ class Service:
             }
         )
 
-    def _start(self, body: Any) -> _Answer:
+    def _start(self, body: Any) -> Answer:
         ids = body["leadIds"]
         self.starts.append(list(ids))
         if self.max_leads is not None and len(ids) > self.max_leads:
@@ -484,7 +482,7 @@ class Service:
         self.advance()
         return ok({"jobId": name, "leadsQueued": len(need), "creditsReserved": len(need)})
 
-    def _status(self, job_id: str) -> _Answer:
+    def _status(self, job_id: str) -> Answer:
         job = self.jobs.get(job_id)
         if job is None:
             return refuse(404, "Not found")
@@ -500,7 +498,7 @@ class Service:
             }
         )
 
-    def _lead(self, lead: str) -> _Answer:
+    def _lead(self, lead: str) -> Answer:
         self.reads[lead] += 1
         if lead not in self.leads:
             return refuse(404, "Not found")
@@ -518,7 +516,7 @@ class Service:
             }
         )
 
-    def _jobs(self) -> _Answer:
+    def _jobs(self) -> Answer:
         return ok(
             [
                 {"jobId": job.id, "progress": 1, "leadCount": job.shown, "type": "enrichment"}
