@@ -1,9 +1,9 @@
 """The slots in use, in one SQLite file that all processes of a machine user share.
 
-Every decision is one short transaction on a connection of its own, so that neither a fork nor a
-file that was replaced can leave anything stale behind. Losing the file costs one window of waiting
-and nothing else: it is not synced to disk, and whatever is wrong with it is cured by a new one that
-nobody may use for a window (the old one may have held a full budget).
+Every decision is one short transaction on a connection of its own, so that a fork leaves nothing
+stale behind. Losing the file costs one window of waiting and nothing else: it is not synced to
+disk, and a damaged one is deleted. Nobody may use the new one for a window, as the old one may have
+held a full budget.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ import sqlite3
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from filelock import FileLock, Timeout
-
 from leads_pandas.errors import StoreError
-from leads_pandas.pace.rate import BELIEVED, FRESH, Pace, hold, rebooted, send_time, strike
+from leads_pandas.pace.rate import FRESH, Pace, hold, rebooted, send_time, strike
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
     from leads_pandas.pace.wait import Clock
 
@@ -34,9 +32,10 @@ T = TypeVar("T")
 _TICK = 1.0  # seconds between two signs of life of a thread that waits
 _KEEPS = 2.5  # ticks for which it keeps its place in the line without one
 _BUSY = 0.25  # seconds that SQLite itself waits for another process's transaction
-_STUCK = 20  # such waits in a row after which whoever holds it must be suspended
-_ATTEMPTS = 4
-_LOCK_TIMEOUT = 10.0  # seconds to wait for another process that makes the file
+_PATIENT = 20  # such waits in a row after which whoever holds it must be suspended
+_HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_MOVED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)  # as where it was just made anew
+_DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _log = logging.getLogger("leads_pandas")
 
@@ -82,35 +81,32 @@ class Queued(NamedTuple):
     moment: float
 
 
-class _DamagedError(Exception):
-    """The file cannot be used as it is; a new one can."""
-
-
-# A ledger of another layout must have another file name: two versions would replace it in turn.
-_SCHEMA = """
-CREATE TABLE slots (
-    until REAL NOT NULL CHECK (typeof(until) = 'real'),
-    id INTEGER NOT NULL,
-    PRIMARY KEY (until, id)
-) WITHOUT ROWID;
-CREATE TABLE tickets (                -- threads that wait, in the order of their coming
-    number INTEGER PRIMARY KEY,
-    expires REAL NOT NULL CHECK (typeof(expires) = 'real')
-);
-CREATE TABLE pace (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    ledger INTEGER NOT NULL,          -- random; version 0.1.0 knows by it which file this is
-    boot TEXT NOT NULL,
-    ticket INTEGER NOT NULL,          -- how many have been given out
-    granted REAL NOT NULL CHECK (typeof(granted) = 'real'),
-    blocked REAL NOT NULL CHECK (typeof(blocked) = 'real'),
-    struck REAL NOT NULL CHECK (typeof(struck) = 'real'),
-    level INTEGER NOT NULL CHECK (typeof(level) = 'integer'),
-    calm REAL NOT NULL CHECK (typeof(calm) = 'real')
-);
-"""
-_READ_PACE = "SELECT granted, blocked, struck, level, calm FROM pace"
-_WRITE_PACE = "UPDATE pace SET granted = ?, blocked = ?, struck = ?, level = ?, calm = ?"
+# A ledger of another layout must have another file name: two versions would delete it in turn.
+_SCHEMA = (
+    """CREATE TABLE slots (
+        until REAL NOT NULL CHECK (typeof(until) = 'real'),
+        id INTEGER NOT NULL,
+        PRIMARY KEY (until, id)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE tickets (            -- threads that wait, in the order of their coming
+        number INTEGER PRIMARY KEY,
+        expires REAL NOT NULL CHECK (typeof(expires) = 'real')
+    )""",
+    """CREATE TABLE pace (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        ledger INTEGER NOT NULL,          -- of earlier versions, as is the level
+        boot TEXT NOT NULL,
+        ticket INTEGER NOT NULL,          -- how many have been given out
+        granted REAL NOT NULL CHECK (typeof(granted) = 'real'),
+        blocked REAL NOT NULL CHECK (typeof(blocked) = 'real'),
+        struck REAL NOT NULL CHECK (typeof(struck) = 'real'),
+        level INTEGER NOT NULL CHECK (typeof(level) = 'integer'),
+        calm REAL NOT NULL CHECK (typeof(calm) = 'real')
+    )""",
+    "INSERT INTO pace VALUES (1, 0, '', 0, -1e999, -1e999, -1e999, 0, -1e999)",
+)
+_READ_PACE = "SELECT granted, blocked, struck, calm FROM pace"
+_WRITE_PACE = "UPDATE pace SET granted = ?, blocked = ?, struck = ?, calm = ?, level = 1, boot = ?"
 
 
 class Ledger:
@@ -127,12 +123,12 @@ class Ledger:
     """
 
     def __init__(self, path: Path, limit: int, window: float, clock: Clock) -> None:
-        self.path = path.absolute()
+        self.path = path
         self.tick = min(_TICK, window / 8)
         self._limit = limit
         self._window = window
         self._clock = clock
-        self._used = False  # whether a file that is missing now has counted requests
+        self._used = False  # whether a file that is missing now may have counted requests
         # What is to be written with the next transaction: slots and until when they count, None
         # for not at all. It outlives a transaction that fails.
         self._owed: deque[tuple[Slot, float | None]] = deque()
@@ -148,7 +144,7 @@ class Ledger:
             urgent: pass those that came before, though no more than one window's worth of them.
 
         Raises:
-            StoreError: the file cannot be used, and no new one made.
+            StoreError: the file cannot be used.
         """
 
         def decide(db: sqlite3.Connection, now: float) -> Slot | Queued:
@@ -196,7 +192,7 @@ class Ledger:
         """Take in a 429 to a request granted at ``sent``; return the seconds that all now wait.
 
         Raises:
-            StoreError: the file cannot be used, and no new one made.
+            StoreError: the file cannot be used.
         """
 
         def work(db: sqlite3.Connection, now: float) -> float:
@@ -208,7 +204,7 @@ class Ledger:
                 limit=self._limit,
                 window=self._window,
             )
-            db.execute(_WRITE_PACE, pace)
+            self._write(db, pace)
             return max(pace.blocked - now, 0.0)
 
         return self._transact(work)
@@ -217,7 +213,7 @@ class Ledger:
         """Seconds for which nobody may send, whatever the count.
 
         Raises:
-            StoreError: the file cannot be used, and no new one made.
+            StoreError: the file cannot be used.
         """
 
         def work(db: sqlite3.Connection, now: float) -> float:
@@ -230,7 +226,7 @@ class Ledger:
         """Seconds until the ``number``-th further request may be sent, at best.
 
         Raises:
-            StoreError: the file cannot be used, and no new one made.
+            StoreError: the file cannot be used.
         """
 
         def work(db: sqlite3.Connection, now: float) -> float:
@@ -266,20 +262,24 @@ class Ledger:
             pace=Pace._make(db.execute(_READ_PACE).fetchone()),
         )
 
-    def _recognise(self, db: sqlite3.Connection, now: float) -> None:
-        """See whether this is still the same run of the clock, and no block is beyond belief."""
-        boot, *values = db.execute(
-            "SELECT boot, granted, blocked, struck, level, calm FROM pace"
-        ).fetchone()
-        pace = Pace._make(values)
-        another = boot != self._clock.boot
-        if another or now < pace.granted:
+    def _write(self, db: sqlite3.Connection, pace: Pace) -> None:
+        db.execute(_WRITE_PACE, (*pace, self._clock.boot))
+
+    def _prepare(self, db: sqlite3.Connection, now: float) -> None:
+        """Fill a new file, and see whether an old one is of the same run of the clock."""
+        new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        for statement in _SCHEMA if new else ():
+            db.execute(statement)
+        boot = db.execute("SELECT boot FROM pace").fetchone()[0]
+        pace = Pace._make(db.execute(_READ_PACE).fetchone())
+        if new:
+            self._write(db, Pace(blocked=now + hold(self._window) if self._used else -math.inf))
+        elif boot != self._clock.boot or now < pace.granted:
             db.execute("DELETE FROM slots")
             db.execute("DELETE FROM tickets")
-            db.execute(_WRITE_PACE, rebooted(pace, now, self._window, known=another))
-            db.execute("UPDATE pace SET boot = ?", (self._clock.boot,))
-        elif pace.blocked > now + BELIEVED:  # version 0.1.0 believed everything
-            db.execute(_WRITE_PACE, pace._replace(blocked=now + BELIEVED))
+            # After a boot, the clock's zero, nothing that was sent before it can be under way.
+            begin = 0.0 if boot != self._clock.boot else now
+            self._write(db, rebooted(pace, begin, self._window))
 
     # How a transaction happens.
 
@@ -293,75 +293,59 @@ class Ledger:
             _log.debug("a finished request still counts: %s", error)
 
     def _transact(
-        self, work: Callable[[sqlite3.Connection, float], T], *, patience: int = _STUCK
+        self, work: Callable[[sqlite3.Connection, float], T], *, patience: int = _PATIENT
     ) -> T:
-        """Run one transaction on the file that now has the path, or on a new one.
-
-        ``work`` runs again where a file was replaced in the meantime.
+        """Run one transaction, on a new file where the old one is damaged or held for ever.
 
         Args:
             work: what to do, given the connection and the moment.
             patience: how often to wait for another process's transaction.
 
         Raises:
-            StoreError: the file cannot be used, and no new one made.
+            StoreError: the file cannot be used.
         """
-        for _ in range(_ATTEMPTS):
-            file = _identity(self.path)
-            try:
-                if file is None:
-                    self._make(None, used_up=self._used)
-                    continue
-                result = self._attempt(work, patience)
-            except _DamagedError as damage:
-                if patience < _STUCK:
-                    raise self._unusable(damage) from None
-                _log.info("the request budget %s is made anew (%s)", self.path, damage)
-                self._make(file, used_up=True)
-                continue
-            if file == _identity(self.path):
-                self._used = True
-                return result
-            # Somebody has put a new file in the place of the one just written to.
-        raise self._unusable("it is replaced again and again")
-
-    def _attempt(self, work: Callable[[sqlite3.Connection, float], T], patience: int) -> T:
-        for _ in range(patience):
+        tries, replaced = 0, patience == 1
+        while True:
             try:
                 with _transacting, self._opened() as db:
-                    db.execute("BEGIN IMMEDIATE")
-                    now = self._clock.now()
-                    self._recognise(db, now)
-                    owed = list(self._owed)
-                    for slot, until in owed:
-                        db.execute("DELETE FROM slots WHERE id = ?", (slot.id,))
-                        if until is not None:
-                            db.execute("INSERT INTO slots VALUES (?, ?)", (until, slot.id))
-                    result = work(db, now)
-                    db.execute("COMMIT")
-                    for _ in owed:
-                        self._owed.popleft()
-                    return result
-            except sqlite3.Error as error:
+                    return self._commit(db, work)
+            except (sqlite3.Error, OSError, TypeError, ValueError) as error:
+                tries += 1
                 code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-                if code == sqlite3.SQLITE_FULL:
+                if tries < patience and code in (*_HELD, *_MOVED):
+                    continue
+                if replaced or isinstance(error, OSError) or code not in (*_HELD, *_DAMAGED):
                     raise self._unusable(error) from None
-                if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                    raise _DamagedError(str(error)) from None
-            except (TypeError, ValueError, OverflowError) as error:
-                raise _DamagedError(f"it holds what no ledger holds: {error}") from None
-        # Its transactions take microseconds. Whoever is suspended in one finds, on waking, that
-        # its file is no longer the one in use, and asks again.
-        raise _DamagedError("a suspended process holds it")
+                # Whoever is suspended in a transaction finds, on waking, that its slot is too old.
+                _log.info("the request budget %s is made anew (%s)", self.path, error)
+                tries, replaced, self._used = 0, True, True
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+
+    def _commit(self, db: sqlite3.Connection, work: Callable[[sqlite3.Connection, float], T]) -> T:
+        db.execute("BEGIN IMMEDIATE")
+        now = self._clock.now()
+        self._prepare(db, now)
+        owed = list(self._owed)
+        for slot, until in owed:
+            db.execute("DELETE FROM slots WHERE id = ?", (slot.id,))
+            if until is not None:
+                db.execute("INSERT INTO slots VALUES (?, ?)", (until, slot.id))
+        result = work(db, now)
+        db.execute("COMMIT")
+        self._used = True
+        for _ in owed:
+            self._owed.popleft()
+        return result
 
     @contextlib.contextmanager
     def _opened(self) -> Generator[sqlite3.Connection]:
+        if not self.path.exists():
+            self.path.touch(mode=0o600)
         with contextlib.closing(
-            sqlite3.connect(
-                f"{self.path.as_uri()}?mode=rw", uri=True, timeout=_BUSY, isolation_level=None
-            )
+            sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None)
         ) as db:
-            # A rollback journal: unlike a write-ahead log, it bears that the file is replaced under
+            # A rollback journal: unlike a write-ahead log, it bears that the file is deleted under
             # connections that others hold. Kept between transactions, because unlinking is slow.
             db.execute("PRAGMA journal_mode = PERSIST")
             db.execute("PRAGMA synchronous = OFF")
@@ -372,44 +356,3 @@ class Ledger:
             f"the request budget {self.path} cannot be written ({reason}); nothing was sent: "
             "check its folder's permissions and free space"
         )
-
-    def _make(self, instead_of: tuple[int, int] | None, *, used_up: bool) -> None:
-        """Put a new file in place of the one given, unless somebody else was first.
-
-        It appears complete, by a rename: nobody ever opens half a ledger.
-        """
-        if not self.path.parent.is_dir():
-            raise self._unusable("its folder does not exist")  # FileLock would make one, for all
-        lock = FileLock(f"{self.path}.lock", timeout=_LOCK_TIMEOUT, mode=0o600)
-        draft = self.path.with_name(f"{self.path.name}.new")
-        try:
-            with lock:
-                if _identity(self.path) != instead_of:
-                    return
-                draft.unlink(missing_ok=True)
-                draft.touch(mode=0o600, exist_ok=False)
-                with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as db:
-                    db.execute("PRAGMA journal_mode = OFF")
-                    db.execute("PRAGMA synchronous = OFF")
-                    db.executescript(_SCHEMA)
-                    pace = Pace(
-                        blocked=self._clock.now() + hold(self._window) if used_up else -math.inf
-                    )
-                    db.execute(
-                        "INSERT INTO pace VALUES (1, ?, ?, 0, ?, ?, ?, ?, ?)",
-                        (int.from_bytes(os.urandom(8), "big") >> 1, self._clock.boot, *pace),
-                    )
-                # A journal of the old file must not be rolled back into the new one.
-                Path(f"{self.path}-journal").unlink(missing_ok=True)
-                draft.replace(self.path)
-        except (OSError, sqlite3.Error, Timeout) as error:
-            raise self._unusable(error) from error
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file has the path, or None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -20,10 +20,9 @@ import pytest
 
 from leads_pandas.errors import StoreError
 from leads_pandas.pace import ledger as ledgers
-from leads_pandas.pace import rate
 from leads_pandas.pace.ledger import Queued, Slot
 from leads_pandas.pace.pacer import Pacer
-from leads_pandas.pace.rate import FRESH, hold, spacing
+from leads_pandas.pace.rate import FRESH, hold
 from leads_pandas.pace.wait import Interrupted, Late, Wait
 from tests.support.clock import FakeClock
 
@@ -84,13 +83,6 @@ def refused(pacer: Pacer, retry_after: float | None) -> float:
     slot = acquire(pacer)
     pacer.release(slot)
     return pacer.throttled(retry_after, slot)
-
-
-def struck(pacer: Pacer, *, level: int) -> None:
-    """Have requests refused that were not the first after a pause, so that spacing widens."""
-    for _ in range(level):
-        send(pacer, 2)
-        refused(pacer, 0.0)
 
 
 def sees(path: Path, statement: str) -> Any:
@@ -259,16 +251,14 @@ def test_an_estimate_counts_the_slots_in_use_as_answered_now(
 
 def test_an_estimate_knows_of_even_spacing_and_of_its_end(make: Callable[..., Pacer]) -> None:
     pacer = make(60)
-    struck(pacer, level=2)
     slot = acquire(pacer)
     pacer.release(slot)
     pacer.throttled(10.0, slot)
     assert pacer.estimate(1) == pytest.approx(10.0)
-    assert pacer.estimate(11) == pytest.approx(10.0 + 10 * 2.0)
-    # 151 requests in five windows of double spacing, 301 in five of single spacing, then a burst.
-    assert pacer.estimate(151 + 301) == pytest.approx(10.0 + 600.0)
-    assert pacer.estimate(151 + 301 + 60) == pytest.approx(10.0 + 600.0)
-    assert pacer.estimate(151 + 301 + 61) == pytest.approx(10.0 + 600.0 + WHOLE)
+    assert pacer.estimate(11) == pytest.approx(10.0 + 10.0)
+    # 301 requests in five windows of even spacing, then at once.
+    assert pacer.estimate(301) == pytest.approx(10.0 + 300.0)
+    assert pacer.estimate(302) == pytest.approx(10.0 + 300.0)
 
 
 def test_a_deadline_that_cannot_be_met_is_refused_without_waiting(
@@ -372,26 +362,6 @@ def test_after_a_refusal_requests_are_evenly_spaced_and_later_come_in_bursts_aga
     assert send(pacer, 5) == pytest.approx([clock.moment] * 5)
 
 
-def test_spacing_doubles_when_refusals_go_on_and_recovers_step_by_step(
-    make: Callable[..., Pacer], clock: FakeClock
-) -> None:
-    pacer = make(60)
-    struck(pacer, level=3)
-    since = clock.moment
-
-    def gap() -> float:
-        first, second = send(pacer, 2)
-        return second - first
-
-    assert gap() == pytest.approx(4.0)
-    clock.moment = since + 5 * WINDOW
-    assert gap() == pytest.approx(2.0)
-    clock.moment = since + 10 * WINDOW
-    assert gap() == pytest.approx(1.0)
-    clock.moment = since + 15 * WINDOW
-    assert gap() == 0.0
-
-
 def test_a_wait_of_years_is_believed_for_an_hour_and_then_one_request_is_tried(
     make: Callable[..., Pacer], clock: FakeClock
 ) -> None:
@@ -399,19 +369,6 @@ def test_a_wait_of_years_is_believed_for_an_hour_and_then_one_request_is_tried(
     for _ in range(3):
         assert refused(pacer, 1.7e12) == pytest.approx(3600.0)
         clock.moment += 3600.0
-
-
-def test_a_wait_of_years_that_an_earlier_version_wrote_down_is_an_hour(
-    make: Callable[..., Pacer], path: Path
-) -> None:
-    send(make())
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("UPDATE pace SET blocked = 1.7e9, struck = 1000.0")
-    assert make().paused() == pytest.approx(3600.0)
-
-
-def test_no_spacing_is_longer_than_a_window() -> None:
-    assert [spacing(level, 100, 60.0) for level in (0, 1, 2, 9, 30)] == [0.0, 0.6, 1.2, 60.0, 60.0]
 
 
 # -- the file --------------------------------------------------------------------------------
@@ -448,10 +405,6 @@ def _garbage(path: Path) -> None:
     path.write_bytes(random.Random(7).randbytes(20_000))
 
 
-def _empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
 def _halved(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
@@ -472,7 +425,7 @@ def _no_pace(path: Path) -> None:
         db.execute("DELETE FROM pace")
 
 
-DAMAGES = [_garbage, _empty, _halved, _overwritten, _another_schema, _no_pace]
+DAMAGES = [_garbage, _halved, _overwritten, _another_schema, _no_pace]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -528,24 +481,6 @@ def test_a_journal_left_by_a_killed_process_is_not_rolled_back_into_a_new_file(
     journal.write_bytes(left_behind)
     send(make(5))
     assert len(sees(path, "SELECT * FROM slots")) == 1
-
-
-def test_a_grant_in_a_file_that_was_replaced_meanwhile_is_none(
-    make: Callable[..., Pacer], path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pacer = make(5)
-    send(pacer)
-    decide = rate.send_time
-
-    def replaced(*args: Any, **named: Any) -> float:
-        path.unlink(missing_ok=True)
-        monkeypatch.setattr(ledgers, "send_time", decide)
-        return decide(*args, **named)
-
-    monkeypatch.setattr(ledgers, "send_time", replaced)
-    slot = acquire(pacer)
-    assert slot.granted == pytest.approx(1000.0 + WHOLE)
-    assert [row[1] for row in sees(path, "SELECT * FROM slots")] == [slot.id]
 
 
 def test_whoever_is_suspended_in_a_transaction_holds_the_others_up_for_a_while_only(
