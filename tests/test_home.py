@@ -267,8 +267,8 @@ from leads_pandas.leadsapi.client import LeadsClient
 from leads_pandas.store.database import Database
 client = LeadsClient("ll_one", "http://localhost:9")
 client.pacer.cancel(client.pacer.acquire(lease=1.0))
-with Database(pathlib.Path(sys.argv[1]), client.host, client.account):
-    print("opened")
+Database(pathlib.Path(sys.argv[1]), client.host, client.account).close()
+print("opened")
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],

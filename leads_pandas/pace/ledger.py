@@ -110,7 +110,7 @@ _WRITE_PACE = "UPDATE pace SET granted = ?, blocked = ?, struck = ?, calm = ?, l
 
 
 class Ledger:
-    """The budget of one service host.
+    """The budget of one service host; `StoreError` where its file cannot be used.
 
     Args:
         path: the file; its folder must exist.
@@ -142,14 +142,14 @@ class Ledger:
             lease: seconds for which the slot counts as in use if it is never settled.
             ticket: the place that an earlier asking gave.
             urgent: pass those that came before, though no more than one window's worth of them.
-
-        Raises:
-            StoreError: the file cannot be used.
         """
 
         def decide(db: sqlite3.Connection, now: float) -> Slot | Queued:
             used = self._clean(db, now)
-            number = self._number(db, urgent=urgent) if ticket is None else ticket
+            number = ticket
+            if number is None:
+                given = int(db.execute("SELECT ticket FROM pace").fetchone()[0])
+                number = 2 * (given - self._limit) - 1 if urgent else 2 * given
             # Everybody ahead is sure of a slot, and nobody waits for one who does not come for it.
             (ahead,) = db.execute(
                 "SELECT count(*) FROM tickets WHERE number < ?", (number,)
@@ -189,11 +189,7 @@ class Ledger:
         self._owe(slot, None)
 
     def strike(self, retry_after: float | None, sent: float) -> float:
-        """Take in a 429 to a request granted at ``sent``; return the seconds that all now wait.
-
-        Raises:
-            StoreError: the file cannot be used.
-        """
+        """Take in a 429 to a request granted at ``sent``; return the seconds that all now wait."""
 
         def work(db: sqlite3.Connection, now: float) -> float:
             pace = strike(
@@ -210,11 +206,7 @@ class Ledger:
         return self._transact(work)
 
     def blocked(self) -> float:
-        """Seconds for which nobody may send, whatever the count.
-
-        Raises:
-            StoreError: the file cannot be used.
-        """
+        """Seconds for which nobody may send, whatever the count."""
 
         def work(db: sqlite3.Connection, now: float) -> float:
             (blocked,) = db.execute("SELECT blocked FROM pace").fetchone()
@@ -223,11 +215,7 @@ class Ledger:
         return self._transact(work)
 
     def forecast(self, number: int) -> float:
-        """Seconds until the ``number``-th further request may be sent, at best.
-
-        Raises:
-            StoreError: the file cannot be used.
-        """
+        """Seconds until the ``number``-th further request may be sent, at best."""
 
         def work(db: sqlite3.Connection, now: float) -> float:
             return max(self._send_time(db, now, number, self._clean(db, now)) - now, 0.0)
@@ -235,10 +223,6 @@ class Ledger:
         return self._transact(work)
 
     # What happens inside a transaction.
-
-    def _number(self, db: sqlite3.Connection, *, urgent: bool) -> int:
-        given = int(db.execute("SELECT ticket FROM pace").fetchone()[0])
-        return 2 * (given - self._limit) - 1 if urgent else 2 * given
 
     def _clean(self, db: sqlite3.Connection, now: float) -> int:
         """Drop what has expired; return the number of slots in use."""
@@ -295,15 +279,7 @@ class Ledger:
     def _transact(
         self, work: Callable[[sqlite3.Connection, float], T], *, patience: int = _PATIENT
     ) -> T:
-        """Run one transaction, on a new file where the old one is damaged or held for ever.
-
-        Args:
-            work: what to do, given the connection and the moment.
-            patience: how often to wait for another process's transaction.
-
-        Raises:
-            StoreError: the file cannot be used.
-        """
+        """Run one transaction, on a new file where the old one is damaged or held for ever."""
         tries, replaced = 0, patience == 1
         while True:
             try:

@@ -26,6 +26,7 @@ class Pacer:
 
     Whatever is granted may be sent at once, a whole limit in a burst; after a 429 all processes
     slow down together. Threads, of whichever process, are served first come, first served.
+    Every method raises `StoreError` where the budget's file cannot be used.
 
     Args:
         path: the budget's file, made when first needed with access for its owner only; its folder
@@ -61,7 +62,6 @@ class Pacer:
         Raises:
             Interrupted: the wait was told to stop.
             Late: the wait's deadline is over, or will be before a slot can be had.
-            StoreError: the budget's file cannot be written.
         """
         if self.ledger is None:
             return Slot(0, self._clock.now(), math.inf, self._clock)
@@ -108,27 +108,17 @@ class Pacer:
 
         Returns:
             Seconds for which nobody sends now.
-
-        Raises:
-            StoreError: the budget's file cannot be written.
         """
         return 0.0 if self.ledger is None else self.ledger.strike(retry_after, slot.granted)
 
     def paused(self) -> float:
-        """Seconds for which nobody sends, because of a 429 or a budget file lost; 0.0 usually.
-
-        Raises:
-            StoreError: the budget's file cannot be written.
-        """
+        """Seconds for which nobody sends, because of a 429 or a budget file lost; 0.0 usually."""
         return 0.0 if self.ledger is None else self.ledger.blocked()
 
     def estimate(self, requests: int) -> float:
         """Seconds until the last of so many further requests could be sent, if asked for now.
 
         A lower bound: the answers, those under way included, are taken as instant.
-
-        Raises:
-            StoreError: the budget's file cannot be written.
         """
         if self.ledger is None or requests < 1:
             return 0.0

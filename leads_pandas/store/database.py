@@ -6,15 +6,16 @@ Every failure of SQLite or of the disk leaves here as a `StoreError`.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 
-from leads_pandas.errors import StoreError
+from leads_pandas.errors import StoreError, Way
 from leads_pandas.home import Place, private_folder, store_folder
 
 if TYPE_CHECKING:
@@ -229,12 +230,6 @@ class Database:
             self._db.close()
         _stores.discard(self)  # not before: a fork in between would not know of it
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     @contextlib.contextmanager
     def guarded(self) -> Generator[None]:
         """Turn failures of SQLite and the disk into a `StoreError` that says what to do."""
@@ -279,6 +274,40 @@ class Database:
         """What a query finds."""
         with self.guarded():
             return self._db.execute(sql, parameters).fetchall()
+
+    def op_lock(self, op_id: str) -> Path:
+        """The lock file of an op."""
+        return self.locks / f"op-{op_id}.lock"
+
+    def ended(self, *op_ids: str) -> None:
+        """Delete the lock files of ops that nobody will drive any more."""
+        for op_id in op_ids:
+            with contextlib.suppress(OSError):
+                self.op_lock(op_id).unlink()
+
+    def erase(self, table: str, lead_ids: Sequence[str] | None) -> int:
+        """Delete leads' rows so that they cannot be recovered, None all; return how many.
+
+        Raises:
+            StoreError: another process reads the file, whose log may keep copies.
+        """
+        erased = 0
+        with self.transaction() as db:
+            if lead_ids is None:
+                erased = db.execute(f"DELETE FROM {table}").rowcount  # noqa: S608 - our own names
+            for chunk in chunks(lead_ids or ()):
+                erased += db.execute(
+                    f"DELETE FROM {table} WHERE lead_id IN (SELECT value FROM json_each(?))",  # noqa: S608
+                    (json.dumps(chunk),),
+                ).rowcount
+        # Deleted pages are overwritten; older copies of them still stand in the log.
+        if self.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+            raise StoreError(
+                f"{erased} results are deleted, but another process is reading {self.path}",
+                "copies may remain in its log until it is done",
+                Way("later"),
+            )
+        return erased
 
 
 def now() -> int:

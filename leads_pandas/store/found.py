@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final, Self
 
 from leads_pandas.store.database import Database, Kind, chunks, now
-from leads_pandas.store.results import pack_emails, settle_erased
+from leads_pandas.store.results import pack_emails
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -80,18 +80,7 @@ class Found:
         Returns:
             how many results were erased.
         """
-        erased = 0
-        with self._file.transaction() as db:
-            if lead_ids is None:
-                erased = db.execute("DELETE FROM found").rowcount
-            else:
-                for chunk in chunks(lead_ids):
-                    erased += db.execute(
-                        "DELETE FROM found WHERE lead_id IN (SELECT value FROM json_each(?))",
-                        (json.dumps(chunk),),
-                    ).rowcount
-        settle_erased(self._file, erased)
-        return erased
+        return self._file.erase("found", lead_ids)
 
     def close(self) -> None:
         """Close the file; it can be opened again at any time."""

@@ -7,7 +7,6 @@ every claim on its leads is its own.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import weakref
@@ -155,7 +154,7 @@ class Journal:
 
     def op_lock(self, op_id: str) -> OpLock:
         """The lock of whoever drives this op."""
-        return OpLock(str(self._file.locks / f"op-{op_id}.lock"))
+        return OpLock(str(self._file.op_lock(op_id)))
 
     def version(self) -> int:
         """A mark that moves whenever another connection has written to the store."""
@@ -289,8 +288,7 @@ class Journal:
             if changed and to in CLOSED:
                 db.execute("DELETE FROM claims WHERE op_id = ?", (op_id,))
         if changed and to in CLOSED:
-            with contextlib.suppress(OSError):
-                (self._file.locks / f"op-{op_id}.lock").unlink()
+            self._file.ended(op_id)
         return bool(changed)
 
     def note(self, op_id: str, *, of_job: str | None = None, **fields: Any) -> None:

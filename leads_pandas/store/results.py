@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from leads_pandas.errors import StoreError, Way
 from leads_pandas.frames.columns import answers
 from leads_pandas.store.database import chunks, now
 
@@ -59,6 +58,7 @@ class Results:
                     " (SELECT id FROM ops WHERE id = ? AND state = 'done')",
                     (op_id,),
                 )
+        self._file.ended(*done)
 
     def known(self, lead_ids: Sequence[str]) -> dict[str, str]:
         """The status of each of these leads that the store holds."""
@@ -111,27 +111,4 @@ class Results:
         Returns:
             how many were erased.
         """
-        erased = 0
-        with self._file.transaction() as db:
-            if lead_ids is None:
-                erased = db.execute("DELETE FROM results").rowcount
-            else:
-                for chunk in chunks(lead_ids):
-                    erased += db.execute(
-                        "DELETE FROM results WHERE lead_id IN (SELECT value FROM json_each(?))",
-                        (json.dumps(chunk),),
-                    ).rowcount
-        settle_erased(self._file, erased)
-        return erased
-
-
-def settle_erased(file: Database, erased: int) -> None:
-    """Let nothing of what was deleted stay in a file's log."""
-    # Deleted pages are overwritten; older copies of them still stand in the log.
-    busy = file.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
-    if busy:
-        raise StoreError(
-            f"{erased} results are deleted, but another process is reading {file.path}",
-            "copies may remain in its log until it is done",
-            Way("later"),
-        )
+        return self._file.erase("results", lead_ids)

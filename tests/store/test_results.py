@@ -84,3 +84,16 @@ def test_what_is_forgotten_is_not_known(store: Store) -> None:
     assert store.results.forget(["two", "x"]) == 1
     assert store.results.known(["two", "none"]) == {"none": "not_found"}
     assert answered(store, "two")[0][4] == "not_enriched"
+
+
+def test_an_op_that_ends_with_its_results_leaves_no_lock_behind(store: Store) -> None:
+    journal = store.journal
+    lock = journal.op_lock("op")
+    assert lock.take()
+    journal.add_run("run", ["a"], partial=False, preview=None)
+    assert journal.claim("run", "op", ["a"], to_enrich=1, estimate=1)
+    assert journal.move("op", ("planned",), "sending")
+    assert journal.move("op", ("sending",), "started", job_id="job")
+    store.results.save([("a", LeadResult("not_found"))], done=["op"])
+    lock.release()
+    assert not list(store.path.parent.rglob("op-*.lock"))
