@@ -6,81 +6,29 @@ No I/O, no pandas.
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    NamedTuple,
-    Self,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from datetime import datetime  # noqa: TC003 - a field's type says how it is read
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from leads_pandas.contract import (
+    LARGEST,
+    Identifier,
+    Ours,
+    Share,
+    Signed,
+    Wire,
+    WireError,
+    count,
+    text,
+)
 from leads_pandas.display import card_html, card_text, duration, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
-
-    Reader = Callable[[object], Any]
+    from collections.abc import Sequence
 
 JobState = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED"]
 Phase = Literal["starting", "enriching", "reading", "done", "failed", "unknown"]
-
-_LARGEST = 2**63  # what SQLite can hold
-
-
-class WireError(ValueError):
-    """A body does not fit the contract; the message says which field."""
-
-
-def envelope(data: object, *, meta: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """Wrap an answer's data as the service does."""
-    body: dict[str, Any] = {"success": True, "data": data}
-    if meta is not None:
-        body["meta"] = dict(meta)
-    return body
-
-
-def error_envelope(message: str) -> dict[str, Any]:
-    """The service's usual error body."""
-    return {"success": False, "error": message}
-
-
-def unauthorized_envelope(message: str = "Invalid or expired token") -> dict[str, Any]:
-    """The error body that the service uses on 401."""
-    return {"statusCode": 401, "error": "Unauthorized", "message": message}
-
-
-def open_envelope(body: object) -> object:
-    """Return the data of a successful answer.
-
-    Raises:
-        WireError: the body is no success envelope.
-    """
-    if not isinstance(body, dict):
-        raise WireError("the body is not a JSON object")
-    if body.get("success") is not True:
-        raise WireError("the body does not say success")
-    if "data" not in body:
-        raise WireError("the body has no data")
-    return body["data"]
-
-
-def error_message(body: object) -> str | None:
-    """The human-readable words of either error body, or None where there are none."""
-    if isinstance(body, dict):
-        for name in ("message", "error"):
-            text = body.get(name)
-            if isinstance(text, str) and text.strip():
-                return text.strip()
-    return None
 
 
 LONGEST_ID = 200  # characters
@@ -111,148 +59,6 @@ def lead_id_fault(text: str) -> str:
         kinds = (_INVISIBLE.get(unicodedata.category(char)) for char in text)
         return next(filter(None, kinds), "")
     return ""
-
-
-# Readers: a field's value, checked; `_Wire` puts the field's name before the complaint.
-
-
-def _whole(least: int, value: object) -> int:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WireError("is not an integer")
-    if not least <= value < _LARGEST:
-        raise WireError("is out of range")
-    return value
-
-
-def _number(least: float, most: float, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise WireError("is not a number")
-    if not least <= value <= most:  # infinity and NaN included
-        raise WireError(f"is not between {least} and {most}")
-    return float(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise WireError("is not a text")
-    try:
-        # JSON can spell half a surrogate pair, which neither SQLite nor Parquet can hold.
-        value.encode()
-    except UnicodeEncodeError:
-        raise WireError("is not valid Unicode") from None
-    return value
-
-
-def _identifier(value: object) -> str:
-    # Nothing says that the id of a transaction is a text.
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return _text(str(value) if is_number else value)
-
-
-def _moment(value: object) -> datetime:
-    try:
-        moment = datetime.fromisoformat(_text(value))
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise WireError("is not an ISO 8601 time") from None
-
-
-_count = functools.partial(_whole, 0)
-
-# What a field's type does not say by itself.
-_Signed = Annotated[int, functools.partial(_whole, 1 - _LARGEST)]
-_Share = Annotated[float, functools.partial(_number, 0, 1)]
-_Identifier = Annotated[str, _identifier]
-_Ours = Annotated[float, None]  # not the service's
-
-_READERS: dict[Any, Reader] = {
-    int: _count,
-    float: functools.partial(_number, -_LARGEST, _LARGEST),
-    str: _text,
-    datetime: _moment,
-}
-
-
-def _reader(hint: Any) -> Reader | None:
-    """How a field of this type is read."""
-    origin, kinds = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return cast("Reader | None", kinds[1])
-    if origin is Literal:
-        return functools.partial(_one_of, kinds)
-    if origin is tuple:
-        return lambda value: tuple(kinds[0].list_from_wire(value))
-    if type(None) in kinds:
-        read = _reader(kinds[0])
-        return lambda value: None if value is None or value == "" or not read else read(value)
-    return _READERS[hint]
-
-
-def _one_of(words: tuple[str, ...], value: object) -> str:
-    if _text(value) not in words:
-        raise WireError(f"{str(value)[:40]!r} is not one of {', '.join(words)}")
-    return str(value)
-
-
-def _plain(value: object) -> object:
-    """A value as JSON has it."""
-    if isinstance(value, datetime):
-        return timestamp(value)
-    return [one.to_wire() for one in value] if isinstance(value, tuple) else value
-
-
-def timestamp(moment: datetime) -> str:
-    """A moment as the service writes it: ISO 8601, UTC, milliseconds, ``Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-@functools.cache
-def _fields(kind: Hashable) -> tuple[tuple[str, str, Reader], ...]:
-    """The one table of a class: of each field our name, the service's, and the reader."""
-    table = []
-    for own, hint in get_type_hints(kind, include_extras=True).items():
-        first, *more = own.split("_")
-        if read := _reader(hint):
-            table.append((own, first + "".join(map(str.title, more)), read))
-    return tuple(table)
-
-
-class _Wire:
-    """A dataclass that is an object of the service's, which writes ``lead_id`` as ``leadId``.
-
-    A field's type says how it is read: a count, a text, a moment, or None where it may be missing.
-    """
-
-    __slots__ = ()
-
-    @classmethod
-    def from_wire(cls, data: object) -> Self:
-        """Read what the service answered; `WireError` where it does not fit."""
-        if not isinstance(data, dict):
-            raise WireError("the data is not a JSON object")
-        values = {}
-        for own, name, read in _fields(cast("Hashable", cls)):
-            try:
-                values[own] = read(data.get(name))
-            except WireError as fault:
-                raise WireError(f"{name} {fault}") from None
-        return cls(**values)
-
-    @classmethod
-    def list_from_wire(cls, data: object) -> list[Self]:
-        """Read a list of them; `WireError` where it does not fit."""
-        if not isinstance(data, list):
-            raise WireError("the data is not a list")
-        return [cls.from_wire(one) for one in data]
-
-    def to_wire(self) -> dict[str, Any]:
-        """The object as the service gives it."""
-        return {
-            name: _plain(getattr(self, own))
-            for own, name, _ in _fields(cast("Hashable", type(self)))
-        }
 
 
 def selection(
@@ -286,11 +92,11 @@ def read_selection(body: object) -> tuple[list[str] | None, str | None, int | No
     if not isinstance(named, list) or not named:
         raise WireError("leadIds must be a non-empty list of strings")
     for one in named:
-        _text(one)
+        text(one)
     if "maxCredits" in body:
         cap = body["maxCredits"]
         # Any cap is one, however far above the balance.
-        cap = _LARGEST if isinstance(cap, int) and cap >= _LARGEST else _count(cap)
+        cap = LARGEST if isinstance(cap, int) and cap >= LARGEST else count(cap)
     return ids, query, cap
 
 
@@ -298,7 +104,7 @@ _SLOW = 1.0  # seconds that a slow job takes for a lead: the far end of a time t
 
 
 @dataclass(frozen=True, slots=True)
-class CostPreview(_Wire):
+class CostPreview(Wire):
     """What enriching a set of leads would cost (``POST /api/v1/enrichment/preview``).
 
     Attributes:
@@ -315,8 +121,8 @@ class CostPreview(_Wire):
     already_enriched: int
     to_enrich: int
     estimated_credits: int
-    available_credits: _Signed
-    estimated_seconds: _Ours = 0.0
+    available_credits: Signed
+    estimated_seconds: Ours = 0.0
 
     @property
     def affordable(self) -> bool:
@@ -350,7 +156,7 @@ class CostPreview(_Wire):
 
 
 @dataclass(frozen=True, slots=True)
-class StartedJob(_Wire):
+class StartedJob(Wire):
     """The answer to a start (``POST /api/v1/enrichment/start``).
 
     Attributes:
@@ -365,7 +171,7 @@ class StartedJob(_Wire):
 
 
 @dataclass(frozen=True, slots=True)
-class JobStatus(_Wire):
+class JobStatus(Wire):
     """How far a job is (``GET /api/v1/enrichment/status/:jobId``).
 
     Attributes:
@@ -391,7 +197,7 @@ class JobStatus(_Wire):
 
 
 @dataclass(frozen=True, slots=True)
-class Email(_Wire):
+class Email(Wire):
     """One address found for a lead.
 
     Attributes:
@@ -401,12 +207,12 @@ class Email(_Wire):
     """
 
     email: str
-    confidence: _Share | None
+    confidence: Share | None
     source: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class LeadEnrichment(_Wire):
+class LeadEnrichment(Wire):
     """What the service holds of one lead (``GET /api/v1/enrichment/lead/:leadId``).
 
     Attributes:
@@ -421,7 +227,7 @@ class LeadEnrichment(_Wire):
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveJob(_Wire):
+class ActiveJob(Wire):
     """A running job of the account (``GET /api/v1/enrichment/jobs``).
 
     Attributes:
@@ -440,14 +246,14 @@ class ActiveJob(_Wire):
 
     def to_wire(self) -> dict[str, Any]:
         """The item as the service gives it: with a query on searches only."""
-        item = _Wire.to_wire(self)
+        item = Wire.to_wire(self)
         if self.query is None:
             del item["query"]
         return item
 
 
 @dataclass(frozen=True, slots=True)
-class Balance(_Wire):
+class Balance(Wire):
     """The account's credits (``GET /api/v1/credits/balance``).
 
     Attributes:
@@ -459,16 +265,16 @@ class Balance(_Wire):
         last_reset_at: the last reset, in UTC, or None.
     """
 
-    available_credits: _Signed
-    monthly_credits: _Signed | None = None
-    bonus_credits: _Signed | None = None
-    used_credits: _Signed | None = None
-    reset_day: _Signed | None = None
+    available_credits: Signed
+    monthly_credits: Signed | None = None
+    bonus_credits: Signed | None = None
+    used_credits: Signed | None = None
+    reset_day: Signed | None = None
     last_reset_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction(_Wire):
+class Transaction(Wire):
     """One movement of the account's credits (``GET /api/v1/credits/transactions``).
 
     Attributes:
@@ -479,9 +285,9 @@ class Transaction(_Wire):
         created_at: when, in UTC, or None where it is not said.
     """
 
-    id: _Identifier
+    id: Identifier
     type: str
-    amount: _Signed
+    amount: Signed
     description: str | None
     created_at: datetime | None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from leads_pandas import models
+from leads_pandas import contract, models
 
 PREVIEW = {
     "totalLeads": 47,
@@ -102,10 +102,10 @@ def test_unknown_fields_are_ignored(kind: Any, body: dict[str, Any]) -> None:
 def test_a_field_that_does_not_fit_is_named(
     kind: Any, body: dict[str, Any], field: str, value: Any
 ) -> None:
-    with pytest.raises(models.WireError):
+    with pytest.raises(contract.WireError):
         kind.from_wire(body | {field: value})
     if field != "enrichedAt":  # which may be missing
-        with pytest.raises(models.WireError):
+        with pytest.raises(contract.WireError):
             kind.from_wire({name: one for name, one in body.items() if name != field})
 
 
@@ -139,14 +139,14 @@ def test_a_moment_is_utc_whatever_its_zone() -> None:
     ],
 )
 def test_only_a_success_envelope_is_opened(body: object) -> None:
-    with pytest.raises(models.WireError):
-        models.open_envelope(body)
+    with pytest.raises(contract.WireError):
+        contract.open_envelope(body)
 
 
 def test_both_error_bodies_have_words() -> None:
-    assert models.error_message(models.error_envelope("out of credits")) == "out of credits"
-    assert models.error_message(models.unauthorized_envelope()) == "Invalid or expired token"
-    assert models.error_message("<html>") is None
+    assert contract.error_message(contract.error_envelope("out of credits")) == "out of credits"
+    assert contract.error_message(contract.unauthorized_envelope()) == "Invalid or expired token"
+    assert contract.error_message("<html>") is None
 
 
 @pytest.mark.parametrize(("ids", "query"), [(None, None), (["a"], "q"), ([], None), (None, "")])

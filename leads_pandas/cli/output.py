@@ -229,7 +229,7 @@ _RUNS: _Columns = (
 
 def as_json(value: object) -> str:
     """A value as JSON, which escapes everything that a terminal could act on."""
-    from leads_pandas.models import timestamp
+    from leads_pandas.contract import timestamp
 
     indent = 2 if sys.stdout.isatty() else None
     return json.dumps(value, indent=indent, allow_nan=False, default=timestamp)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 from urllib.parse import quote
 
+from leads_pandas.contract import WireError
 from leads_pandas.display import clean
 from leads_pandas.errors import ConfigurationError, LeadIdError, Way
 from leads_pandas.home import Place, find_place, fingerprint, home, hosts, private_folder, version
@@ -27,7 +28,6 @@ from leads_pandas.models import (
     LeadEnrichment,
     StartedJob,
     Transaction,
-    WireError,
     lead_id_fault,
     selection,
 )

@@ -24,7 +24,7 @@ import requests.adapters
 import requests.auth
 import urllib3.exceptions
 
-from leads_pandas import models
+from leads_pandas import contract
 from leads_pandas.display import clean, duration
 from leads_pandas.errors import (
     APIError,
@@ -383,8 +383,8 @@ class Transport:
             raise self._refusal(answer, slot, body, request)
         if not broken:
             try:
-                return parse(models.open_envelope(body))
-            except models.WireError as error:
+                return parse(contract.open_envelope(body))
+            except contract.WireError as error:
                 broken = str(error)
         raise ResponseError(
             self._safe(f"the answer to {request} is outside the contract: {broken}"),
@@ -394,7 +394,7 @@ class Transport:
 
     def _refusal(self, answer: Answer, slot: Slot, body: object, request: _Request) -> APIError:
         status = answer.status
-        words = models.error_message(body)
+        words = contract.error_message(body)
         # Scrubbed before it is cut, or a piece of the key could be left at the end.
         said = f": {clean(self._safe(words)[:_WORDS])}" if words else ""
         message = self._safe(f"the service answered {status} to {request}{said}")

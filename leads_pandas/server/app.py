@@ -13,14 +13,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from leads_pandas.models import (
+from leads_pandas.contract import (
     WireError,
     envelope,
     error_envelope,
-    read_selection,
     timestamp,
     unauthorized_envelope,
 )
+from leads_pandas.models import read_selection
 from leads_pandas.server.db import NoCreditsError, Selection, UnknownQueryError
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from leads_pandas.contract import open_envelope
 from leads_pandas.models import (
     ActiveJob,
     Balance,
@@ -17,7 +18,6 @@ from leads_pandas.models import (
     JobStatus,
     LeadEnrichment,
     StartedJob,
-    open_envelope,
 )
 from tests.support.server_harness import Api, data
 
