@@ -132,6 +132,23 @@ def test_a_doubt_is_settled_one_way_or_the_other(arguments: dict[str, Any], vend
         error.run.resolve(**arguments)
 
 
+LAG = 0.4
+LAGS = ["jobs_lag", "count_lag", "lead_lag", "balance_lag"]
+
+
+@pytest.mark.parametrize("late", [*([one] for one in LAGS), LAGS], ids=" ".join)
+def test_a_service_that_shows_things_late_is_not_asked_to_start_twice(
+    late: list[str], vendor: Vendor
+) -> None:
+    vendor.reset(N, job_seconds=0.8, **dict.fromkeys(late, LAG))
+    vendor.rules({"on": "start", "do": "close", "when": "after"})
+    out = until_done(lambda: enrich(vendor, lead_ids(N), settle=1.0))
+    assert rows(out) == whole(lead_ids(N))
+    counts = vendor.counts
+    assert counts["starts"] == 1
+    assert set(counts["charges"].values()) == {1}
+
+
 @pytest.fixture
 def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a time to settle, evidence is looked for during a minute: make that half a second."""

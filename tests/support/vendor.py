@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import select
@@ -157,6 +158,10 @@ DEFAULTS: dict[str, Any] = {
     "fail_at": None,  # fraction at which a job fails
     "fail_jobs": 1,  # how many of the first jobs do
     "refund": False,  # whether a failed job gives unused credits back
+    "jobs_lag": 0.0,  # seconds until a job is listed
+    "count_lag": 0.0,  # seconds until a preview counts a lead as enriched
+    "lead_lag": 0.0,  # seconds until a lead shows that it is
+    "balance_lag": 0.0,  # seconds until a preview shows what was spent
     "not_yet": {},  # lead -> how many reads say "not yet" after its job; -1 for ever
     "missing": [],  # endpoints that do not exist here
     "pid": 0,  # the client's process, for signals
@@ -183,6 +188,7 @@ class World:
         self.not_yet: dict[str, int] = dict(self.config["not_yet"])
         self.jobs: dict[str, Job] = {}
         self.transactions: list[dict[str, Any]] = []
+        self.spendings: list[tuple[float, int]] = []
         self.requests: Counter[str] = Counter()
         self.charges: Counter[str] = Counter()
         self.reads: Counter[str] = Counter()
@@ -225,6 +231,7 @@ class World:
     def spend(self, amount: int, description: str) -> None:
         """Take credits from the balance."""
         self.balance -= amount
+        self.spendings.append((time.time(), amount))
         self.transactions.insert(
             0,
             {
@@ -274,14 +281,18 @@ class World:
         if isinstance(ids, tuple):
             return ids
         known = [one for one in ids if one in self.config["leads"]]
-        fresh = [one for one in known if one not in self.enriched]
+        now = time.time()
+        seen = now - self.config["count_lag"]
+        fresh = [one for one in known if self.enriched.get(one, math.inf) > seen]
+        last = now - self.config["balance_lag"]
+        unseen = sum(amount for at, amount in self.spendings if at > last)
         return ok(
             {
                 "totalLeads": len(known),
                 "alreadyEnriched": len(known) - len(fresh),
                 "toEnrich": len(fresh),
                 "estimatedCredits": len(fresh),
-                "availableCredits": self.balance,
+                "availableCredits": self.balance + unseen,
             }
         )
 
@@ -356,7 +367,7 @@ class World:
         about = self.config["leads"].get(lead_id)
         if about is None:
             return NOT_FOUND
-        ready = lead_id in self.enriched
+        ready = self.enriched.get(lead_id, math.inf) <= time.time() - self.config["lead_lag"]
         if ready and self.not_yet.get(lead_id):
             self.not_yet[lead_id] -= 1
             ready = False
@@ -381,7 +392,7 @@ class World:
                     "type": "enrichment",
                 }
                 for job in self.jobs.values()
-                if job.running
+                if job.running and time.monotonic() >= job.began + self.config["jobs_lag"]
             ]
         )
 
