@@ -258,7 +258,7 @@ class Collector:
         if isinstance(event.value, CostPreview):
             source.scout.counted(event.value.already_enriched)
             return None
-        source.scout.unanswered(source.done)
+        source.scout.unanswered()
         return event.error if _ends_all(event.error) else None
 
     def _has_read(self, event: Event, keep: list[tuple[str, LeadResult]]) -> Exception | None:
@@ -268,14 +268,14 @@ class Collector:
             self._failures = 0
             result = read_result(event.value, job_running=source.job_running)
             if result is None:
-                source.missed(event.task, "empty", self._wait.now())
+                source.missed(event.task, "empty")
             else:
                 keep.append((lead_id, result))
                 source.has_read(event.task, found=result.status == "found")
             return None
         if isinstance(event.error, NotFoundError):
             self._failures = 0
-            source.missed(event.task, "404", self._wait.now())
+            source.missed(event.task, "404")
             return None
         error = event.error
         if _ends_all(error) or not isinstance(error, LeadsError):

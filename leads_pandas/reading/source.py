@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from leads_pandas.store.journal import Op
 
-_WINDOW = 60.0  # seconds after which a request no longer counts against the limit
 _QUESTIONS = 50  # previews at most to tell which leads the service does not know
 
 # Not asked for, or how a lead answered that is not enriched: by 404, or without a date.
@@ -157,23 +156,15 @@ class Source:
         return Task("read", [self.unread.popleft()], self)
 
     def _ahead(self, now: float) -> Task | None:
-        seconds = self.poller.seconds_left(now)
         step = self.scout.ask(
-            now,
-            self.done,
-            self._share(self.poller.expected(now)),
-            idle=seconds is None or seconds > _WINDOW,
+            self._share(self.poller.processed), self._share(self.poller.expected(now))
         )
         if isinstance(step, Look):
             return Task("look", [self._early[one] for one in step.leads], self, look=step)
         return None if step is None else Task("read", [self._early[step]], self, guess=step)
 
-    @property
-    def done(self) -> int:
-        """How many of the leads to be read early were done at the last poll."""
-        return self._share(self.poller.processed)
-
     def _share(self, processed: int) -> int:
+        """How many of the leads to be read early are done."""
         if self._late:
             # Which of them are done can only be told by the order sent.
             return bisect_left(self._places, processed)
@@ -184,12 +175,12 @@ class Source:
         self.ended = now
         self.unread = deque([*(self._early[one] for one in self.scout.rest()), *self._late])
 
-    def missed(self, task: Task, how: Silence, now: float) -> None:
+    def missed(self, task: Task, how: Silence) -> None:
         """A lead is not enriched, or not yet."""
         if task.guess is None:
             self.pending[task.keys[0]] = how
         else:
-            self.scout.miss(task.guess, now)
+            self.scout.miss(task.guess)
 
     def has_read(self, task: Task, *, found: bool) -> None:
         """A lead has been read."""

@@ -108,6 +108,33 @@ def bound(ready: list[float], *, limit: int = LIMIT, window: float = WINDOW) -> 
     return sent[-1]
 
 
+def blind_bound(
+    count: int, seconds: float, *, waste: float = 0.05, limit: int = LIMIT, window: float = WINDOW
+) -> float:
+    """Seconds that a client of an even job in random order hardly beats, who wastes few reads.
+
+    Whoever is done at T has sent at most `limit` requests between T and a window before it, as many
+    in the window before that, and so on. Put all of each at its end, where most leads are done, at
+    the chance that any one of them is (those read before only lower it), and spend the reads that
+    may be wasted where they yield most: late. The least T that yields every lead is the bound. That
+    preview, start and polls take requests too is left out.
+    """
+
+    def reads(end: float) -> float:
+        read, wasted, moment = 0.0, 0.0, end
+        while moment > 0:
+            chance = min(moment / seconds, 1.0)
+            asked = limit if chance == 1 else min(limit, (waste * count - wasted) / (1 - chance))
+            read, wasted = read + asked * chance, wasted + asked * (1 - chance)
+            moment -= window
+        return read
+
+    end = seconds
+    while reads(end) < count:
+        end += 0.1
+    return end
+
+
 @dataclass
 class Seen:
     """What a simulated job cost.
@@ -171,9 +198,7 @@ def simulate(
         ):
             polling = True
             return "poll", None
-        left = poller.seconds_left(now)
-        idle = left is None or left > WINDOW
-        step = scout.ask(now, poller.processed, poller.expected(now), idle=idle)
+        step = scout.ask(poller.processed, poller.expected(now))
         if isinstance(step, Look):
             return "look", step
         return None if step is None else ("guess", step)
@@ -217,7 +242,7 @@ def simulate(
                 if kind == "guess":
                     scout.hit(int(str(what)))
             else:
-                scout.miss(int(str(what)), now)
+                scout.miss(int(str(what)))
             if poller.processed == count and rest is None and not scout.under_way:
                 rest = deque(scout.rest())
         assert now < 1e6
