@@ -11,8 +11,8 @@ import json
 import threading
 import weakref
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
 from filelock import FileLock, Timeout
 
@@ -31,7 +31,8 @@ OPEN: tuple[OpState, ...] = ("planned", "sending", "unknown", "started")
 DOUBTFUL: tuple[OpState, ...] = ("sending", "unknown")
 CLOSED: tuple[OpState, ...] = ("rejected", "absent", "done")
 
-_JSON = ("jobs_before", "evidence", "candidates")
+_JSON = {"jobs_before", "evidence", "candidates", "preview"}
+_FLAGS = {"limited", "provisional", "partial"}
 
 
 @dataclass(slots=True)
@@ -89,6 +90,9 @@ class Run:
     ended_at: int | None
     found: int | None
     not_found: int | None
+
+
+R = TypeVar("R", Op, Run)
 
 
 class OpLock:
@@ -198,11 +202,11 @@ class Journal:
     def runs(self, run_id: str | None = None) -> list[Run]:
         """Every run of this store, newest first; or the one of this id."""
         rows = self._file.rows(
-            "SELECT id, created_at, lead_count, partial, preview, label, ended_at, found, not_found"
-            " FROM runs WHERE coalesce(id = ?, 1) ORDER BY created_at DESC, rowid DESC",
+            f"SELECT {_names(Run)} FROM runs WHERE coalesce(id = ?, 1)"  # noqa: S608 - likewise
+            " ORDER BY created_at DESC, rowid DESC",
             (run_id,),
         )
-        return [_run(row) for row in rows]
+        return [_read(Run, row) for row in rows]
 
     def run_of_job(self, job_id: str) -> str | None:
         """The run that started a job, or None."""
@@ -373,30 +377,23 @@ class Journal:
         return row[0], row[1]
 
     def _ops(self, where: str, parameters: Sequence[Any] = ()) -> list[Op]:
-        rows = self._file.rows(
-            "SELECT id, number, run_id, state, lead_count, to_enrich, estimate, limited,"  # noqa: S608 - fixed clauses
-            " available_before, enriched_before, jobs_before, evidence, candidates, sent_at,"
-            " timeout, sent_boot, sent_clock, ended_at, job_id, provisional, credits_reserved,"
-            f" leads_queued, job_status, processed, found_emails, note FROM ops {where}",
-            parameters,
-        )
-        return [_op(row) for row in rows]
+        rows = self._file.rows(f"SELECT {_names(Op)} FROM ops {where}", parameters)  # noqa: S608 - fixed clauses
+        return [_read(Op, row) for row in rows]
 
 
-def _op(row: tuple[Any, ...]) -> Op:
-    values = list(row)
-    for flag in (7, 19):
-        values[flag] = bool(row[flag])
-    for text in (10, 11, 12):
-        values[text] = None if row[text] is None else json.loads(row[text])
-    return Op(*values)
+def _names(kind: type[Op | Run]) -> str:
+    """The columns of a record, which bear its fields' names."""
+    return ", ".join(one.name for one in fields(kind))
 
 
-def _run(row: tuple[Any, ...]) -> Run:
-    values = list(row)
-    values[3] = bool(row[3])
-    values[4] = None if row[4] is None else json.loads(row[4])
-    return Run(*values)
+def _read(kind: type[R], row: tuple[Any, ...]) -> R:
+    """A row as a record: SQLite has neither flags nor JSON."""
+    values = {one.name: value for one, value in zip(fields(kind), row, strict=True)}
+    for name in _FLAGS & values.keys():
+        values[name] = bool(values[name])
+    for name in _JSON & values.keys():
+        values[name] = None if values[name] is None else json.loads(values[name])
+    return kind(**values)
 
 
 def _columns(**fields: Any) -> dict[str, Any]:
