@@ -112,8 +112,8 @@ def keep(path: Path, sections: Sequence[Section], made: str) -> None:
         title, rest = body.split("\n", 1)
         kept[title] = f"{title}\n\n{made}\n{rest}\n"
     head = (
-        "# Results\n\nWritten by `python -m benchmarks --write`. Each section says when and where "
-        "it was measured;\nthe figures of every ratio are of the same run.\n"
+        "# Results\n\nWritten by `python -m benchmarks all --write`. Each section says when and "
+        "where it was measured;\nthe figures of every ratio are of the same run.\n"
     )
     path.write_text(
         head + "".join(f"\n## {part.rstrip()}\n" for part in kept.values()), encoding="utf-8"

@@ -73,7 +73,7 @@ class _Gate:
         try:
             await (self._app if refusal is None else refusal)(scope, receive, send)
         except Exception:
-            # Starlette has answered with `_failure` by now, and raises for whoever keeps the log.
+            # Starlette has answered with 500 by now, and raises for whoever keeps the log.
             log.exception("%s %s failed", scope["method"], scope["path"])
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
@@ -160,11 +160,12 @@ def _routes(database: Database, on_start: Callable[[], None]) -> Starlette:
         ],
         exception_handlers={
             HTTPException: _http_error,
-            WireError: _wire_error,
-            UnknownQueryError: _unknown_query,
-            NoCreditsError: _no_credits,
-            ClientDisconnect: _disconnect,
-            Exception: _failure,
+            WireError: _always(422),
+            UnknownQueryError: _always(404, "Query not found"),
+            NoCreditsError: _always(402, "Insufficient credits: not a single lead fits"),
+            # Nobody is there to read it.
+            ClientDisconnect: _always(400, "The body breaks off"),
+            Exception: _always(500, "Internal error"),
         },
     )
     app.router.redirect_slashes = False
@@ -230,21 +231,10 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
     return _error(status, detail, dict(headers) if headers else None)
 
 
-async def _wire_error(_: Request, error: Exception) -> JSONResponse:
-    return _error(422, str(error))
+def _always(status: int, message: str = "") -> Callable[[Request, Exception], Any]:
+    """Answer an error with one status, and its own words where no others are given."""
 
+    async def answer(_: Request, error: Exception) -> JSONResponse:
+        return _error(status, message or str(error))
 
-async def _unknown_query(_: Request, __: Exception) -> JSONResponse:
-    return _error(404, "Query not found")
-
-
-async def _no_credits(_: Request, __: Exception) -> JSONResponse:
-    return _error(402, "Insufficient credits: not a single lead fits")
-
-
-async def _disconnect(_: Request, __: Exception) -> JSONResponse:
-    return _error(400, "The body breaks off")  # nobody is there to read it
-
-
-async def _failure(_: Request, __: Exception) -> JSONResponse:
-    return _error(500, "Internal error")
+    return answer

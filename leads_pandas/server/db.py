@@ -6,22 +6,15 @@ disk (``synchronous=FULL``) before anybody is told.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import secrets
-import sqlite3
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from filelock import FileLock, Timeout
-
-from leads_pandas.errors import StoreError
 from leads_pandas.models import (
     ActiveJob,
     Balance,
@@ -32,58 +25,17 @@ from leads_pandas.models import (
     LeadEnrichment,
     StartedJob,
 )
+from leads_pandas.server.file import File
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    import sqlite3
+    from collections.abc import Callable, Iterable
 
     from leads_pandas.server.leads import Lead
 
-APPLICATION_ID = 0x4C656164
 RESET_DAY_MAX = 28  # every month has one
 _DECEMBER = 12
-_BUSY_SECONDS = 30.0
-
-# One script per version; a file of version n is brought up to date by the scripts from n on.
-MIGRATIONS: tuple[str, ...] = (
-    """
-CREATE TABLE keys (hash BLOB PRIMARY KEY, created_at REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE account (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    monthly INTEGER NOT NULL, bonus INTEGER NOT NULL, used INTEGER NOT NULL,
-    reset_day INTEGER NOT NULL, last_reset_at REAL NOT NULL
-);
-CREATE TABLE transactions (
-    number INTEGER PRIMARY KEY, type TEXT NOT NULL, amount INTEGER NOT NULL,
-    description TEXT NOT NULL, created_at REAL NOT NULL
-);
-CREATE TABLE jobs (
-    number INTEGER PRIMARY KEY, job_id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
-    price INTEGER NOT NULL, total INTEGER NOT NULL,
-    processed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
-    found INTEGER NOT NULL DEFAULT 0, created_at REAL NOT NULL, finished_at REAL
-);
-CREATE INDEX active_jobs ON jobs (number) WHERE status IN ('PENDING', 'PROCESSING');
-CREATE TABLE leads (
-    number INTEGER PRIMARY KEY, lead_id TEXT NOT NULL UNIQUE,
-    website TEXT, name TEXT, query_id TEXT,
-    job INTEGER REFERENCES jobs, emails TEXT, enriched_at REAL
-);
-CREATE INDEX leads_of_query ON leads (query_id);
-CREATE INDEX leads_of_job ON leads (job) WHERE job IS NOT NULL;
-CREATE TABLE tasks (
-    job INTEGER NOT NULL REFERENCES jobs, place INTEGER NOT NULL,
-    lead INTEGER NOT NULL REFERENCES leads, done INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (job, place)
-) WITHOUT ROWID;
-""",
-    # A lead without a website costs nothing, nor does one whose website cannot be read.
-    """
-ALTER TABLE tasks ADD COLUMN costs INTEGER NOT NULL DEFAULT 1;
-ALTER TABLE leads ADD COLUMN unread INTEGER NOT NULL DEFAULT 0;
-""",
-)
-VERSION = len(MIGRATIONS)
 
 # The IDs travel as one JSON text, so that no limit on variables applies; the order is the one sent.
 _BY_IDS = """
@@ -157,7 +109,7 @@ class Transaction:
 
 
 class Database:
-    """One SQLite file, held by one service at a time.
+    """What the service knows, in one `File`.
 
     Args:
         path: the file; made where it is missing.
@@ -177,57 +129,31 @@ class Database:
         credits_per_month: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path = Path(path)
         self._clock = clock
-        self._write_lock = threading.Lock()
-        self._pool_lock = threading.Lock()
-        self._readers: list[sqlite3.Connection] = []
-        self._closed = False
-        self._file_lock = FileLock(f"{self.path}.lock", thread_local=False)
-        try:
-            self._file_lock.acquire(timeout=0)
-        except Timeout:
-            raise StoreError(
-                f"another service has {self.path} open: end it, or choose another file"
-            ) from None
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be opened: {error.strerror}") from None
-        try:
-            self._writer = self._connect()
-            try:
-                self._prepare(credits_per_month)
-            except BaseException:
-                self._writer.close()
-                raise
-        except sqlite3.Error as error:
-            self._file_lock.release()
-            raise StoreError(f"{self.path} cannot be opened: {error}") from None
-        except BaseException:
-            self._file_lock.release()
-            raise
 
-    def close(self) -> None:
-        """Close the file, once whoever is using it has finished."""
-        with self._write_lock, self._pool_lock:
-            if not self._closed:
-                self._closed = True
-                for one in self._readers:
-                    one.close()
-                self._writer.close()
-                self._file_lock.release()
+        def fill(db: sqlite3.Connection) -> None:
+            now = clock()
+            db.execute(
+                "INSERT INTO account VALUES (1, ?, 0, 0, ?, ?)",
+                (credits_per_month, min(_moment(now).day, RESET_DAY_MAX), now),
+            )
+            self._book(db, "MONTHLY_RESET", credits_per_month, "Credits of the month")
+
+        self._file = File(path, fill)
+        self.close = self._file.close
 
     # Keys
 
     def add_key(self) -> str:
         """Make an API key; only its SHA-256 is kept."""
         key = f"ll_{secrets.token_hex(32)}"
-        with self._writing() as db:
+        with self._file.writing() as db:
             db.execute("INSERT INTO keys VALUES (?, ?)", (_hash(key), self._clock()))
         return key
 
     def knows_key(self, key: str) -> bool:
         """Whether a key is one of this file's."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             row = db.execute("SELECT 1 FROM keys WHERE hash = ?", (_hash(key),)).fetchone()
         return row is not None
 
@@ -240,7 +166,7 @@ class Database:
             How many were read.
         """
         rows = [(one.lead_id, one.website, one.name, one.query_id) for one in leads]
-        with self._writing() as db:
+        with self._file.writing() as db:
             db.executemany(
                 "INSERT INTO leads (lead_id, website, name, query_id) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (lead_id) DO UPDATE SET website = excluded.website, "
@@ -251,7 +177,7 @@ class Database:
 
     def lead(self, lead_id: str) -> LeadEnrichment | None:
         """What is known of a lead, or None where there is no such lead."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             row = db.execute(
                 "SELECT emails, enriched_at FROM leads WHERE lead_id = ?", (lead_id,)
             ).fetchone()
@@ -266,7 +192,7 @@ class Database:
     def balance(self) -> Balance:
         """The account's credits."""
         self._reset_if_due()
-        with self._reading() as db:
+        with self._file.reading() as db:
             row = db.execute("SELECT * FROM account").fetchone()
         return Balance(
             available_credits=_available(row),
@@ -279,7 +205,7 @@ class Database:
 
     def transactions(self, limit: int, offset: int) -> tuple[list[Transaction], int]:
         """A page of the movements of credits, the newest first, and how many there are."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             rows = db.execute(
                 "SELECT * FROM transactions ORDER BY number DESC LIMIT ? OFFSET ?", (limit, offset)
             ).fetchall()
@@ -308,7 +234,7 @@ class Database:
         """
         self._reset_if_due()
         sql, wanted = selection.sql()
-        with self._reading() as db:
+        with self._file.reading() as db:
             total, enriched, to_enrich, leads_to_pay = db.execute(
                 f"SELECT count(*), count(enriched_at), ifnull(sum({_OPEN}), 0), "  # noqa: S608 - constants of this module
                 f"ifnull(sum({_OPEN} AND {_COSTS}), 0) FROM ({sql})",
@@ -346,7 +272,7 @@ class Database:
         self._reset_if_due()
         sql, wanted = selection.sql()
         now = self._clock()
-        with self._writing() as db:
+        with self._file.writing() as db:
             known, need = db.execute(
                 f"SELECT count(*), ifnull(sum({_OPEN}), 0) FROM ({sql})",  # noqa: S608 - constants
                 (wanted,),
@@ -393,7 +319,7 @@ class Database:
 
     def status(self, job_id: str) -> JobStatus | None:
         """How far a job is, or None where there is no such job."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             row = db.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
         if row is None:
             return None
@@ -408,7 +334,7 @@ class Database:
 
     def active_jobs(self) -> list[ActiveJob]:
         """The jobs that are not finished, the oldest first."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             rows = db.execute(
                 "SELECT * FROM jobs WHERE status IN ('PENDING', 'PROCESSING') ORDER BY number"
             ).fetchall()
@@ -421,7 +347,7 @@ class Database:
 
     def unfinished(self) -> list[int]:
         """The numbers of the jobs that are not finished, the oldest first."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             rows = db.execute(
                 "SELECT number FROM jobs WHERE status IN ('PENDING', 'PROCESSING') ORDER BY number"
             ).fetchall()
@@ -429,7 +355,7 @@ class Database:
 
     def tasks(self, job: int, after: int, limit: int) -> list[Task]:
         """The next leads of a job that are not done, in its order, behind place `after`."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             rows = db.execute(
                 "SELECT place, lead, website FROM tasks JOIN leads ON leads.number = tasks.lead "
                 "WHERE tasks.job = ? AND place > ? AND NOT done ORDER BY place LIMIT ?",
@@ -439,7 +365,7 @@ class Database:
 
     def begin(self, job: int) -> None:
         """Say that a job's first lead is being worked on."""
-        with self._writing() as db:
+        with self._file.writing() as db:
             db.execute(
                 "UPDATE jobs SET status = 'PROCESSING' WHERE number = ? AND status = 'PENDING'",
                 (job,),
@@ -454,7 +380,7 @@ class Database:
         Returns:
             The numbers of the jobs that have ended.
         """
-        with self._writing() as db:
+        with self._file.writing() as db:
             touched = {task.job for task, emails in results if self._record(db, task, emails)}
             return {job for job in touched if self._end(db, job)}
 
@@ -510,44 +436,14 @@ class Database:
 
     # Inside
 
-    def _prepare(self, credits_per_month: int) -> None:
-        db = self._writer
-        application = db.execute("PRAGMA application_id").fetchone()[0]
-        is_new = application == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone()
-        if not is_new and application != APPLICATION_ID:
-            raise StoreError(f"{self.path} is another program's database: choose another file")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise StoreError(
-                f"{self.path} was written by a newer version of leads_pandas (format {version}, "
-                f"this one reads up to {VERSION}): use that version, or choose another file"
-            )
-        if version == VERSION:
-            return
-        if is_new:
-            db.execute("PRAGMA journal_mode = WAL")
-        with self._writing():
-            for script in MIGRATIONS[version:]:
-                for statement in script.split(";"):
-                    db.execute(statement)
-            if is_new:
-                now = self._clock()
-                db.execute(
-                    "INSERT INTO account VALUES (1, ?, 0, 0, ?, ?)",
-                    (credits_per_month, min(_moment(now).day, RESET_DAY_MAX), now),
-                )
-                self._book(db, "MONTHLY_RESET", credits_per_month, "Credits of the month")
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {VERSION}")
-
     def _reset_if_due(self) -> None:
         """Begin a new month of credits, where one has begun."""
         now = _moment(self._clock())
-        with self._reading() as db:
+        with self._file.reading() as db:
             row = db.execute("SELECT * FROM account").fetchone()
         if next_reset(_moment(row["last_reset_at"]), row["reset_day"]) > now:
             return
-        with self._writing() as db:
+        with self._file.writing() as db:
             row = db.execute("SELECT * FROM account").fetchone()
             latest = last = _moment(row["last_reset_at"])
             while (following := next_reset(latest, row["reset_day"])) <= now:
@@ -561,52 +457,6 @@ class Database:
             "INSERT INTO transactions (type, amount, description, created_at) VALUES (?, ?, ?, ?)",
             (kind, amount, description, self._clock()),
         )
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(
-            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA synchronous = FULL")
-        return db
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._write_lock:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees one state of the file, beside whoever writes."""
-        db = self._borrow()
-        try:
-            db.execute("BEGIN")
-            try:
-                yield db
-            finally:
-                db.execute("ROLLBACK")
-        finally:
-            self._give_back(db)
-
-    def _borrow(self) -> sqlite3.Connection:
-        with self._pool_lock:
-            if self._closed:
-                raise StoreError(f"{self.path} is closed")
-            return self._readers.pop() if self._readers else self._connect()
-
-    def _give_back(self, db: sqlite3.Connection) -> None:
-        with self._pool_lock:
-            if self._closed:
-                db.close()
-            else:
-                self._readers.append(db)
 
 
 def next_reset(last: datetime, day: int) -> datetime:
