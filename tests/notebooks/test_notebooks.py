@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 KEY = re.compile(r"ll_[0-9a-f]{64}")
-SECONDS = 60
+SECONDS = 180  # on a machine with other work; alone it takes a tenth
 
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 

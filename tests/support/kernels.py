@@ -28,7 +28,7 @@ import sys
 def _refuse_the_network(event, arguments):
     if event in ("socket.connect", "socket.sendto"):
         address = arguments[1]
-        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1"):
+        if isinstance(address, tuple) and not address[0].startswith(("127.", "::1")):
             raise OSError(f"a notebook reached for {address[0]}")
     elif event == "socket.getaddrinfo":
         if str(arguments[0]) not in ("127.0.0.1", "::1", "localhost", "None"):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import FloatRect, Page
 
 PICTURE = Path(__file__).parents[2] / "docs" / "img" / "quickstart.png"
-PICTURED = ("df.leads.preview()", "out.leads.plot.status()")
+PICTURED = ("rest.leads.preview()", "out.leads.plot.status()")
 MILLISECONDS = 60_000
 _WAIT = 60.0
 _SIZE = (1_180, 1_800)
