@@ -28,7 +28,7 @@ PARTS = {
 }
 APART = {
     "benchmarks.sites [SITES]": "many small websites, beside bare pools of threads",
-    "benchmarks.confidence [FOLDER]": "fits the weights of the confidence, and says how honest it is",
+    "benchmarks.confidence [FOLDER]": "fits the weights of the confidence; how honest it is",
     "benchmarks.cluster": "frames of Dask on two workers, beside Dask and pandas alone",
     "benchmarks.finder FOLDER": "what is found on labelled websites, beside extract-emails",
 }
