@@ -211,14 +211,7 @@ def deliver(
 
 
 def _origin(ready: Prepared, codes: Codes, columns: pa.Table, *, here: bool) -> Origin:
-    """Who said what the result holds.
-
-    Args:
-        ready: the prepared frame.
-        codes: per row of ``columns`` the position of its lead; -1: none.
-        columns: the five columns.
-        here: what was asked for was answered by this machine.
-    """
+    """Who said what the result holds; ``here``: what was asked for was answered by this machine."""
     ids, plan = ready.ids, ready.plan
     ours, found = np.zeros((2, len(ids.unique)), dtype=np.bool_)
     asked = ids.codes
@@ -238,15 +231,7 @@ def receipt_of_call(
     columns: pa.Table,
     bought: Collection[str] = (),
 ) -> dict[str, Any]:
-    """What the receipt says whatever the answers were joined to.
-
-    Args:
-        facts: what it says of the run; empty where there was none.
-        unique: the lead IDs.
-        codes: per row of ``columns`` the position of its lead in ``unique``; -1: none.
-        columns: the five columns.
-        bought: the leads that this very call paid for.
-    """
+    """What the receipt says whatever the answers were joined to; as `deliver` has them."""
     statuses = _statuses(columns, codes, len(unique))
     counts = np.bincount(statuses[statuses >= 0], minlength=len(STATUSES)).tolist()
     mine = set(bought)
@@ -358,12 +343,7 @@ def empty(ready: Prepared | PreparedIds) -> Any:
 def by_value(given: Distinct, table: pa.Table) -> tuple[pa.Table, Codes]:
     """Answers by distinct value as given, for engines that join by plain equality.
 
-    Args:
-        given: the values.
-        table: the answers of ``given.unique``, in that order.
-
-    Returns:
-        ``lead_id`` and the five columns by `SCHEMA`, and per row the position of its lead.
+    ``table`` has the answers of ``given.unique``, in that order; per row comes its lead's position.
     """
     rows, picks = spread(given.codes, table)
     columns = gather(table, picks).cast(SCHEMA)

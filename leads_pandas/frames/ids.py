@@ -83,10 +83,8 @@ class LeadIds:
 def lead_ids(frame: pd.DataFrame, on: Hashable | None = None) -> LeadIds:
     """Find the column or index level of lead IDs and read it.
 
-    Args:
-        frame: any frame; it is not changed.
-        on: column label or index level; None takes the first of the columns ``lead_id`` and
-            ``leadId``, then of the index levels of these names, then ``id`` as either.
+    ``on`` is its label; None takes the first of the columns ``lead_id`` and ``leadId``, then of the
+    index levels of these names, then ``id`` as either.
 
     Raises:
         LeadIdError: there is no such column, it is there twice, or a value is no lead ID.
@@ -95,11 +93,7 @@ def lead_ids(frame: pd.DataFrame, on: Hashable | None = None) -> LeadIds:
 
 
 def recorded_ids(frame: pd.DataFrame, on: Mapping[str, Any] | None) -> LeadIds:
-    """Read the lead IDs where a receipt says that they are, else where `lead_ids` finds them.
-
-    Args:
-        frame: any frame; it is not changed.
-        on: the receipt's ``on``.
+    """Read the lead IDs where a receipt's ``on`` says that they are, else where they are found.
 
     Raises:
         LeadIdError: there are none, or a value is no lead ID.
@@ -446,13 +440,7 @@ def _bad_rows(
 
 
 def refusal(what: str, bad: Sequence[str], count: int) -> LeadIdError:
-    """Name rows whose values are no lead IDs.
-
-    Args:
-        what: where they stand.
-        bad: rows of `bad_rows`; more than a message bears are left out.
-        count: how many such rows there are.
-    """
+    """Name rows (of `bad_rows`, and how many there are) whose values are no lead IDs."""
     more = f" and {count - _SHOWN:,} more" if count > _SHOWN else ""
     return LeadIdError(
         f"{what} holds values that are no lead IDs: {', '.join(bad[:_SHOWN])}{more}",

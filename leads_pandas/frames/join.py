@@ -32,7 +32,7 @@ from leads_pandas.frames.origin import said_here
 from leads_pandas.frames.ours import ours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from leads_pandas.frames.columns import Codes, Mask
     from leads_pandas.frames.ids import LeadIds
@@ -137,14 +137,6 @@ def plan_columns(
     they replace or fill columns of these names. With MultiIndex columns, a new column is labelled
     with its name on the first level and ``""`` on the others, as pandas itself does.
 
-    Args:
-        frame: the frame to enrich; it is not changed.
-        ids: its lead IDs.
-        emails: ``best`` or ``all``.
-        min_confidence: 0-1.
-        rename: names for the new columns.
-        on_conflict: ``raise``, ``replace`` or ``fill``.
-
     Raises:
         ValueError: an option has a value that is not documented, or ``emails="all"`` on a frame
             that forbids duplicate labels.
@@ -163,10 +155,10 @@ def plan_columns(
             f"the new column {shown(ids.name)} has the name of the {ids.kind} that holds the lead "
             "IDs",
             "nothing was requested",
-            _rename(names, [ids.name]),
+            _rename(names, ids.name),
         )
     receipt = _receipt(frame)
-    at = {name: _positions(frame, name) for name in names.values()}
+    at = {name: _positions(frame, name, names) for name in names.values()}
     written = ours(frame, ids, receipt, _labelled)
     taken = [name for name, found in at.items() if not written.issuperset(found)]
     if taken and on_conflict == "raise":
@@ -175,11 +167,11 @@ def plan_columns(
             "nothing was requested",
             Way("fill"),
             Way("replace"),
-            _rename(names, taken),
+            _rename(names, *taken),
         )
     stays = np.ones(len(frame.columns), dtype=np.bool_)
     stays[[one for found in at.values() for one in found]] = False
-    _warn_of_twins(frame, stays, names.values())
+    _warn_of_twins(frame, stays, names)
     shape: Literal["best", "all"] = "all" if emails == "all" else "best"
     base = ColumnPlan(shape, float(min_confidence), names, stays)
     if on_conflict == "fill":
@@ -192,9 +184,9 @@ def plan_columns(
     return base
 
 
-def _warn_of_twins(frame: pd.DataFrame, stays: Mask, names: Iterable[str]) -> None:
+def _warn_of_twins(frame: pd.DataFrame, stays: Mask, names: Mapping[str, str]) -> None:
     """Warn of columns that DuckDB, Spark and Hive cannot tell from the new ones."""
-    folded = {name.casefold(): name for name in names}
+    folded = {name.casefold(): name for name in names.values()}
     for position in np.flatnonzero(stays).tolist():
         label = frame.columns[position]
         twin = folded.get(label.casefold()) if isinstance(label, str) else None
@@ -202,13 +194,13 @@ def _warn_of_twins(frame: pd.DataFrame, stays: Mask, names: Iterable[str]) -> No
             warnings.warn(
                 f"the column {shown(label)} and the new {shown(twin)} differ in case "
                 "alone, and DuckDB, Spark and Hive cannot tell them apart: "
-                f"{Way('rename', {'column': twin})}",
+                f"{_rename(names, twin)}",
                 LeadsWarning,
                 stacklevel=2,
             )
 
 
-def _rename(names: Mapping[str, str], taken: Sequence[str]) -> Way:
+def _rename(names: Mapping[str, str], *taken: str) -> Way:
     return Way("rename", {"column": next(key for key, name in names.items() if name in taken)})
 
 
@@ -225,7 +217,7 @@ def _labelled(frame: pd.DataFrame, name: str) -> list[int]:
     return [i for i, label in enumerate(frame.columns) if same_label(label[0], name)]
 
 
-def _positions(frame: pd.DataFrame, name: str) -> list[int]:
+def _positions(frame: pd.DataFrame, name: str, names: Mapping[str, str]) -> list[int]:
     """Where the frame has columns of this name.
 
     Raises:
@@ -238,7 +230,7 @@ def _positions(frame: pd.DataFrame, name: str) -> list[int]:
         raise ColumnConflictError(
             f"the leads have a group of columns called {shown(name)}",
             "nothing was requested",
-            Way("rename", {"column": name}),
+            _rename(names, name),
         )
     return found
 
@@ -318,7 +310,7 @@ def _fill(
                 "nothing was requested",
                 Way("do", {"what": "correct it"}),
                 Way("replace"),
-                _rename(plan.columns, [plan.columns[key]]),
+                _rename(plan.columns, plan.columns[key]),
             ) from None
     return replace(plan, keep_rows=keep, kept=pa.table(kept), here=here.said & keep)
 
@@ -340,15 +332,8 @@ class Joined(NamedTuple):
 def join(frame: pd.DataFrame, codes: Codes, table: pa.Table, plan: ColumnPlan) -> Joined:
     """Add the five columns to the frame's own rows, by position.
 
-    Args:
-        frame: the frame that ``plan`` was made of; it is not changed.
-        codes: per row the position of its lead among the leads of ``table``; -1: none.
-        table: answers (`leads_pandas.frames.columns.answers`).
-        plan: what the new columns are.
-
-    Returns:
-        A new frame: rows, order, index, columns, dtypes, attrs and flags of ``frame``, then the
-        new columns.
+    The new frame has the rows, order, index, columns, dtypes, attrs and flags of the one that
+    ``plan`` was made of. ``codes``: per row the position of its lead among those of ``table``.
 
     Raises:
         ValueError: there are other leads in ``table``, or other rows, than the codes tell of.
@@ -404,11 +389,8 @@ def spread(
 ) -> tuple[Codes | None, Codes]:
     """Which row (None: each once) and which of the table's rows every row of the result takes.
 
-    Args:
-        codes: per row the position of its lead among the leads of ``table``; -1: none.
-        table: answers; the rows of one lead stand together.
-        keep_rows: rows that take the rows after the table's end, one each, in order.
-        repeats: rows that are left out.
+    Rows of one lead stand together in ``table``. Rows of ``keep_rows`` take the rows after its end,
+    one each; those of ``repeats`` are left out.
 
     Raises:
         ValueError: ``table`` has fewer leads than the codes tell of.
@@ -460,13 +442,7 @@ def receipt_fields(ids: LeadIds, plan: ColumnPlan) -> dict[str, Any]:
 
 
 def with_receipt(frame: pd.DataFrame, receipt: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the frame with the receipt in ``attrs["leads"]``, as plain JSON.
-
-    The columns are shared with ``frame``; only the attrs differ.
-
-    Raises:
-        TypeError: the receipt holds something that JSON does not.
-    """
+    """The frame, its columns shared, with the receipt in ``attrs["leads"]`` as plain JSON."""
     out = frame.copy(deep=False)
     out.attrs = {**frame.attrs, RECEIPT: json.loads(json.dumps(dict(receipt)))}
     return out

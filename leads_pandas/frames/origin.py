@@ -45,13 +45,9 @@ def said_here(receipt: Mapping[str, Any], unique: Sequence[str]) -> Mask:
 
 
 def origin(unique: Sequence[str], here: Mask, found: Mask, *, whole: bool) -> Origin:
-    """What the receipt is to say.
+    """What the receipt is to say of leads that were answered here, and that have an email.
 
-    Args:
-        unique: the lead IDs.
-        here: which of them were answered here.
-        found: which of them have an answer with an email.
-        whole: nothing that the frame holds is from anywhere else.
+    ``whole``: nothing that the frame holds is from anywhere else.
     """
     saved = int(np.count_nonzero(here & found))
     if whole and here.all():

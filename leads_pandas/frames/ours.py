@@ -30,13 +30,7 @@ _DIGITS: Final = 4
 
 
 def marks(columns: pa.Table, codes: Codes, unique: list[str]) -> dict[str, str]:
-    """What some rows of a result hold, as checksums by their lead.
-
-    Args:
-        columns: the five columns.
-        codes: per row the position of its lead in ``unique``; -1: none.
-        unique: the lead IDs.
-    """
+    """What some rows of a result hold, as checksums by their lead."""
     held = np.flatnonzero(codes >= 0)
     rows = (
         held[np.unique(np.linspace(0, len(held) - 1, _MARKED).astype(int))] if len(held) else held
@@ -65,11 +59,7 @@ def ours(
 ) -> set[int]:
     """The positions of the columns that the receipt's call wrote.
 
-    Args:
-        frame: any frame.
-        ids: its lead IDs.
-        receipt: the receipt in its attrs; empty where there is none.
-        positions: where the frame has columns of a name.
+    ``positions`` tells where the frame has columns of a name.
     """
     named = receipt.get("columns")
     if not isinstance(named, dict):

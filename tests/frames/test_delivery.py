@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import leads_pandas
 from leads_pandas.errors import ColumnConflictError
 from leads_pandas.frames.columns import COLUMNS, SCHEMA, answers
 from leads_pandas.frames.delivery import Output, Prepared, by_value, deliver, prepare
@@ -68,6 +70,9 @@ LABELS: dict[str, pd.Index[Any]] = {
         [pd.array(["k", "s"], "string[pyarrow]"), pd.array(["", "t"], "string[pyarrow]")]
     ),
     "one level": pd.MultiIndex.from_arrays([["k", "s"]]),
+    "numbers on a level": pd.MultiIndex.from_product([["k"], [1, 2]]),
+    "NaN": pd.Index([np.nan, 1.0]),
+    "pd.NA": pd.Index([pd.NA, "x"], dtype=object),
 }
 
 
@@ -120,6 +125,97 @@ def test_the_same_line_and_fill_work_whatever_the_labels(name: str) -> None:
     assert prepare(out, on, Output(on_conflict="fill")).asked == []
     assert enrich(out, on=on, on_conflict="fill").attrs["leads"]["counts"]["found"] == 2
     assert recorded_ids(out, out.attrs["leads"]["on"]).unique == ["a", "b"]
+    assert leads_pandas.summary(out)["found"] == 2
+    assert leads_pandas.features(out, out.columns[1])["has_email"].all()
+
+
+@pytest.mark.parametrize("names", [["x", 0], [1, 0], [True, False]], ids=str)
+def test_index_levels_that_are_called_numbers_are_read_by_position(names: list[Any]) -> None:
+    index = pd.MultiIndex.from_arrays([["a", "b"], ["p", "q"]], names=names)
+    out = enrich(pd.DataFrame({"n": [1, 2]}, index=index), on=names[0])
+    assert out["email"].tolist() == ["a@x.com", "b@x.com"]
+    assert recorded_ids(out, out.attrs["leads"]["on"]).unique == ["a", "b"]
+
+
+def test_an_index_that_pandas_hardly_knows_is_carried_along() -> None:
+    index = pd.Index(pd.arrays.ArrowExtensionArray(pa.array(["p", "q", None], pa.string_view())))
+    out = enrich(pd.DataFrame({"lead_id": IDS}, index=index))
+    assert out["email"].tolist() == ["a@x.com", "b@x.com", "a@x.com"]
+
+
+# Through files and back
+
+
+def through_csv(out: pd.DataFrame, folder: Path, **options: Any) -> Any:
+    out.to_csv(folder / "out.csv", index=False)
+    return pd.read_csv(folder / "out.csv", **options)
+
+
+def through_json(out: pd.DataFrame, folder: Path, **options: Any) -> Any:
+    out.to_json(folder / "out.json", date_format="iso", **options)
+    return pd.read_json(folder / "out.json", **options)
+
+
+def through_feather(out: pd.DataFrame, folder: Path, **options: Any) -> Any:
+    out.to_feather(folder / "out.feather")
+    return pd.read_feather(folder / "out.feather", **options)
+
+
+def through_pickle(out: pd.DataFrame, folder: Path) -> Any:
+    out.to_pickle(folder / "out.pkl")
+    return pd.read_pickle(folder / "out.pkl")  # noqa: S301 - written above
+
+
+WAYS: dict[str, Any] = {
+    "CSV": through_csv,
+    "CSV, all text": partial(through_csv, dtype=str),
+    "CSV, blanks": partial(through_csv, keep_default_na=False),
+    "CSV, Arrow": partial(through_csv, dtype_backend="pyarrow"),
+    "JSON": partial(through_json, orient="records"),
+    "JSON, by column": through_json,
+    "Feather": through_feather,
+    "Feather, Arrow": partial(through_feather, dtype_backend="pyarrow"),
+    "pickle": through_pickle,
+    # Excel holds no time zones: its users take them off.
+    "Excel": lambda out, _: out.assign(enriched_at=out["enriched_at"].dt.tz_localize(None)),
+    "objects": lambda out, _: out.astype(object),
+}
+MOMENT = 1_777_980_180_000_000
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_result_that_went_through_a_file_is_filled_summed_up_and_scored(
+    way: str, tmp_path: Path
+) -> None:
+    ready = prepare(
+        pd.DataFrame({"lead_id": ["a", "b", "c", None, "a"], "website": "x.com"}), None, Output()
+    )
+    rows: list[Any] = [
+        ("a", "found", [("a@x.com", 0.5, "website")], MOMENT),
+        ("b", "not_found", [], MOMENT),
+        ("c", "failed", [], None),
+    ]
+    out = deliver(ready, answers(rows), {})
+    back = WAYS[way](out, tmp_path)
+    again = prepare(back, None, Output(on_conflict="fill"))
+    assert again.asked == ["c"]
+    filled = deliver(again, answers(rows[2:]), {})
+    pd.testing.assert_frame_equal(filled[list(COLUMNS)], out[list(COLUMNS)])
+    told = ["leads", "found", "not_found", "failed", "mean_confidence"]
+    pd.testing.assert_series_equal(
+        leads_pandas.summary(back)[told], leads_pandas.summary(out)[told]
+    )
+    pd.testing.assert_frame_equal(
+        leads_pandas.features(back, as_of="2026-06-01"),
+        leads_pandas.features(out, as_of="2026-06-01"),
+    )
+
+
+def test_a_confidence_that_is_no_number_is_named_by_its_row() -> None:
+    out = enrich(pd.DataFrame({"lead_id": ["a"]})).assign(confidence="0,5")
+    for look in (leads_pandas.summary, leads_pandas.features):
+        with pytest.raises(ValueError, match="'confidence' cannot be read: row 0 holds '0,5'"):
+            look(out.assign(website="x.com"))
 
 
 # What a receipt says
