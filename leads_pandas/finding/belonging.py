@@ -76,6 +76,7 @@ class Sighting(NamedTuple):
     url: str
 
 
+_MAKER = "named as the maker or host of the website"
 _TITLE_NAME = 5
 _LOCAL_SLIP = 8
 _THEIRS = (Relation.OWN, Relation.BRAND, Relation.NAMED, Relation.FREE)
@@ -139,6 +140,12 @@ def belong(seen: Mapping[str, Sequence[Sighting]], site: Site) -> dict[str, str]
         reason = _slip(address, kept, seen, relations) or _credit(seen[address], relations[address])
         if reason:
             refused[address] = reason
+    credited = [one for one in kept if one in refused and relations[one] is Relation.FREE]
+    others = any(one not in refused and relations[one] in _THEIRS for one in kept)
+    for address in credited:
+        # Designers and photographers write these words of themselves; an agency has a domain.
+        if not others and refused[address] == _MAKER:
+            del refused[address]
     theirs = [one for one in kept if one not in refused and relations[one] in _THEIRS]
     for address in kept:
         if address not in refused and relations[address] in (Relation.FOREIGN, Relation.UNKNOWN):
@@ -195,7 +202,7 @@ def _credit(sightings: Sequence[Sighting], relation: Relation) -> str | None:
         near = one.mention.before[-70:]
         if _CREDIT_WORDS.search(near) is None:
             return None
-    return "named as the maker or host of the website"
+    return _MAKER
 
 
 def _others(
