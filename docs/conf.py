@@ -32,7 +32,7 @@ python_use_unqualified_type_names = True
 nitpicky = True  # a name that leads nowhere fails the build
 nitpick_ignore_regex = [
     # Names of other projects: to look them up, the build would need the network.
-    ("py:.*", r"(pd|pandas|pa|pyarrow|np|os|datetime)\..*|Axes|datetime"),
+    ("py:.*", r"(pd|pandas|pa|pyarrow|np|os|datetime|dd|dask)\..*|Axes|datetime"),
     ("py:.*", "Callable.*|Collection|Hashable|Iterable|Mapping|Sequence"),
     # What `LocalServer` takes for leads, said in its words.
     ("py:.*", "Leads|Path|TracebackType"),
