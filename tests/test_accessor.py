@@ -13,7 +13,7 @@ import pytest
 
 import leads_pandas
 from leads_pandas import accessor
-from tests.support.harness import frame, lead_ids, make_client
+from tests.support.harness import frame, lead_ids, make_client, world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,3 +141,16 @@ def test_a_summary_tells_what_the_call_itself_bought(vendor: Vendor) -> None:
     again = frame(lead_ids(30)).leads.enrich(progress=False, client=client)
     assert again.attrs["leads"]["credits_new"] == 0
     assert pd.isna(again.leads.summary()["credits_per_email"])
+
+
+def test_leads_that_were_enriched_before_a_start_do_not_count_as_bought_by_it(
+    vendor: Vendor,
+) -> None:
+    # They cost nothing, so that emails would seem cheaper than they are.
+    vendor.reset(world(20, enriched=range(0, 20, 2)))
+    out = frame(lead_ids(20)).leads.enrich(progress=False, client=make_client(vendor))
+    receipt = out.attrs["leads"]
+    assert (receipt["credits_new"], receipt["bought"]["leads"]) == (10, 10)
+    found = out[1::2]["enrichment_status"].eq("found").sum()
+    assert receipt["bought"]["found"] == found
+    assert out.leads.summary()["credits_per_email"] == pytest.approx(10 / found)

@@ -85,8 +85,16 @@ class Buying:
         self.locks.clear()
 
     def bought(self) -> list[str]:
-        """The leads that this call's own starts were sent for."""
-        return [one for op_id in self.started_ops for one in self._journal.lead_ids(op_id)]
+        """The leads that this call's own starts have enriched; others of them cost nothing."""
+        ops = [op for op in map(self._journal.op, self.started_ops) if op is not None]
+        return [
+            one
+            for op in ops
+            for one in self._store.results.newest(
+                self._journal.lead_ids(op.id),
+                op.to_enrich if op.leads_queued is None else min(op.to_enrich, op.leads_queued),
+            )
+        ]
 
     def quote(self, missing: list[str]) -> CostPreview:
         """The price of what is missing, asked once; nothing is written down."""

@@ -73,6 +73,21 @@ class Results:
             )
         return found
 
+    def newest(self, lead_ids: Sequence[str], count: int) -> list[str]:
+        """Those of these leads that the service enriched last, so many at most.
+
+        Leads of one start that were enriched before it are older than those that it enriched.
+        """
+        dated: list[tuple[int, str]] = []
+        for chunk in chunks(lead_ids):
+            dated += self._file.rows(
+                "SELECT r.enriched_at, r.lead_id FROM json_each(?) AS j"
+                " JOIN results AS r ON r.lead_id = j.value WHERE r.enriched_at IS NOT NULL",
+                (json.dumps(chunk),),
+            )
+        dated.sort(reverse=True)
+        return [lead_id for _, lead_id in dated[:count]]
+
     def answers(
         self,
         lead_ids: Sequence[str],

@@ -79,6 +79,11 @@ def test_a_moment_is_kept_to_the_microsecond(store: Store) -> None:
     assert moments.cast(pa.int64()).to_pylist() == [AT, AT + 1, None]
 
 
+def test_the_leads_that_were_enriched_last_are_told_from_older_ones(store: Store) -> None:
+    assert store.results.newest(["two", "unsure", "none", "x"], 1) == ["none"]
+    assert store.results.newest(["two", "unsure", "none", "x"], 5) == ["none", "two"]
+
+
 def test_what_is_forgotten_is_not_known(store: Store) -> None:
     assert store.results.known(["two", "none", "x"]) == {"two": "found", "none": "not_found"}
     assert store.results.forget(["two", "x"]) == 1
