@@ -72,8 +72,6 @@ def test(arguments: list[str]) -> int:
 def docs(arguments: list[str]) -> int:
     """Build the site of guides and reference in ``docs/_build``."""
     python = environment(".venv", ["-e", ".[dev]"])
-    # The reference shows what the commands say, and finds them on the path.
-    os.environ["PATH"] = f"{Path(python).parent}:{os.environ['PATH']}"
     code = run(python, "-m", "sphinx", "-q", "-W", "docs", "docs/_build", *arguments)
     if code == 0:
         print(f"dev.py: the site is {HERE / 'docs' / '_build' / 'index.html'}", file=sys.stderr)

@@ -1,8 +1,15 @@
 """How the guides and the docstrings become a site: ``python3 dev.py docs``."""
 
+import contextlib
+import io
+import os
 from importlib.metadata import version as _version
 
+from docutils import nodes
+from docutils.parsers.rst import Directive
 from sphinx.ext.autodoc import MethodDocumenter
+
+from leads_pandas.cli import main as _main
 
 project = "leads_pandas"
 author = project_copyright = "The leads_pandas developers"
@@ -12,7 +19,6 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinxcontrib.programoutput",
 ]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
@@ -28,6 +34,8 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
+
+os.environ["COLUMNS"] = "80"  # for what commands say
 
 nitpicky = True  # a name that leads nowhere fails the build
 nitpick_ignore_regex = [
@@ -71,7 +79,23 @@ class AccessorDocumenter(MethodDocumenter):
         return f"DataFrame.leads.{self.objpath[-1]}"
 
 
+class Command(Directive):
+    """A command of ours after a prompt, and what it says."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self):
+        """The block."""
+        line = self.arguments[0]
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            _main(line.split()[1:])
+        text = f"$ {line}\n{said.getvalue()}"
+        return [nodes.literal_block(text, text, language="console")]
+
+
 def setup(app):
     """Called by Sphinx."""
+    app.add_directive("command", Command)
     app.add_autodocumenter(AccessorDocumenter)
     app.connect("missing-reference", _public)

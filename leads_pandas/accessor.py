@@ -57,7 +57,15 @@ def _method(
 
 @pd.api.extensions.register_dataframe_accessor("leads")
 class LeadsAccessor:
-    """Emails for the leads of a frame: `find`, `preview`, `enrich`, `results`, and a look at them.
+    """Emails for the leads of a frame.
+
+    - ``find()``: from the leads' own websites, free of charge
+    - ``preview()``: what buying the others would cost; nothing is spent
+    - ``enrich("enriched.parquet", max_credits=50)``: buy each email once, join and write
+    - ``start(max_credits=50)``: the same without waiting; ``run.result()`` waits
+    - ``results()``: what the store holds; no request
+    - ``verify()``: which emails can be delivered
+    - ``summary()``, ``features()``, ``plot``: what came of it
 
     Each method has a twin of the same name in ``leads_pandas`` that takes the frame first.
     """
@@ -80,6 +88,10 @@ class LeadsAccessor:
         from leads_pandas.plotting import Plot
 
         return Plot(self._frame)
+
+    def __str__(self) -> str:
+        # IPython's `?` shows it cut, above the docstring.
+        return f"{_TITLE}: {plural(len(self._frame), 'row')}"
 
     def __repr__(self) -> str:
         return card_text(_TITLE, _rows(self._frame))

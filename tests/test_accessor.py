@@ -154,3 +154,10 @@ def test_leads_that_were_enriched_before_a_start_do_not_count_as_bought_by_it(
     found = out[1::2]["enrichment_status"].eq("found").sum()
     assert receipt["bought"]["found"] == found
     assert out.leads.summary()["credits_per_email"] == pytest.approx(10 / found)
+
+
+def test_what_ipython_says_of_the_accessor_names_every_call_in_lines_that_are_whole() -> None:
+    leads = pd.DataFrame({"lead_id": ["a", "b"]}).leads
+    assert str(leads) == "Leads of this frame: 2 rows"
+    listed = re.findall(r"``(\w+)", type(leads).__doc__ or "")
+    assert {name for name in dir(leads) if not name.startswith("_")} <= set(listed)

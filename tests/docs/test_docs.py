@@ -104,7 +104,7 @@ def desk(
 
     def doubt(when: str) -> None:
         """Leave the next start without an answer, and nothing to be seen until `see`."""
-        leads_pandas.set_default_client(leads_pandas.LeadsClient(settle=0.5, timeout=5.0))
+        leads_pandas.set_default_client(leads_pandas.LeadsClient(settle=0.5, timeout=2.0))
         gone = {"do": "answer", "status": 404, "body": {"success": False, "error": "Gone"}}
         vendor.set(missing=["jobs", "balance", "transactions"], job_seconds=60.0)
         vendor.rules(
@@ -244,13 +244,35 @@ def test_no_two_pages_share_a_paragraph() -> None:
         assert not here & there, f"{one.name} and {other.name}"
 
 
-def test_the_reference_builds_and_has_every_public_name(tmp_path: Path) -> None:
+@each_page
+def test_what_a_page_shows_needs_nothing_that_it_hides(page: Path) -> None:
+    shown = "\n".join(blocks(page, "python"))
+    check = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=F821", "-"]
+    done = subprocess.run(check, input=shown, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("page", ["recipes", "pipelines"])
+def test_a_page_says_how_to_install_what_it_uses_beside_us(page: str) -> None:
+    path = ROOT / "docs" / f"{page}.md"
+    used = set(
+        re.findall(r"^ *(?:import|from) (\w+)", "\n".join(blocks(path, "python")), re.MULTILINE)
+    )
+    names = {"sklearn": "scikit-learn", "google": "google-cloud-bigquery"}
+    ours = {"leads_pandas", "pandas", "pyarrow", "pytest"} | set(sys.stdlib_module_names)
+    for name in used - ours:
+        assert f"pip install {names.get(name, name)}" in TEXTS[path], name
+
+
+def test_the_reference_builds_has_every_public_name_and_is_found_by_what_people_look_for(
+    tmp_path: Path,
+) -> None:
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     command = f"{shlex.quote(sys.executable)} -m sphinx -q -W --keep-going -b html docs"
     built = subprocess.run(
         [*shlex.split(command), tmp_path],
         cwd=ROOT,
-        env={"PATH": path, "COLUMNS": "80"},
+        env={"PATH": path},
         capture_output=True,
         text=True,
         check=False,
@@ -262,3 +284,10 @@ def test_the_reference_builds_and_has_every_public_name(tmp_path: Path) -> None:
     }
     assert {f"leads_pandas.{name}" for name in leads_pandas.__all__} <= listed
     assert "leads_pandas.server.LocalServer" in listed
+    frame = (tmp_path / "reference" / "frame.html").read_text(encoding="utf-8")
+    assert "DataFrame.leads.enrich" in re.sub(r"<[^>]+>", "", frame)
+    commands = (tmp_path / "reference" / "command_line.html").read_text(encoding="utf-8")
+    assert "Usage: leads-pandas enrich" in re.sub(r"<[^>]+>", "", commands)
+    index = (tmp_path / "searchindex.js").read_text(encoding="utf-8")
+    terms = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))["terms"]
+    assert {"airflow", "refund", "s3", "duckdb", "cron"} <= terms.keys()
