@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.support.lab import (
     PICTURE,
     PICTURED,

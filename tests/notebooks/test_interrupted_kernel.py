@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
     from tests.support.harness import Vendor
 
 N = 20
@@ -83,7 +84,7 @@ def test_the_stop_button_ends_the_cell_at_once_and_the_same_cell_goes_on(
         (shown,) = [one["traceback"] for one in messages if one["type"] == "error"]
         assert shown == ["KeyboardInterrupt"]
         assert said(messages, "stderr").count("\n") == 1
-        assert 'goes on and nothing is lost: call the same line again, or go on with ' in said(
+        assert "goes on and nothing is lost: call the same line again, or go on with " in said(
             messages, "stderr"
         )
         card = [one["data"]["text/html"] for one in messages if "Enrichment run" in str(one)][-1]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.support.kernels import Kernel, running_kernel
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.support.kernels import Kernel
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -49,18 +46,27 @@ with display.shown():
 """
 
 
-@pytest.fixture(scope="module")
-def kernel(jupyter: dict[str, str]) -> Iterator[Kernel]:
-    with running_kernel(jupyter) as one:
-        assert one.run(PREPARE) == []
-        yield one
+# As where only tqdm is installed; what has been imported is put back afterwards.
+WITHOUT_WIDGETS = """
+import sys
+
+theirs = {
+    name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(("tqdm", "ipywidgets"))
+}
+sys.modules["ipywidgets"] = None
+"""
+
+WITH_WIDGETS = """
+for name in [name for name in sys.modules if name.startswith(("tqdm", "ipywidgets"))]:
+    del sys.modules[name]
+sys.modules |= theirs
+"""
 
 
 @pytest.fixture(scope="module")
-def kernel_without_widgets(jupyter: dict[str, str]) -> Iterator[Kernel]:
-    with running_kernel(jupyter) as one:
-        assert one.run("import sys; sys.modules['ipywidgets'] = None\n" + PREPARE) == []
-        yield one
+def kernel(shared_kernel: Kernel) -> Kernel:
+    assert shared_kernel.run(PREPARE) == []
+    return shared_kernel
 
 
 def outputs(messages: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
@@ -192,10 +198,10 @@ with display.shown():
     assert printed(messages, "stdout") == "40 leads enriched, 20 emails found, 0 credits, 0 s\n"
 
 
-def test_without_ipywidgets_the_bar_is_a_quiet_line_of_text(
-    kernel_without_widgets: Kernel,
-) -> None:
-    messages = kernel_without_widgets.run(WHOLE)
+def test_without_ipywidgets_the_bar_is_a_quiet_line_of_text(kernel: Kernel) -> None:
+    kernel.run(WITHOUT_WIDGETS)
+    messages = kernel.run(WHOLE)
+    kernel.run(WITH_WIDGETS)
     card, bar = outputs(messages).values()
     assert "Enrichment run" in card[0]["text/html"]
     assert any(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
-from tests.support.kernels import CELL_SECONDS, KERNEL, NOTEBOOKS
 from nbclient import NotebookClient
+
+from tests.support.kernels import CELL_SECONDS, KERNEL, NOTEBOOKS
 
 if TYPE_CHECKING:
     from pathlib import Path

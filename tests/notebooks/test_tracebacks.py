@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pickle
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import leads_pandas
-from tests.support.kernels import Kernel, running_kernel
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.support.kernels import Kernel
 
 MOST_LINES = 12
 
@@ -25,10 +22,9 @@ df = pd.DataFrame({"lead_id": ["a", "b"]})
 
 
 @pytest.fixture(scope="module")
-def kernel(jupyter: dict[str, str]) -> Iterator[Kernel]:
-    with running_kernel(jupyter) as one:
-        assert one.run(PREPARE) == []
-        yield one
+def kernel(shared_kernel: Kernel) -> Kernel:
+    assert shared_kernel.run(PREPARE) == []
+    return shared_kernel
 
 
 def traceback(kernel: Kernel, cell: str) -> str:
