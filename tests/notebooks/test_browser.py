@@ -69,7 +69,7 @@ def test_the_quickstart_shows_card_bar_frame_and_plot_in_a_browser(tmp_path: Pat
         assert page.locator(".widget-hprogress").count() == 0
         done = page.locator(".jp-OutputArea-output", has_text="Enrichment run").last
         assert done.get_by_role("progressbar").get_attribute("aria-valuenow") == "100"
-        line = r"48 leads enriched, 37 emails found, 25 credits, 22 credits saved .* → enriched\.parquet"
+        line = r"48 leads enriched, 37 emails found, 25 credits, 22 credits saved .* → enriched\."
         assert page.get_by_text(re.compile(line)).count() == 1
         assert page.locator("table td", has_text="orders@seagrasslane.example").count() >= 1
         plots = page.locator(".jp-OutputArea-output img")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.kernels import Kernel
+if TYPE_CHECKING:
+    from tests.support.kernels import Kernel
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -50,9 +51,8 @@ with display.shown():
 WITHOUT_WIDGETS = """
 import sys
 
-theirs = {
-    name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(("tqdm", "ipywidgets"))
-}
+known = ("tqdm", "ipywidgets")
+theirs = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(known)}
 sys.modules["ipywidgets"] = None
 """
 
@@ -97,7 +97,10 @@ def test_the_bar_is_a_widget_that_moves_and_says_what_is_left(kernel: Kernel) ->
     states = [one["data"]["state"] for one in kernel.run(WHOLE) if one["type"] == "comm_msg"]
     texts = [str(state["value"]) for state in states if "value" in state]
     assert any("20/40 read," in text.replace("\u2007", " ") for text in texts)
-    assert any("10 emails found, 20/40 read, 40 credits, 20 s left" in text.replace("\u2007", " ") for text in texts)
+    assert any(
+        "10 emails found, 20/40 read, 40 credits, 20 s left" in text.replace("\u2007", " ")
+        for text in texts
+    )
     assert {"0.25", "0.5", "1.0"} <= set(texts)
 
 

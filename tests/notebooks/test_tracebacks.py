@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import leads_pandas
-from tests.support.kernels import Kernel
+
+if TYPE_CHECKING:
+    from tests.support.kernels import Kernel
 
 MOST_LINES = 12
 
