@@ -50,6 +50,8 @@ from leads_pandas.tracebacks import rendered
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
+    from leads_pandas.run import EnrichmentRun
+
 Action = Literal[
     "account",
     "again",
@@ -172,7 +174,7 @@ class LeadsError(Exception):
         run_id: its id, or None.
     """
 
-    run: Any = None
+    run: EnrichmentRun | None = None
     run_id: str | None = None
 
     def __init__(self, what: str, meaning: str = "", *ways: Way) -> None:

@@ -440,9 +440,9 @@ def _order(
     refresh: bool = False,
     label: str | None = None,
 ) -> Order:
+    from leads_pandas.asking import consent
     from leads_pandas.leadsapi.client import check_credits, standing_cap
     from leads_pandas.money.plan import Order
-    from leads_pandas.progress import consent
 
     if query_id is not None and (not isinstance(query_id, str) or not query_id.strip()):
         raise ValueError(f"query_id must be a search's id, not {query_id!r}")

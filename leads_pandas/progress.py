@@ -27,14 +27,11 @@ from leads_pandas.display import (
     terminal_width,
     wrapped,
 )
-from leads_pandas.errors import EnrichmentDeclined, Way, door
 from leads_pandas.models import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from leads_pandas.errors import LeadsError
-    from leads_pandas.models import CostPreview
 
 _logger = logging.getLogger("leads_pandas")
 _FORMAT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
@@ -43,91 +40,6 @@ _COLUMNS = 100  # of a bar in text, in a notebook
 _SHORTEST = 6  # columns below which a bar says nothing
 _AROUND = len(": 100%|| 00:00, ") + 1  # the other columns of its line, the last of which stays free
 _BRIEF = re.compile(r"[:,]| \(")  # ends the short form of a reason to wait
-_QUESTION = "Enrich? [y/N] "
-
-
-def say(message: str) -> None:
-    """Say what must be seen, whatever becomes of the log, above a bar where there is one."""
-    if sys.stderr is None:
-        return
-    unread = contextlib.suppress(AttributeError, OSError, ValueError)
-    with unread, _bar_class().external_write_mode(file=sys.stderr):
-        print(spoken(message), file=sys.stderr, flush=True)
-
-
-def take_leave(interrupt: BaseException, goodbye: LeadsError) -> None:
-    """Say on an interrupt how things stand, and leave it there for whoever catches it."""
-    say(str(goodbye))
-    vars(interrupt)["farewell"] = goodbye
-
-
-def spoken(message: str) -> str:
-    """A message under the program's name, on a terminal with breaks between its words."""
-    text = wrapped(clean(f"{door().name}: {message}"), terminal_width(sys.stderr))
-    return text.replace("\xa0", " ")  # what is to be copied is never broken
-
-
-def can_ask() -> bool:
-    """Whether there is somebody on a terminal, who sees what is asked as well."""
-    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
-
-
-def ask_on_terminal(question: str) -> str:
-    """Ask on the terminal, in the place of a bar that may be there; nothing typed is no answer."""
-    answer = ""
-    with _bar_class().external_write_mode(file=sys.stderr):
-        try:
-            print(question, end="", file=sys.stderr, flush=True)
-            answer = sys.stdin.readline()
-        finally:
-            if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D
-                print(file=sys.stderr, flush=True)
-    return answer
-
-
-def consent(confirm: bool | Callable[[CostPreview], bool]) -> Callable[[CostPreview], None] | None:
-    """How the user is asked before credits are spent; None: not at all."""
-    if confirm is False:
-        return None
-
-    def ask(preview: CostPreview) -> None:
-        agreed = confirm(preview) if callable(confirm) else _ask(preview)
-        if agreed is None:
-            raise EnrichmentDeclined(
-                f"this would cost {plural(preview.estimated_credits, 'credit')}, and nobody can be "
-                "asked here",
-                "nothing was started and nothing was spent",
-                Way("confirm"),
-                preview=preview,
-            )
-        if agreed is not True:
-            raise EnrichmentDeclined(
-                "not confirmed",
-                "nothing was started and nothing was spent",
-                preview=preview,
-            )
-
-    return ask
-
-
-def _ask(preview: CostPreview) -> bool | None:
-    """What a person answers; None where there is nobody to be asked."""
-    if in_notebook():
-        print(preview)
-        try:
-            answer = input(_QUESTION)
-        except (EOFError, RuntimeError):  # a kernel whose front end cannot be asked
-            return None
-    elif can_ask():
-        answer = ask_on_terminal(f"{preview}\n{_QUESTION}")
-    else:
-        return None
-    return agrees(answer)
-
-
-def agrees(answer: str) -> bool:
-    """Whether what was typed is a yes."""
-    return answer.strip().lower() in ("y", "yes")
 
 
 class Picture(NamedTuple):
@@ -249,7 +161,7 @@ class _Terminal:
 
 
 @cache
-def _bar_class(*, widget: bool = False) -> Any:
+def bar_class(*, widget: bool = False) -> Any:
     """The bar of tqdm, without what would outlive the call."""
     base: Any = import_module("tqdm.notebook" if widget else "tqdm").tqdm
 
@@ -261,7 +173,7 @@ def _bar_class(*, widget: bool = False) -> Any:
 
 
 def _text_bar(file: Any, **width: Any) -> Any:
-    return _bar_class()(total=1.0, bar_format=_FORMAT, file=file, **width)
+    return bar_class()(total=1.0, bar_format=_FORMAT, file=file, **width)
 
 
 class _Notebook:
@@ -346,7 +258,7 @@ def _notebook_bar() -> tuple[Any, _Output]:
         output = _Output({"text/plain": ""})
         return _text_bar(output, ncols=_COLUMNS), output
 
-    bar = _bar_class(widget=True)(total=1.0, bar_format=_FORMAT, display=False)
+    bar = bar_class(widget=True)(total=1.0, bar_format=_FORMAT, display=False)
     return bar, _Output(bar.container)
 
 

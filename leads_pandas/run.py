@@ -7,9 +7,11 @@ every error, and says on an interrupt how to go on. It knows no pandas: frames a
 from __future__ import annotations
 
 import contextlib
+import functools
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from leads_pandas.asking import take_leave
 from leads_pandas.display import card_html, card_text
 from leads_pandas.errors import (
     LeadsError,
@@ -23,7 +25,7 @@ from leads_pandas.models import CostPreview, RunStatus
 from leads_pandas.money.plan import Order, combine
 from leads_pandas.money.prices import price
 from leads_pandas.pace.wait import Late
-from leads_pandas.progress import Display, take_leave
+from leads_pandas.progress import Display
 from leads_pandas.reading.collect import Collector
 from leads_pandas.reading.tally import phase_of
 from leads_pandas.session import (
@@ -32,9 +34,10 @@ from leads_pandas.session import (
     kept_on_failure,
     make_session,
     opened,
+    order_of,
+    settle,
     timed_out,
 )
-from leads_pandas.store.journal import DOUBTFUL
 
 if TYPE_CHECKING:
     import os
@@ -45,8 +48,6 @@ if TYPE_CHECKING:
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.session import Session
     from leads_pandas.store import Store
-
-_TAKE = 10.0  # seconds to wait for whoever is at work on a start in doubt
 
 
 @dataclass(slots=True)
@@ -235,28 +236,7 @@ class EnrichmentRun:
         if self.id is None:
             raise UnknownRunError("this run started nothing", "there is nothing to resolve")
         with self.session() as session:
-            ops = session.store.journal.run_ops(self.id)
-            doubtful = [op for op in ops if op.state in DOUBTFUL]
-            if not doubtful:
-                raise UnknownRunError(
-                    f"no start of run {self.id} is in doubt", "there is nothing to resolve"
-                )
-            for one in doubtful:
-                lock = session.store.journal.op_lock(one.id)
-                try:
-                    with session.buying.doubts.held(
-                        lock, "unknown", session.api.wait.within(_TAKE)
-                    ):
-                        op = session.store.journal.op(one.id)
-                        if op is not None and op.state in DOUBTFUL:
-                            session.buying.doubts.resolve(op, job_id=job_id)
-                except Late:
-                    raise LeadsError(
-                        f"another process is at work on run {self.id}",
-                        "nothing was changed",
-                        Way("do", {"what": "let it finish, or end it"}),
-                        Way("again"),
-                    ) from None
+            settle(session, self.id, job_id)
 
     # The phases
 
@@ -379,8 +359,9 @@ class EnrichmentRun:
                     Way("account"),
                 )
             self._place = place
+            older = functools.partial(EnrichmentRun, place=place, client=self._client)
             api = client.within(client.wait.within(timeout))
-            made = make_session(api, store, order or self._order(store), display)
+            made = make_session(api, store, order or order_of(store, self.id), display)
             if display is not None:
                 display.rows = lambda status: self._rows(status, made)
             try:
@@ -389,10 +370,10 @@ class EnrichmentRun:
                         yield made
                     except Late:
                         self._follow(made)
-                        raise self._named(timed_out(made), store) from None
+                        raise _named(timed_out(made), self, store, older) from None
                     except LeadsError as error:
                         self._follow(made)
-                        raise self._named(error, store)  # noqa: B904 - the same error
+                        raise _named(error, self, store, older)  # noqa: B904 - the same error
                     except (KeyboardInterrupt, SystemExit, Terminated) as interrupt:
                         if display is not None:
                             display.close()  # or the line would stand on the bar's own
@@ -401,32 +382,6 @@ class EnrichmentRun:
                 self._follow(made)
             finally:
                 made.buying.close()
-
-    def _order(self, store: Store) -> Order:
-        """What the run was asked for, as the journal has it."""
-        runs = store.journal.runs(str(self.id))
-        if not runs:
-            raise UnknownRunError(
-                f"this store knows no run {self.id!r}", "nothing was requested", Way("runs")
-            )
-        return Order(store.journal.run_lead_ids(runs[0].id), partial=runs[0].partial)
-
-    def _named(self, error: LeadsError, store: Store) -> LeadsError:
-        """Say which run an error belongs to, and how to go on."""
-        run_id = error.run_id = error.run_id or self.id
-        if run_id is None or error.run is not None:
-            return error
-        error.run = self
-        if run_id != self.id:
-            # An older run of the same account, whose start is the one in doubt.
-            error.run = EnrichmentRun(run_id, place=self._place, client=self._client)
-        with contextlib.suppress(StoreError):  # the journal may be out of reach
-            states = {op.state for op in store.journal.run_ops(run_id)}
-            if states <= {"rejected"}:
-                return error
-        if not any(way.action == "resume" for way in error.ways):
-            error.ways = (*error.ways, Way("resume", {"run": run_id}))
-        return error
 
     def _follow(self, session: Session) -> None:
         """Bring what users see of the run up to date."""
@@ -517,6 +472,26 @@ def find(run_or_job_id: str, client: LeadsClient | None) -> EnrichmentRun:
             place=(api.host, api.account),
             client=client,
         )
+
+
+def _named(
+    error: LeadsError, run: EnrichmentRun, store: Store, older: Callable[[str], EnrichmentRun]
+) -> LeadsError:
+    """Say which run an error belongs to, and how to go on."""
+    run_id = error.run_id = error.run_id or run.id
+    if run_id is None or error.run is not None:
+        return error
+    error.run = run
+    if run_id != run.id:
+        # An older run of the same account, whose start is the one in doubt.
+        error.run = older(run_id)
+    with contextlib.suppress(StoreError):  # the journal may be out of reach
+        states = {op.state for op in store.journal.run_ops(run_id)}
+        if states <= {"rejected"}:
+            return error
+    if not any(way.action == "resume" for way in error.ways):
+        error.ways = (*error.ways, Way("resume", {"run": run_id}))
+    return error
 
 
 def _revive(run_id: str | None, known: dict[str, Any]) -> EnrichmentRun:

@@ -10,6 +10,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from leads_pandas.asking import take_leave
 from leads_pandas.display import duration, plural
 from leads_pandas.errors import LeadsError, Way
 from leads_pandas.finding.sites import Round, Unread
@@ -19,7 +20,7 @@ from leads_pandas.frames.columns import answers
 from leads_pandas.home import home
 from leads_pandas.interrupts import Terminated, terminable
 from leads_pandas.models import RunStatus
-from leads_pandas.progress import Display, take_leave
+from leads_pandas.progress import Display
 from leads_pandas.store.found import Found
 
 if TYPE_CHECKING:

@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from leads_pandas.display import duration
-from leads_pandas.errors import ConfigurationError, JobTimeoutError, LeadsError, StoreError, Way
+from leads_pandas.errors import (
+    ConfigurationError,
+    JobTimeoutError,
+    LeadsError,
+    StoreError,
+    UnknownRunError,
+    Way,
+)
 from leads_pandas.home import home
 from leads_pandas.leadsapi.client import using
 from leads_pandas.money.buying import Buying
+from leads_pandas.money.plan import Order
 from leads_pandas.money.purchase import Purchase
+from leads_pandas.pace.wait import Late
 from leads_pandas.reading.driving import Driving
 from leads_pandas.reading.tally import Tally
 from leads_pandas.store import Store
@@ -22,7 +31,6 @@ if TYPE_CHECKING:
 
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.models import RunStatus
-    from leads_pandas.money.plan import Order
     from leads_pandas.progress import Display
     from leads_pandas.run import EnrichmentRun
     from leads_pandas.store.journal import Op
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 _ACCOUNT = Way(
     "do", {"what": "set LEADS_PANDAS_ACCOUNT to the account's name: the store needs no key"}
 )
+_TAKE = 10.0  # seconds to wait for whoever is at work on a start in doubt
 _REPORT = 0.1  # seconds between two reports of progress
 _PACE = 1.0  # seconds between two looks at the budget, and a wait for it that is worth telling
 
@@ -118,6 +127,48 @@ def opened(
         if keyless and any(way.action == "key" for way in error.ways):
             error.ways += (_ACCOUNT,)
         raise
+
+
+def order_of(store: Store, run_id: str | None) -> Order:
+    """What a run was asked for, as the journal has it.
+
+    Raises:
+        UnknownRunError: this store knows no such run.
+    """
+    runs = store.journal.runs(str(run_id))
+    if not runs:
+        raise UnknownRunError(
+            f"this store knows no run {run_id!r}", "nothing was requested", Way("runs")
+        )
+    return Order(store.journal.run_lead_ids(runs[0].id), partial=runs[0].partial)
+
+
+def settle(session: Session, run_id: str, job_id: str | None) -> None:
+    """Settle a run's starts in doubt by a person's word: as this job, or as never started.
+
+    Raises:
+        UnknownRunError: no start of the run is in doubt.
+        LeadsError: see `EnrichmentRun.resolve`.
+    """
+    journal, doubts = session.store.journal, session.buying.doubts
+    doubtful = [op for op in journal.run_ops(run_id) if op.state in DOUBTFUL]
+    if not doubtful:
+        raise UnknownRunError(
+            f"no start of run {run_id} is in doubt", "there is nothing to resolve"
+        )
+    for one in doubtful:
+        try:
+            with doubts.held(journal.op_lock(one.id), "unknown", session.api.wait.within(_TAKE)):
+                op = journal.op(one.id)
+                if op is not None and op.state in DOUBTFUL:
+                    doubts.resolve(op, job_id=job_id)
+        except Late:
+            raise LeadsError(
+                f"another process is at work on run {run_id}",
+                "nothing was changed",
+                Way("do", {"what": "let it finish, or end it"}),
+                Way("again"),
+            ) from None
 
 
 def timed_out(session: Session) -> LeadsError:

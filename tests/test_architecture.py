@@ -30,6 +30,7 @@ FLOORS = {
     "frames": 2.5,  # the store gives its answers as the five columns
     "finding": 3,
     "progress": 3,
+    "asking": 3.5,
     "money": 4,
     "reading": 4,
     "session": 4.5,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leads_pandas import progress
+from leads_pandas import asking, progress
 from leads_pandas.errors import EnrichmentDeclined
 from leads_pandas.models import CostPreview, RunStatus
 from leads_pandas.progress import Display, Picture, _words
@@ -260,8 +260,9 @@ def test_the_time_of_the_closing_line_begins_after_the_question(
 
 
 QUESTION = """
+from leads_pandas.asking import ask_on_terminal
 from leads_pandas.models import RunStatus
-from leads_pandas.progress import Display, ask_on_terminal
+from leads_pandas.progress import Display
 
 with Display(None).shown() as display:
     display(RunStatus("unknown", 10, 35, 5, 10, 35), None)
@@ -360,8 +361,8 @@ def test_a_display_ends_no_call_whatever_the_streams_are(
         for read in (0, 50, 100):
             display(at(read), 1.0)
         display.finished(receipt(), None)
-    progress.say("interrupted")
-    ask = progress.consent(True)
+    asking.say("interrupted")
+    ask = asking.consent(True)
     assert ask is not None
     with pytest.raises(EnrichmentDeclined, match="nobody can be asked here"):
         ask(CostPreview(1, 0, 1, 1, 1))
@@ -377,8 +378,9 @@ def test_an_error_in_a_callback_goes_through() -> None:
 
 def test_a_bar_takes_no_semaphore_that_a_killed_process_would_leak() -> None:
     script = (
-        "import sys\nfrom leads_pandas.models import RunStatus\n"
-        "from leads_pandas.progress import Display, say\n"
+        "import sys\nfrom leads_pandas.asking import say\n"
+        "from leads_pandas.models import RunStatus\n"
+        "from leads_pandas.progress import Display\n"
         "with Display(True).shown() as display:\n"
         "    display(RunStatus('reading', 1, 2, 0, 1, 2), 1.0)\n"
         "    say('a word above it')\n"

@@ -17,12 +17,12 @@ import click
 from click.shell_completion import shell_complete
 
 import leads_pandas
+from leads_pandas.asking import agrees, ask_on_terminal, can_ask, say, take_leave
 from leads_pandas.cli import failures, local, options, output, websites
 from leads_pandas.cli.failures import DOOR
 from leads_pandas.display import plural
 from leads_pandas.errors import EnrichmentDeclined, LeadsError, Way, at
 from leads_pandas.interrupts import Stopped, pass_on
-from leads_pandas.progress import agrees, ask_on_terminal, can_ask, say, take_leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

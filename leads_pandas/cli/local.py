@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from leads_pandas.asking import say
 from leads_pandas.cli import files, options, output
 from leads_pandas.display import plural
 from leads_pandas.errors import LeadsError, Way
 from leads_pandas.interrupts import Stopped, stoppable
-from leads_pandas.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Generator

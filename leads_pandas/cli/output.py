@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 import leads_pandas
+from leads_pandas.asking import say, spoken
 from leads_pandas.cli import failures
 from leads_pandas.display import (
     card_text,
@@ -34,7 +35,6 @@ from leads_pandas.display import (
     wrapped,
 )
 from leads_pandas.errors import LeadsWarning
-from leads_pandas.progress import say, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence

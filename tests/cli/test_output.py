@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 
 from leads_pandas import errors
+from leads_pandas.asking import say
 from leads_pandas.cli import failures, output
 from leads_pandas.cli.output import Column, table
 from leads_pandas.display import text_width
 from leads_pandas.errors import LeadsError, LeadsWarning, Way
 from leads_pandas.models import CostPreview
-from leads_pandas.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

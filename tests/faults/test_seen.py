@@ -120,7 +120,7 @@ def test_a_start_that_another_process_looks_for_is_not_settled_beside_it(
     vendor.rules({"on": "start", "do": "close"})
     first = child().tell(lead_ids(N), client={"settle": 2.0})
     vendor.wait(lambda counts: counts["requests"].get("jobs", 0) >= 2)
-    monkeypatch.setattr("leads_pandas.run._TAKE", 0.2)
+    monkeypatch.setattr("leads_pandas.session._TAKE", 0.2)
     with pytest.raises(lp.LeadsError, match="another process is at work"):
         _run(home, make_client(vendor)).resolve(not_started=True)
     assert first.result() == {"rows": whole(lead_ids(N))}

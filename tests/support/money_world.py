@@ -253,4 +253,9 @@ class World:
             if job.ours and job.id not in own and job.leads and claimed >= set(job.leads)
         ]
         how: dict[str, Any] = {"job_id": jobs[-1]} if jobs else {"not_started": True}
-        self.call(lambda: run.resolve(**how) or run)
+
+        def settle() -> Any:
+            run.resolve(**how)
+            return run
+
+        self.call(settle)
