@@ -81,10 +81,13 @@ _LOOSE = re.compile(
     rf"(?P<local>{_LOCAL})(?P<sign>\s?@\s?)(?P<domain>{_PIECE}(?:\s?\.\s?[^\W_][\w-]{{0,62}}){{1,4}})"
 )
 _SIGNS = ("@", "\uff20", "\ufe6b")
+# Two patterns, each of which begins with a set: `re` then skips what is none of it.
 _BRACKETED = re.compile(
-    rf"[\[({{<|*~«\u2039\u3010\uff08](?=\s?[\w@])\s?(?:{_ANY_AT})\s?[\])}}>|*~»\u203a\u3011\uff09]"
-    rf"|{_QUOTE}(?=\s?\w)\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}",
+    rf"[\[({{<|*~«\u2039\u3010\uff08](?=\s?[\w@])\s?(?:{_ANY_AT})\s?[\])}}>|*~»\u203a\u3011\uff09]",
     re.IGNORECASE,
+)
+_BETWEEN_QUOTES = re.compile(
+    rf"[\"'#\u2018-\u201f](?=\s?\w)\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}", re.IGNORECASE
 )
 # The longest part of each: "a" of "a_rond" would be found everywhere.
 _WORDS_OF_AT = tuple(
@@ -155,8 +158,9 @@ def hints_in(text: str, own: str = "") -> tuple[str, ...]:
     """What in a text may stand for an @, in small letters; a line without any has no address."""
     hints = [sign for sign in _SIGNS if sign in text]
     lower = text.casefold()
-    hints += {found[0].casefold() for found in islice(_BRACKETED.finditer(text), _MANY_HINTS)}
-    hints += {word for word in _WORDS_OF_AT if word in lower}
+    for written in (_BRACKETED, _BETWEEN_QUOTES):
+        hints += {found[0].casefold() for found in islice(written.finditer(text), _MANY_HINTS)}
+    hints += [word for word in _WORDS_OF_AT if word in lower]
     if (
         any(dot in lower for dot in _SPOKEN_DOTS)
         or " AT " in text

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from leads_pandas.finding.domains import (
@@ -91,6 +92,7 @@ _CONTROLLER_WORDS = pattern("whose", "controller words")
 _PLATFORMS = words("domains", "platforms")
 
 
+@lru_cache(maxsize=4096)
 def relation_of(address: str, site: Site) -> Relation:
     """How an address belongs to a site."""
     local, _, domain = address.rpartition("@")
@@ -199,10 +201,15 @@ def _credit(sightings: Sequence[Sighting], relation: Relation) -> str | None:
     if relation in (Relation.OWN, Relation.NAMED):
         return None
     for one in sightings:
-        near = one.mention.before[-70:]
-        if _CREDIT_WORDS.search(near) is None:
+        if not _has(_CREDIT_WORDS, one.mention.before[-70:]):
             return None
     return _MAKER
+
+
+@lru_cache(maxsize=4096)
+def _has(words: re.Pattern[str], text: str) -> bool:
+    """Whether words stand in a text: asked again with every page of a site."""
+    return words.search(text) is not None
 
 
 def _others(
@@ -211,12 +218,12 @@ def _others(
     domain = address.rpartition("@")[2]
     if registrable(domain) in _PLATFORMS or domain in _PLATFORMS:
         return "a platform's"
-    if _AUTHORITIES.search(domain):
+    if _has(_AUTHORITIES, domain):
         return "an authority's, a court's or a chamber's"
     shown = [one for one in sightings if one.mention.how != "meta"] or sightings
     places = {one.place for one in shown}
     aside = have_theirs or not places & {Place.FRONT, Place.CONTACT}
-    if aside and all(_AUTHORITY_WORDS.search(one.mention.before[-160:]) for one in shown):
+    if aside and all(_has(_AUTHORITY_WORDS, one.mention.before[-160:]) for one in shown):
         return "named as an authority, a court or a chamber"
     if relation is Relation.UNKNOWN:
         return None
@@ -225,7 +232,7 @@ def _others(
             return "another business's, in data for machines alone"
         if all(one.mention.footer for one in sightings):
             return "another business's, in the footer"
-        if all(_OTHERS_WORDS.search(one.mention.before[-90:]) for one in shown):
+        if all(_has(_OTHERS_WORDS, one.mention.before[-90:]) for one in shown):
             return "another business's, named as a partner, a client or where tickets are sold"
         if places <= {Place.PRIVACY, Place.OTHER, Place.IMPRINT, Place.ABOUT}:
             return "another business's, on a page inside"

@@ -24,6 +24,10 @@ _TESTING = ("example", "test")
 _MORE_PROVIDERS = words("domains", "providers")
 # A domain one letter away from these is a slip of the pen, whoever has registered it.
 _OFTEN_MISTYPED = words("domains", "often mistyped")
+_BY_LENGTH = {
+    length: [one for one in _OFTEN_MISTYPED if abs(len(one) - length) <= 1]
+    for length in range(max(map(len, _OFTEN_MISTYPED)) + 2)
+}
 _LETTERS = str.maketrans(
     {"\u0131": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th"}
 )
@@ -102,7 +106,9 @@ def is_mistyped(domain: str) -> bool:
     """Whether a domain is a well-known provider's, one slip away: ``gmail.co``, ``hotmial.com``."""
     if domain.startswith(("gmail.", "gmai.", "gmil.", "hotmai.")):
         return domain not in ("gmail.com", "gmail.ru")
-    return not is_free(domain) and any(one_slip(domain, known) for known in _OFTEN_MISTYPED)
+    return not is_free(domain) and any(
+        one_slip(domain, known) for known in _BY_LENGTH.get(len(domain), ())
+    )
 
 
 def is_slip_of(domain: str, known: str) -> bool:

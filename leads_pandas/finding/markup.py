@@ -131,23 +131,27 @@ class _Reader:
 
     def read(self, markup: str, *, nested: bool) -> None:
         """Follow the tokens of a page, or of what stands inside a ``<noscript>``."""
+        # For every token of every page: what is spared here is felt.
         raw = ""
         attributes: dict[str, str] = {}
         text, start, end = TokenType.TEXT, TokenType.START_TAG, TokenType.END_TAG
+        signs = "&#" in markup or _OWN_SIGNS.search(markup) is not None
         for token in tokenize(markup):
             kind = token.type
-            if kind == text:
+            if kind is text:
                 data = token.data or ""
                 if raw:
                     self._raw(raw, attributes, data, nested=nested)
                 elif self._hidden is None:
-                    self._add(_OWN_SIGNS.sub(" ", data))
-            elif kind == start:
+                    data = _OWN_SIGNS.sub(" ", data) if signs else data
+                    self._pieces.append(data)
+                    self._size += len(data)
+            elif kind is start:
                 name = token.tag or ""
                 attributes = dict(token.attrs or ())
                 self._start(name, attributes)
                 raw = name if name in _RAW else ""
-            elif kind == end:
+            elif kind is end:
                 raw = ""
                 self._end(token.tag or "")
 
@@ -158,10 +162,6 @@ class _Reader:
             self._out.footers.append((self._footer[1], self._size))
         self._out.text = "".join(self._pieces)
         return self._out
-
-    def _add(self, text: str) -> None:
-        self._pieces.append(text)
-        self._size += len(text)
 
     def _raw(self, name: str, attributes: dict[str, str], content: str, *, nested: bool) -> None:
         if name == "title" and not self._out.title:
@@ -176,7 +176,9 @@ class _Reader:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         void = name in _VOID
         if not void and name not in _INLINE:
-            self._close_implied(name)
+            ends = _ENDS.get(name, _P)
+            if self._paragraphs or ends is not _P:
+                self._close_implied(ends)
         if self._hidden is None:
             self._break(name)
             if attributes or name == "a":
@@ -207,6 +209,9 @@ class _Reader:
         if name == "a":
             self._end_link()
         depth = len(self._open)
+        if depth and self._open[-1] == name:
+            self._close(depth - 1)
+            return
         for index in range(depth - 1, max(depth - _LOOK_BACK, 0) - 1, -1):
             if self._open[index] == name:
                 self._close(index)
@@ -219,10 +224,7 @@ class _Reader:
             self._pieces.append(sign)
             self._size += 1
 
-    def _close_implied(self, name: str) -> None:
-        ends = _ENDS.get(name, _P)
-        if ends is _P and not self._paragraphs:
-            return
+    def _close_implied(self, ends: frozenset[str]) -> None:
         found = None
         lowest = max(len(self._open) - _LOOK_BACK, 0)
         for index in range(len(self._open) - 1, lowest - 1, -1):
@@ -234,8 +236,8 @@ class _Reader:
             self._close(found)
 
     def _close(self, index: int) -> None:
-        self._paragraphs -= self._open[index:].count("p")
-        del self._open[index:]
+        while len(self._open) > index:
+            self._paragraphs -= self._open.pop() == "p"
         if self._hidden is not None and index <= self._hidden:
             self._hidden = None
         if self._menu is not None and index <= self._menu:

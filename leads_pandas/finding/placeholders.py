@@ -7,6 +7,7 @@ never where the domain is the site's own, but for names that are a sample wherev
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from leads_pandas.finding.domains import is_free, is_nowhere, name_of, registrable, squeeze
 from leads_pandas.finding.wordlists import pattern, words
@@ -38,6 +39,7 @@ _MACHINES = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def is_nobodys(address: str, host: str) -> bool:
     """Whether an address is a sample, a theme maker's or a machine's.
 

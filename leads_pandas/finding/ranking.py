@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,6 +52,7 @@ class Scored(NamedTuple):
     refused: str | None = None
 
 
+@lru_cache(maxsize=4096)
 def mailbox_kind(address: str) -> str:
     """What a mailbox is for: a level of ``mailbox`` in `WEIGHTS`."""
     local = address.partition("@")[0]
@@ -97,14 +99,15 @@ def explain(
     seen = _by_address(sightings)
     refused = belong(seen, site)
     relations = {address: relation_of(address, site) for address in seen}
-    prior = {
-        address: _sum(weigh(address, these, relations[address], Mail.UNKNOWN))
-        for address, these in seen.items()
-    }
-    likeliest = sorted((one for one in seen if one not in refused), key=lambda it: -prior[it])
+    likeliest = [one for one in seen if one not in refused]
+    if len(likeliest) > 1:
+        prior = {
+            one: _sum(weigh(one, seen[one], relations[one], Mail.UNKNOWN)) for one in likeliest
+        }
+        likeliest = sorted(likeliest, key=lambda it: -prior[it])[:MAX_EMAILS]
     scored = []
-    said = _all_said([one.rpartition("@")[2] for one in likeliest[:MAX_EMAILS]], takes_mail)
-    for address in likeliest[:MAX_EMAILS]:
+    said = _all_said([one.rpartition("@")[2] for one in likeliest], takes_mail)
+    for address in likeliest:
         mail = said[address.rpartition("@")[2]]
         evidence = weigh(address, seen[address], relations[address], mail)
         confidence = NO_MAIL if mail is Mail.REFUSED else probability(_sum(evidence))

@@ -424,9 +424,9 @@ class _Reader:
         if not hints:
             return
         position, effort = 0, _MAX_EFFORT
-        for block in text.split(BLOCK):
-            small = block.casefold()
-            if block and any(hint in small for hint in hints):
+        hinted = re.compile("|".join(map(re.escape, hints))).search
+        for block, small in zip(text.split(BLOCK), text.casefold().split(BLOCK), strict=True):
+            if small and hinted(small):
                 before = " ".join(text[max(position - 3 * _BEFORE, 0) : position].split(BLOCK))
                 self._read_block(block[:effort], before, self._in_footer(position))
                 effort -= len(block) + _BLOCK_EFFORT

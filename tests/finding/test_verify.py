@@ -7,11 +7,31 @@ from typing import TYPE_CHECKING
 import dns.rcode
 import dns.resolver
 import pytest
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from leads_pandas.finding.verify import Mail, MailDomains, deliverable, well_formed
 
 if TYPE_CHECKING:
     from tests.support.server_harness import NameServer
+
+
+@example("a--b@firm.de")
+@example("info@xn--bcher-kva.de")
+@example("a@firm.onion")
+@example("a@1.de")
+@given(
+    st.from_regex(r"[a-z0-9_.+-]{1,24}@[a-z0-9.-]{1,34}\.(?:[a-z]{2,4}|test|local)", fullmatch=True)
+)
+def test_what_is_plainly_well_formed_is_so_by_all_the_rules(address: str) -> None:
+    try:
+        known = validate_email(
+            address, check_deliverability=False, test_environment=True, strict=True
+        ).normalized
+    except EmailNotValidError:
+        known = None
+    assert well_formed(address) == known
 
 
 @pytest.fixture
