@@ -41,7 +41,7 @@ def resume(
 
     Args:
         run_or_job_id: an id of `runs` or `jobs`, or an `EnrichmentRun`.
-        path: Parquet file to write, or None. A file with other columns is not replaced.
+        path: Parquet file to write, or None. A file with other columns or leads is not replaced.
         emails: ``"best"`` or ``"all"``.
         min_confidence: 0-1.
         rename: names for the new columns.
@@ -53,8 +53,8 @@ def resume(
 
     Raises:
         UnknownRunError: this store knows no such run or job.
-        ColumnConflictError: the file has columns that would be lost; run the line that made it
-            again.
+        ColumnConflictError: the file has columns or leads that would be lost; run the line that
+            made it again.
         LeadsError: see `enrich`.
         OSError: the file cannot be written.
 

@@ -194,7 +194,7 @@ class EnrichmentRun:
             timeout: seconds to wait; then `JobTimeoutError`.
 
         Raises:
-            ColumnConflictError: the file has columns that results by ``lead_id`` would drop.
+            ColumnConflictError: the file has columns or leads that the run's results would drop.
             LeadsError: see `leads_pandas.enrich`.
             ValueError: an option is wrong.
             OSError: the file cannot be written.
@@ -205,15 +205,15 @@ class EnrichmentRun:
         output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
         work = self._work
         if work is None:
-            delivery.check_listed(output)
+            with self.session() as session:
+                asked = session.order.lead_ids
+            ready = delivery.prepare_listed(asked, output)
         else:
             ready = delivery.prepare(work.frame, work.on, output)
         if self.id is None and work is not None:
             return stored(ready, read=False, client=self._client)
         display = Display(None if work is None else work.progress)
         with display.shown(), self.session(display=display, timeout=timeout) as session:
-            if work is None:
-                ready = delivery.prepare_listed(session.order.lead_ids, output)
             self.finish(session)
             return cast("pd.DataFrame", self.deliver(session, ready))
 

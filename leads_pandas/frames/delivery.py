@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from leads_pandas.display import plural
 from leads_pandas.errors import ColumnConflictError, Way
 from leads_pandas.frames import parquet
 from leads_pandas.frames.columns import SCHEMA, answers, gather, to_pandas
@@ -30,7 +31,7 @@ from leads_pandas.frames.join import (
 )
 from leads_pandas.frames.origin import Origin, origin
 from leads_pandas.frames.ours import marks
-from leads_pandas.frames.target import check_target, first_line, names_in, write
+from leads_pandas.frames.target import check_target, first_line, names_in, texts_in, write
 from leads_pandas.models import STATUSES
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from leads_pandas.frames.ids import Distinct, LeadIds
     from leads_pandas.frames.target import Target
 
-_SHOWN: Final = 5  # columns that a message names
+_SHOWN: Final = 5  # columns or leads that a message names
 FORMAT: Final = 2  # of the receipt; the first had no number
 
 
@@ -130,39 +131,40 @@ def attempt(frame: pd.DataFrame, plan: ColumnPlan) -> None:
 
 
 def prepare_listed(lead_ids: list[str], output: Output) -> Prepared:
-    """Prepare a frame that has nothing but these IDs, in a column ``lead_id``."""
-    return prepare(pd.DataFrame({"lead_id": lead_ids}), "lead_id", output)
-
-
-def check_listed(output: Output) -> None:
-    """Refuse to replace a file that knows more than a run's own results: see `prepare_listed`.
+    """Prepare a frame that has nothing but these IDs, in a column ``lead_id``.
 
     Raises:
-        ColumnConflictError: it has columns that they do not, or is no Parquet file.
+        ColumnConflictError: the file that is there knows more, or is no Parquet file.
         ValueError: an option is wrong.
         OSError: the target cannot be written.
     """
-    if output.path is None:
-        return
-    names = check_options(
-        emails=output.emails, min_confidence=output.min_confidence, rename=output.rename
-    )
-    target = check_target(output.path)
+    ready = prepare(pd.DataFrame({"lead_id": lead_ids}), "lead_id", output)
+    if ready.target is not None and (fault := _more(ready.target, ready)):
+        raise ColumnConflictError(
+            f"{ready.path} {fault}",
+            "it stays as it is, and nothing was requested",
+            Way("do", {"what": "run the line that made it again, which goes on and keeps them"}),
+            Way("do", {"what": "name another file"}),
+        )
+    return ready
+
+
+def _more(target: Target, ready: Prepared) -> str:
+    """What a run's own results would lose of the file that they replace; empty: nothing."""
     there = names_in(target)
-    lost = [shown(one) for one in there or () if one not in ("lead_id", *names.values())]
     if there is None:
-        fault = "is no Parquet file and would be replaced"
-    elif lost:
-        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
-        fault = f"has columns that the run's results alone do not: {', '.join(lost[:_SHOWN])}{more}"
-    else:
-        return
-    raise ColumnConflictError(
-        f"{target.path} {fault}",
-        "it stays as it is, and nothing was requested",
-        Way("do", {"what": "run the line that made it again, which goes on and keeps them"}),
-        Way("do", {"what": "name another file"}),
-    )
+        return "is no Parquet file and would be replaced"
+    lost = [one for one in there if one not in ("lead_id", *ready.plan.columns.values())]
+    if lost:
+        return f"has columns that the run's results alone do not: {_some(lost)}"
+    known = set(ready.ids.unique)
+    leads = [one for one in texts_in(target, "lead_id") if one not in known]
+    return f"has {plural(len(leads), 'lead')} that the run has not: {_some(leads)}" * bool(leads)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(shown, names[:_SHOWN])) + more
 
 
 def receipt(out: pd.DataFrame | pa.Table) -> dict[str, Any]:

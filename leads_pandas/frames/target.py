@@ -157,6 +157,24 @@ def names_in(target: Target) -> list[str] | None:
         return None
 
 
+def texts_in(target: Target, name: str) -> list[str]:
+    """The distinct values of a column of the file that is there, as text; none where it has none.
+
+    Args:
+        target: a Parquet file, or nothing yet.
+        name: the column.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(target.location, filesystem=target.filesystem) as file:
+            cells = file.read(columns=[name])
+    except FileNotFoundError:
+        return []
+    values = cells[name].to_pylist() if name in cells.column_names else []
+    return list(dict.fromkeys(str(one) for one in values if one is not None))
+
+
 def _os_error(code: int, path: str) -> OSError:
     return OSError(code, os.strerror(code), path)
 

@@ -484,6 +484,21 @@ def test_a_file_with_more_columns_is_not_replaced_by_a_runs_own_results(
     assert account.counts["total"] == total
 
 
+def test_a_file_with_more_leads_is_not_replaced_by_a_runs_own_results(
+    account: Vendor, leads: Path, run: Callable[..., Ran]
+) -> None:
+    ids, target = lead_ids(12), leads / "mine.parquet"
+    kept = lp.enrich(pd.DataFrame({"lead_id": ids[:9]}), progress=False)
+    gaps = pd.concat([kept, pd.DataFrame({"lead_id": ids[9:]})], ignore_index=True)
+    lp.enrich(gaps, target, on_conflict="fill", progress=False)
+    before, total = target.read_bytes(), account.counts["total"]
+    ran = run("resume", run("runs", "--json").json[0]["run_id"], "-o", "mine.parquet")
+    assert ran.code == 1
+    assert "mine.parquet has 9 leads that the run has not: 'lead000', 'lead001'" in ran.err
+    assert target.read_bytes() == before
+    assert account.counts["total"] == total
+
+
 def test_a_runs_own_results_are_replaced(
     account: Vendor, leads: Path, run: Callable[..., Ran]
 ) -> None:
