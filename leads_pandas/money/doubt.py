@@ -124,7 +124,11 @@ class Doubts:
         )
 
     def look(self, case: Case, op: Op) -> Look:
-        """One look; the jobs come before the price, which shows whatever they no longer do."""
+        """One look; the jobs come before the price, which shows whatever they no longer do.
+
+        Its moment is when it began: an answer that was long on its way tells of no later one.
+        """
+        at = self._wait.now()
         more = op.evidence or {}
         book = None
         used: dict[str, Any] = {}
@@ -139,7 +143,7 @@ class Doubts:
         since = (op.sent_at or 0) - _LAG * 1e6
         charges, concluded = self._journal.charges(int(since), but=op.id)
         return Look(
-            at=self._wait.now(),
+            at=at,
             jobs=jobs,
             preview=preview,
             transactions=book,
@@ -296,7 +300,7 @@ class Doubts:
         while True:
             look = self.look(case, op)
             verdict = case.see(look)
-            self._remember(case, op)
+            self.remember(case, op)
             if is_whole(look.preview):
                 return True
             if verdict.kind == "job" and not verdict.ended:
@@ -407,10 +411,10 @@ class Doubts:
 
     def _see(self, case: Case, op: Op) -> Verdict:
         verdict = case.see(self.look(case, op))
-        self._remember(case, op)
+        self.remember(case, op)
         return verdict
 
-    def _remember(self, case: Case, op: Op) -> None:
+    def remember(self, case: Case, op: Op) -> None:
         """Keep the jobs that may be the start's own: another call must not overlook them."""
         seen = {"may be": case.candidates, "cannot be": case.strangers}
         if case.closed:

@@ -55,7 +55,7 @@ class Look:
     """What the service shows at one moment; None is what could not be had.
 
     Attributes:
-        at: the moment, in seconds.
+        at: the moment at which it began, in seconds.
         jobs: the running jobs, searches included.
         preview: the price of the start's leads.
         transactions: those that are newer than the one before the start.
@@ -198,7 +198,7 @@ class Case:
                 continue
             # A service may count the IDs sent, the leads queued or those left, never more.
             ours = job.type == "enrichment" and (job.lead_count or 0) <= self.size
-            if self.closed and job.job_id not in self.candidates:
+            if job.job_id not in self.candidates and (self.closed or job.job_id in self.strangers):
                 ours = False
             seen = self.candidates if ours else self.strangers
             seen[job.job_id] = max(job.lead_count or 0, seen.get(job.job_id, 0))

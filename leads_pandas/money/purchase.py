@@ -168,6 +168,7 @@ class Purchase:
                     raise _Shown
                 if self._wait.now() <= began + _SWIFT:
                     break
+            self.doubts.remember(case, op)
             self._mark(op, "unknown")
 
         with self.doubts.held(self._journal.start_lock(), "starting"):
@@ -206,7 +207,10 @@ class Purchase:
         return None
 
     def _mark(self, op: Op, came_from: str) -> None:
-        """Durable before the first byte: no journal, no request."""
+        """Durable before the first byte: no journal, no request.
+
+        Jobs that come up from now on may be this start's, whatever was closed for an earlier one.
+        """
         sent = self._journal.move(
             op.id,
             ("unknown",) if came_from == "unknown" else ("planned",),
@@ -215,6 +219,7 @@ class Purchase:
             sent_boot=self._wait.clock.boot,
             sent_clock=self._wait.now(),
             timeout=self._api.start_seconds,
+            candidates={name: jobs for name, jobs in op.candidates.items() if name != "closed"},
         )
         if not sent:
             raise Stale

@@ -242,3 +242,47 @@ def test_a_lead_that_was_paid_for_is_never_unknown(make: Make) -> None:
     out = enrich(partial=True)
     assert not (out["enrichment_status"] == "unknown_lead").any()
     assert service.charges == ONCE
+
+
+@pytest.mark.parametrize("book", [None, []])
+def test_the_job_of_a_second_start_without_an_answer_is_no_stranger(
+    make: Make, book: list[dict[str, Any]] | None
+) -> None:
+    service = make(job_seconds=3600.0, book=book)
+    service.faults += [Fault("start", "cut"), Fault("start", "cut", after=True)]
+    assert all_found(enrich())
+    assert service.charges == ONCE
+
+
+def test_a_stranger_stays_one_after_a_second_start(make: Make) -> None:
+    service = make(job_seconds=3600.0)
+    service.faults += [Fault("start", "cut"), Fault("start", "cut", after=True)]
+
+    def watch(*_: object) -> None:
+        # Comes up once the first start could no longer be listed, and before the second one.
+        if service.clock.now > 1192.0 and "mate-0" not in service.jobs and not service.starts:
+            service.teammate(MORE[:3], 9000.0)
+
+    service.watchers.append(watch)
+    began = service.clock.now
+    assert all_found(enrich())
+    assert service.clock.now < began + 5000.0
+    assert service.charges == ONCE
+
+
+class Travelling(Service):
+    """Prices say what was so when they were asked for, and some are long on their way."""
+
+    def receive(self, method: str, path: str, body: Any, timeout: float) -> Any:
+        answer = super().receive(method, path, body, timeout)
+        if path.endswith("/preview") and 1165.0 < self.clock.now < 1180.0:
+            self.clock.sleep(29.0)
+        return answer
+
+
+def test_an_answer_that_was_long_on_its_way_tells_of_no_later_moment(make: Make) -> None:
+    service = make(Travelling, jobs_lag=59.5, balance_lag=59.5, job_seconds=3600.0)
+    service.faults.append(Fault("start", "cut", late=119.5))
+    assert all_found(enrich())
+    assert service.charges == ONCE
+    assert len(service.starts) == 1
