@@ -176,10 +176,10 @@ class Case:
 
     def is_over(self, look: Look) -> bool:
         """Whether, after `see` took in this look, no job of the start can be running any more."""
-        settle = BLIND if self.settle is None else self.settle
-        readable = look.jobs is not None and look.preview is not None
-        silent = look.at >= max(self.until, self._moved) + settle
-        return readable and silent and not self._live(look)
+        if self.settle is None or look.jobs is None or look.preview is None:
+            return False
+        silent = look.at >= max(self.until, self._moved) + self.settle
+        return silent and not self._live(look)
 
     def gives_up(self, *, live: bool = False) -> float:
         """The moment from which on looking no longer helps, unless something moves."""

@@ -213,6 +213,7 @@ class Collector:
             return event.error
         status = event.value
         if isinstance(status, JobStatus):
+            source.gone = None
             total = status.total_leads or len(source.sent)
             source.poller.observe(self._wait.now(), status.processed_leads, total)
             self._note(op, status.status, status.processed_leads, status.found_emails)

@@ -12,7 +12,7 @@ import pytest
 import leads_pandas as lp
 from leads_pandas.errors import LeadsWarning
 from tests.support import service_model
-from tests.support.service_model import Fault, Service
+from tests.support.service_model import Fault, Job, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     return made
 
 
-def enrich(settle: float = 60.0, **options: Any) -> pd.DataFrame:
+def enrich(settle: float | None = 60.0, **options: Any) -> pd.DataFrame:
     client = lp.LeadsClient(
         "ll_" + "4" * 64, "https://service.example", requests_per_minute=0, settle=settle
     )
@@ -285,4 +285,38 @@ def test_an_answer_that_was_long_on_its_way_tells_of_no_later_moment(make: Make)
     service.faults.append(Fault("start", "cut", late=119.5))
     assert all_found(enrich())
     assert service.charges == ONCE
+    assert len(service.starts) == 1
+
+
+class Queueing(Service):
+    """A job that waits in a queue is not listed, and a gateway hides its status now and then."""
+
+    def _status(self, job_id: str) -> Any:
+        if self.clock.now < 1002.0 or 1080.0 < self.clock.now < 1100.0:
+            return service_model.refuse(404, "no route")
+        return super()._status(job_id)
+
+
+def test_a_job_that_was_there_meanwhile_has_not_been_gone_since_it_was_first_missed(
+    make: Make,
+) -> None:
+    service = make(Queueing, job_seconds=3600.0, jobs_lag=500.0)
+    assert all_found(enrich())
+    assert service.charges == ONCE
+
+
+def test_who_lets_nothing_prove_absence_decides_on_what_a_concluded_job_left(make: Make) -> None:
+    service = make(jobs_lag=100.0, balance_lag=100.0, job_seconds=3600.0)
+    service.faults.append(Fault("start", "cut", late=119.0))
+
+    def watch(*_: object) -> None:
+        # A colleague's job of the same size, which has one of the leads.
+        if service.pending and service.clock.now > 1002.0 and "mate" not in service.jobs:
+            leads = [IDS[0], *MORE[:4]]
+            service.jobs["mate"] = Job("mate", leads, 5, 901.0, 104.0, ours=False, fail_at=None)
+
+    service.watchers.append(watch)
+    for _ in range(3):
+        with pytest.raises(lp.StartOutcomeUnknown):
+            enrich(settle=None)
     assert len(service.starts) == 1
