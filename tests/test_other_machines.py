@@ -69,6 +69,10 @@ lp.resume(lp.runs()["run_id"].iloc[0], "by_lead.parquet")
 lp.forget(df["lead_id"].iloc[:1])
 assert lp.read_receipt("out.parquet")["run_id"] is None
 assert cli.main(["results", "out.parquet", "--json"]) == 0
+import dask.dataframe as dd
+import leads_pandas.dask
+
+dd.from_pandas(df, npartitions=2).leads.enrich("dataset", progress=False)
 print(out["email"].notna().sum())
 """
 
@@ -87,3 +91,4 @@ def test_every_call_works_without_the_names_that_other_systems_lack(
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "9"
     assert vendor.counts["spent"] == 12
+    assert len(list((tmp_path / "dataset").iterdir())) == 2

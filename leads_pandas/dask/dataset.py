@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -113,9 +112,9 @@ def _of_a_dataset(name: str) -> bool:
 
 def exchange(one: str, other: str) -> None:
     """Let two folders take each other's place, in one step."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    rename = getattr(libc, "renameat2", None)
-    if not sys.platform.startswith("linux") or rename is None:
+    linux = sys.platform.startswith("linux")
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if linux else None
+    if rename is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), one)
     paths = os.fsencode(one), os.fsencode(other)
     if rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE):
@@ -148,7 +147,7 @@ def staged(place: Place, token: str) -> Generator[str]:
     """The folder that the workers write into; gone afterwards, whatever is left in it.
 
     It is locked as long as this process lives: what a killed one has left is found by its missing
-    lock, and removed by the next write.
+    lock, and removed by the next write. Windows has no such locks, and what is left there stays.
     """
     if place.filesystem is not None:
         place.filesystem.create_dir(place.location, recursive=True)
@@ -162,12 +161,23 @@ def staged(place: Place, token: str) -> Generator[str]:
     remove_leftovers(place)
     folder = _stage_name(place, token)
     folder.mkdir()
+    with contextlib.ExitStack() as held:
+        held.callback(shutil.rmtree, folder, ignore_errors=True)
+        with contextlib.suppress(ImportError):
+            held.enter_context(_locked(folder))
+        yield str(folder)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Generator[None]:
+    """Hold a folder; OSError where another process does, ImportError where none can be held."""
+    import fcntl
+
     lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield str(folder)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
@@ -178,13 +188,8 @@ def remove_leftovers(place: Place) -> None:
     for one in there.parent.iterdir():
         if not left.fullmatch(one.name):
             continue
-        with contextlib.suppress(OSError):
-            lock = os.open(one, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(one, ignore_errors=True)
-            finally:
-                os.close(lock)
+        with contextlib.suppress(OSError, ImportError), _locked(one):
+            shutil.rmtree(one, ignore_errors=True)
 
 
 def put_in_place(place: Place, stage: str, files: Sequence[str]) -> None:

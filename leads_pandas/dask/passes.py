@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dask
 from dask.callbacks import Callback
+from dask.utils import parse_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Moved = Callable[[int, int], None]
+
+_LARGE: Final = "distributed.admin.large-graph-warning-threshold"
+_ANSWERS: Final = 64 * 2**20  # bytes of a graph whose answers are as large as they may be
 
 
 def computed(tasks: Sequence[Any], wanted: Any, moved: Moved) -> Any:
@@ -27,7 +31,9 @@ def computed(tasks: Sequence[Any], wanted: Any, moved: Moved) -> Any:
             return dask.compute(wanted)[0]
     from distributed import as_completed
 
-    *parts, last = client.compute([*tasks, wanted])
+    large = max(parse_bytes(dask.config.get(_LARGE)), _ANSWERS)
+    with dask.config.set({_LARGE: large}):  # the advice of Dask's warning is of no use here
+        *parts, last = client.compute([*tasks, wanted])
     total, coming = len(parts), as_completed(parts, loop=client.loop)
     del parts  # or workers would keep what was already merged
     for done, part in enumerate(coming, start=1):

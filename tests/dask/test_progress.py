@@ -41,7 +41,7 @@ def test_one_bar_goes_over_the_passes_and_the_purchase_and_one_line_stays(  # no
     stages = re.findall(r"([a-z ]+): +(\d+)%", bar.replace("\r", "\n"))
     names = list(dict.fromkeys(name for name, _ in stages))
     assert (names[0], names[-1]) == ("collecting", "joining and writing")
-    assert "reading" in names
+    assert "done" in names  # of the purchase, whose other phases may be too short to be seen
     assert {("collecting", "100"), ("joining and writing", "100")} <= set(stages)
     assert re.fullmatch(r"8 leads enriched, 6 emails found, .* 8 credits, .* → .*/out", line)
 
