@@ -160,9 +160,9 @@ def hints_in(text: str, own: str = "") -> tuple[str, ...]:
     lower = text.casefold()
     for written in (_BRACKETED, _BETWEEN_QUOTES):
         hints += {found[0].casefold() for found in islice(written.finditer(text), _MANY_HINTS)}
-    hints += [word for word in _WORDS_OF_AT if word in lower]
+    hints += filter(lower.__contains__, _WORDS_OF_AT)
     if (
-        any(dot in lower for dot in _SPOKEN_DOTS)
+        any(map(lower.__contains__, _SPOKEN_DOTS))
         or " AT " in text
         or (own and f"at {own}" in lower)
     ):
@@ -205,7 +205,7 @@ def understand(text: str, own: str = "") -> str:
             text,
         )
     lower = text.casefold()
-    if " at " in lower or " ät " in lower or any(word in lower for word in _WORDS_OF_AT):
+    if " at " in lower or " ät " in lower or any(map(lower.__contains__, _WORDS_OF_AT)):
         text = _SPOKEN.sub(lambda found: _spoken(found, own), text)
     if "@" in text:
         text = _LOOSE.sub(lambda found: _loose(found, own), text)

@@ -6,6 +6,7 @@ a few usual paths are tried, each once. How a page is asked for is the visit's b
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -27,6 +28,7 @@ log = logging.getLogger("leads_pandas.server")
 
 _SITEMAP_BYTES = 500_000
 _FEW_LINKS = 5
+_LARGE = 64 * 1024  # bytes of a page, of which few are taken apart at a time
 _JUMPS = 3
 
 _PLACES = {
@@ -177,7 +179,7 @@ class Crawl:
         host = urlsplit(reply.url).hostname or ""
         if place is Place.FRONT and host not in self._hosts:
             self._hosts.append(host)
-        with self._visit.parsing:
+        with self._visit.parsing if len(reply.body) > _LARGE else contextlib.nullcontext():
             page = read_page(reply.text, reply.url)
         self.sightings += [Sighting(one, place, same(reply.url)) for one in page.mentions]
         whole = place is Place.FRONT or (step is not None and step.kind is Kind.LANGUAGE)

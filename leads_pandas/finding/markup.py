@@ -148,7 +148,8 @@ class _Reader:
                     self._size += len(data)
             elif kind is start:
                 name = token.tag or ""
-                attributes = dict(token.attrs or ())
+                given = token.attrs
+                attributes = dict(given) if given else {}
                 self._start(name, attributes)
                 raw = name if name in _RAW else ""
             elif kind is end:
@@ -174,13 +175,17 @@ class _Reader:
             self.read(content, nested=True)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        sign = _BREAKS.get(name, BLOCK)
         void = name in _VOID
-        if not void and name not in _INLINE:
+        if sign == BLOCK and not void:
             ends = _ENDS.get(name, _P)
             if self._paragraphs or ends is not _P:
                 self._close_implied(ends)
         if self._hidden is None:
-            self._break(name)
+            # Blocks within blocks end at one place.
+            if sign != BLOCK or not self._pieces or self._pieces[-1] != BLOCK:
+                self._pieces.append(sign)
+                self._size += len(sign)
             if attributes or name == "a":
                 self._look_at(name, attributes)
         if void:
@@ -188,7 +193,8 @@ class _Reader:
         if attributes or name in _MARKED:
             self._mark(name, attributes)
         self._open.append(name)
-        self._paragraphs += name == "p"
+        if name == "p":
+            self._paragraphs += 1
 
     def _mark(self, name: str, attributes: dict[str, str]) -> None:
         """Note where a menu, a footer or something hidden begins."""
@@ -205,7 +211,10 @@ class _Reader:
 
     def _end(self, name: str) -> None:
         if self._hidden is None:
-            self._break(name)
+            sign = _BREAKS.get(name, BLOCK)
+            if sign != BLOCK or not self._pieces or self._pieces[-1] != BLOCK:
+                self._pieces.append(sign)
+                self._size += len(sign)
         if name == "a":
             self._end_link()
         depth = len(self._open)
@@ -216,13 +225,6 @@ class _Reader:
             if self._open[index] == name:
                 self._close(index)
                 return
-
-    def _break(self, name: str) -> None:
-        sign = _BREAKS.get(name, BLOCK)
-        # Blocks within blocks end at one place.
-        if sign and (sign != BLOCK or not self._pieces or self._pieces[-1] != BLOCK):
-            self._pieces.append(sign)
-            self._size += 1
 
     def _close_implied(self, ends: frozenset[str]) -> None:
         found = None

@@ -48,13 +48,12 @@ def is_nobodys(address: str, host: str) -> bool:
         host: the website's host; an address at its own domain is judged more kindly.
     """
     name, _, domain = address.rpartition("@")
-    if _MACHINES.match(name):
+    plain, folded, is_machine, is_sample = _mailbox(name)
+    if is_machine:
         return True
-    held, at = registrable(domain), registrable(host)
-    plain = squeeze(name)
-    folded = _folded(name)
-    own = held == at
-    if _NOBODYS_NAMES.match(folded) and not (own and plain in _VAGUE_BUT_REAL):
+    held = registrable(domain)
+    own = held == registrable(host)
+    if is_sample and not (own and plain in _VAGUE_BUT_REAL):
         return not (own and folded in ("nom", "ad", "bar", "primer"))
     if own:
         return False
@@ -78,6 +77,18 @@ def is_nobodys(address: str, host: str) -> bool:
 
 
 _SURELY_EXAMPLES = _EXAMPLE - {"muster", "primer", "sample"}
+
+
+@lru_cache(maxsize=4096)
+def _mailbox(name: str) -> tuple[str, str, bool, bool]:
+    """A mailbox squeezed and folded, and whether its name alone is a machine's or a sample's."""
+    folded = _folded(name)
+    return (
+        squeeze(name),
+        folded,
+        _MACHINES.match(name) is not None,
+        _NOBODYS_NAMES.match(folded) is not None,
+    )
 
 
 def _folded(name: str) -> str:
