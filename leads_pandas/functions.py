@@ -1,7 +1,6 @@
-"""The public functions: typed twins of ``df.leads``, and what works on the store and the account.
+"""The public functions on frames: typed twins of ``df.leads``, which check their arguments.
 
-Thin: arguments are checked here, frames go through `enrichment`. Imports that cost time wait until
-a function is called, so that ``import leads_pandas`` stays cheap.
+Imports that cost time wait until a function is called: ``import leads_pandas`` stays cheap.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from leads_pandas.frames.ids import Distinct, LeadIds
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.models import CostPreview, RunStatus
     from leads_pandas.money.plan import Order
@@ -65,9 +65,9 @@ def preview(
 
     _check_call(df, client, refresh=refresh)
     ids = lead_ids(df, on)
-    order = _order(ids.unique, query_id=query_id, refresh=refresh)
+    order = _order(ids.unique, ids, query_id=query_id, refresh=refresh)
     if not ids.unique:
-        return models.CostPreview(0, 0, 0, 0, 0)
+        return models.CostPreview(0, 0, 0, 0, 0, rows_without_id=ids.rows_without)
     return run.quote(order, client)
 
 
@@ -118,7 +118,8 @@ def enrich(
             (only rows without an answer are asked for and changed).
         refresh: read leads again that the store already holds; never buys an enriched lead.
         progress: None: a bar where a person can see it, else log lines; True or False force; a
-            callable gets every `RunStatus`.
+            callable gets every `RunStatus`. A callable must not enrich the same leads in another
+            thread and wait for it: that thread waits for this call, for ever.
         timeout: seconds for the whole run; then `JobTimeoutError`, and the job goes on.
         client: a `LeadsClient`; None: the default client.
         label: a name of yours for the run, which `runs` shows; None: none.
@@ -168,6 +169,7 @@ def enrich(
     ready = delivery.prepare(df, on, output)
     order = _order(
         ready.asked,
+        ready.ids,
         query_id=query_id,
         max_credits=max_credits,
         confirm=confirm,
@@ -241,6 +243,7 @@ def enrich_ids(
     ready = prepare_ids(ids, Output(None, emails, min_confidence, rename))
     order = _order(
         ready.asked,
+        ready.given,
         query_id=query_id,
         max_credits=max_credits,
         confirm=confirm,
@@ -304,6 +307,7 @@ def start(
     ids = lead_ids(df, on)
     order = _order(
         ids.unique,
+        ids,
         query_id=query_id,
         max_credits=max_credits,
         confirm=confirm,
@@ -432,6 +436,7 @@ def features(
 
 def _order(
     lead_ids: list[str],
+    rows: LeadIds | Distinct,
     *,
     query_id: str | None = None,
     max_credits: int | None = None,
@@ -460,6 +465,8 @@ def _order(
         refresh=refresh,
         consent=consent(confirm),
         label=label,
+        rows_without_id=rows.rows_without,
+        duplicate_rows=rows.duplicate_rows,
     )
 
 

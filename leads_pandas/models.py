@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - a field's type says how it is read
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from leads_pandas.contract import (
     LARGEST,
@@ -100,7 +100,7 @@ def read_selection(body: object) -> tuple[list[str] | None, str | None, int | No
     return ids, query, cap
 
 
-_SLOW = 1.0  # seconds that a slow job takes for a lead: the far end of a time that is shown
+_NO_JOB_YET = "how long a job takes is not known yet: none has ended here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,11 @@ class CostPreview(Wire):
         available_credits: the account's balance.
         estimated_seconds: lower bound of the time that reading the results takes at the request
             budget, in seconds; 0.0 where nothing must be read.
+        longest_seconds: upper end of the time, in seconds, where the job goes as this account's
+            earlier ones of about its size went; None where the store knows of none.
+        unknown_ids: of ``total_leads``, those that the service does not know; they cost nothing.
+        rows_without_id: rows that ask for nothing.
+        duplicate_rows: rows that ask for the lead of another row, which is bought once.
     """
 
     total_leads: int
@@ -123,6 +128,10 @@ class CostPreview(Wire):
     estimated_credits: int
     available_credits: Signed
     estimated_seconds: Ours = 0.0
+    longest_seconds: Annotated[float | None, None] = None
+    unknown_ids: Annotated[int, None] = 0
+    rows_without_id: Annotated[int, None] = 0
+    duplicate_rows: Annotated[int, None] = 0
 
     @property
     def affordable(self) -> bool:
@@ -130,21 +139,31 @@ class CostPreview(Wire):
         return self.estimated_credits <= self.available_credits
 
     def _card(self) -> tuple[str, list[tuple[str, str]], str]:
-        least = self.estimated_seconds
-        most = least + self.to_enrich * _SLOW
-        time = duration(least) if least >= 1 else "a moment"
-        if most >= least + 1:  # how fast a job is, nobody says beforehand
-            time = f"{time} to {duration(most)}"
+        odd = [
+            ("unknown to the service", self.unknown_ids),
+            ("rows without an ID", self.rows_without_id),
+            ("repeated rows", self.duplicate_rows),
+        ]
         rows = [
             ("leads", f"{self.total_leads:,}"),
+            *((label, f"{count:,}") for label, count in odd if count),
             ("already enriched", f"{self.already_enriched:,}"),
             ("to enrich", f"{self.to_enrich:,}"),
             ("estimated credits", f"{self.estimated_credits:,}"),
             ("available credits", f"{self.available_credits:,}"),
-            ("time", time),
+            ("time", self._time()),
         ]
         short = plural(self.estimated_credits - self.available_credits, "credit")
-        return "Enrichment cost", rows, "" if self.affordable else f"{short} short"
+        unsure = _NO_JOB_YET if self.to_enrich and self.longest_seconds is None else ""
+        return "Enrichment cost", rows, unsure if self.affordable else f"{short} short"
+
+    def _time(self) -> str:
+        """From what reading takes at the least to what earlier jobs let expect, where they do."""
+        least, most = self.estimated_seconds, self.longest_seconds
+        shortest = duration(least) if least >= 1 else "a moment"
+        if most is None:
+            return f"at least {shortest}" if self.to_enrich else shortest
+        return f"{shortest} to {duration(most)}" if most >= least + 1 else shortest
 
     def __str__(self) -> str:
         title, rows, note = self._card()

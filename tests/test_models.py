@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -164,9 +165,38 @@ def test_a_preview_reads_well_as_text_and_as_html() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "to_enrich", "said"),
-    [(72.0, 48, "1 min 12 s to 2 min"), (0.0, 48, "a moment to 48 s"), (0.0, 0, "a moment")],
+    ("seconds", "longest", "to_enrich", "said"),
+    [
+        (72.0, 120.0, 48, "1 min 12 s to 2 min"),
+        (0.0, 48.0, 48, "a moment to 48 s"),
+        (72.0, 72.5, 48, "1 min 12 s"),
+        (72.0, None, 48, "at least 1 min 12 s"),
+        (0.0, None, 48, "at least a moment"),
+        (0.0, None, 0, "a moment"),
+    ],
 )
-def test_a_preview_says_how_long_it_will_take(seconds: float, to_enrich: int, said: str) -> None:
-    preview = models.CostPreview(60, 60 - to_enrich, to_enrich, to_enrich, 100, seconds)
-    assert str(preview).splitlines()[-1].split(maxsplit=1) == ["time", said]
+def test_a_preview_says_how_long_it_will_take_and_what_is_not_known(
+    seconds: float, longest: float | None, to_enrich: int, said: str
+) -> None:
+    counts = (60, 60 - to_enrich, to_enrich, to_enrich, 100)
+    shown = str(models.CostPreview(*counts, seconds, longest))
+    (time,) = [line for line in shown.splitlines() if line.startswith("  time ")]
+    assert time.split(maxsplit=1) == ["time", said]
+    assert ("not known yet" in shown) is said.startswith("at least")
+
+
+def test_a_preview_counts_the_rows_that_buy_nothing() -> None:
+    preview = models.CostPreview(
+        60, 12, 47, 47, 100, unknown_ids=1, rows_without_id=1_200, duplicate_rows=3
+    )
+    rows = [line.rsplit(maxsplit=1) for line in str(preview).splitlines()]
+    assert rows[1:5] == [
+        ["  leads", "60"],
+        ["  unknown to the service", "1"],
+        ["  rows without an ID", "1,200"],
+        ["  repeated rows", "3"],
+    ]
+    for label, count in rows[2:5]:
+        row = rf">{label.strip()}</span> <span style=\"[^\"]*\">{count}</span>"
+        assert re.search(row, preview._repr_html_())
+    assert "rows" not in str(models.CostPreview(60, 12, 48, 48, 100))

@@ -14,6 +14,7 @@ from tests.support.harness import frame, lead_ids, make_client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from leads_pandas import CostPreview
     from tests.support.harness import Vendor
 
 pytestmark = pytest.mark.faults
@@ -62,6 +63,36 @@ def test_whoever_waits_for_a_start_without_an_answer_is_told_so(vendor: Vendor) 
     client = make_client(vendor, settle=60.0)
     with told("the start got no answer: looking for it, up to "):
         lp.enrich(frame(lead_ids(N)), client=client, timeout=LONGEST)
+
+
+def test_a_price_counts_the_rows_that_buy_nothing_and_tells_how_long_from_earlier_jobs(
+    vendor: Vendor,
+) -> None:
+    vendor.reset(N, job_seconds=1.5)
+    client = make_client(vendor)
+    ids = lead_ids(N)
+    odd = frame([*ids[:20], *ids[:3], None, " ", "nobody"])
+    asked: list[CostPreview] = []
+
+    def agree(preview: CostPreview) -> bool:
+        asked.append(preview)
+        return True
+
+    shown = lp.preview(odd, client=client)
+    with pytest.warns(lp.LeadsWarning, match="does not know 1 of 21"):
+        lp.enrich(odd, client=client, confirm=agree)
+    for one in (shown, *asked):
+        counts = (one.total_leads, one.unknown_ids, one.rows_without_id, one.duplicate_rows)
+        assert (*counts, one.longest_seconds) == (21, 1, 2, 3, None)
+    assert len(asked) == 1
+
+    # The store knows now what is unknown, and how long a job of 20 leads took.
+    again = lp.preview(frame([*ids[:40], "nobody"]), client=client)
+    assert (again.to_enrich, again.unknown_ids) == (20, 1)
+    assert again.longest_seconds is not None
+    assert again.longest_seconds > 1.0
+    assert " to " in str(again)
+    assert "not known" not in str(again)
 
 
 def test_whoever_waits_for_nothing_but_the_job_is_given_no_reason(

@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -87,8 +88,11 @@ def preview(
     options: dict[str, Any] = {"query_id": query_id, "refresh": refresh, "client": client}
     enrich_ids((), **options)  # what is wrong with them is found before the frame is computed
     with Display(False).shown() as display:
-        given, _ = _collected(ddf, _wish(ddf, on, delivery.Output(on_conflict="replace")), display)
-    return preview_frame(pd.DataFrame({"lead_id": given.unique}, dtype=object), **options)
+        wish = _wish(ddf, on, delivery.Output(on_conflict="replace"))
+        given, found = _collected(ddf, wish, display)
+    whole = preview_frame(pd.DataFrame({"lead_id": given.unique}, dtype=object), **options)
+    again = found.asked - found.missing - len(given.unique)
+    return replace(whole, rows_without_id=found.missing, duplicate_rows=again)
 
 
 @pointing_outside

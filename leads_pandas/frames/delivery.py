@@ -322,8 +322,8 @@ def deliver_ids(
         **receipt_of_call(facts, given.unique, codes, out, bought),
         "rows": {
             "total": given.rows,
-            "without_id": given.missing,
-            "duplicate": given.rows - given.missing - len(given.unique),
+            "without_id": given.rows_without,
+            "duplicate": given.duplicate_rows,
         },
         "on": {"name": "lead_id", "kind": "column", "position": 0, "type": "str"},
         "columns": dict(ready.columns),

@@ -156,14 +156,19 @@ class Distinct(NamedTuple):
         codes: per value the position of its ID in ``unique``.
         unique: each ID once; ``" a"`` and ``"a"`` are two values of one.
         rows: how many IDs were given, missing ones included.
-        missing: how many of them were missing or blank.
+        rows_without: how many of them were missing or blank.
     """
 
     as_given: Any
     codes: Codes
     unique: list[str]
     rows: int
-    missing: int
+    rows_without: int
+
+    @property
+    def duplicate_rows(self) -> int:
+        """How many of them repeat another."""
+        return self.rows - self.rows_without - len(self.unique)
 
 
 def distinct(ids: Any) -> Distinct:

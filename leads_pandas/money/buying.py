@@ -17,7 +17,17 @@ from leads_pandas.errors import (
     Way,
 )
 from leads_pandas.money import prices
-from leads_pandas.money.plan import Batch, Order, Plan, Stale, combine, divide, price_of, room
+from leads_pandas.money.plan import (
+    Batch,
+    Order,
+    Plan,
+    Stale,
+    combine,
+    divide,
+    price_of,
+    room,
+    timed,
+)
 from leads_pandas.tracebacks import warn
 
 if TYPE_CHECKING:
@@ -107,7 +117,9 @@ class Buying:
             # Where nothing is left to be bought, the balance is still worth asking for.
             preview = combine([one.preview for one in self._price(free or order.lead_ids)])
             if not free:
-                preview = replace(preview, already_enriched=0, to_enrich=0, estimated_credits=0)
+                preview = replace(
+                    preview, already_enriched=0, to_enrich=0, estimated_credits=0, unknown_ids=0
+                )
         return self._whole(preview, len(order.lead_ids if order.refresh else missing))
 
     def buy(self, missing: list[str], need: int) -> bool:
@@ -249,19 +261,24 @@ class Buying:
         """A preview of the missing leads, as one of the whole frame."""
         order = self._order
         known = self._store.results.known(order.lead_ids)
-        held = sum(status != "unknown_lead" for status in known.values())
+        unknown = sum(status == "unknown_lead" for status in known.values())
         requests = need + (3 if preview.to_enrich else 0)
-        return replace(
+        whole = replace(
             preview,
             total_leads=len(order.lead_ids),
-            already_enriched=preview.already_enriched + held,
+            already_enriched=preview.already_enriched + len(known) - unknown,
             estimated_seconds=self._api.pacer.estimate(requests),
+            # Those once unknown are asked for anew by a refresh alone.
+            unknown_ids=preview.unknown_ids + (0 if order.refresh else unknown),
+            rows_without_id=order.rows_without_id,
+            duplicate_rows=order.duplicate_rows,
         )
+        return timed(whole, self._journal.job_times())
 
     def _consent(self, plan: Plan, need: int) -> None:
         self.preview = self._whole(plan.preview, need)
         if plan.batches and self._order.consent is not None:
-            self._order.consent(price_of(plan, self.preview))
+            self._order.consent(price_of(plan, self.preview, self._journal.job_times()))
 
     def _start(self, plan: Plan) -> None:
         queue = list(plan.batches)

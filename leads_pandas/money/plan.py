@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MAX_CREDITS = "LEADS_PANDAS_MAX_CREDITS"
+_NEAR = 4  # earlier jobs that tell how long another of about their size takes
 
 
 class Stale(Exception):  # noqa: N818 - a signal inside the package, never shown
@@ -32,6 +34,8 @@ class Order:
         refresh: whether leads that the store holds are read again.
         consent: asked before credits are spent; raises `EnrichmentDeclined`.
         label: the caller's own name for the run, or None.
+        rows_without_id: rows of the frame that ask for nothing.
+        duplicate_rows: rows that ask for the lead of another row.
     """
 
     lead_ids: list[str]
@@ -42,6 +46,8 @@ class Order:
     refresh: bool = False
     consent: Callable[[CostPreview], None] | None = None
     label: str | None = None
+    rows_without_id: int = 0
+    duplicate_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ def combine(previews: Sequence[CostPreview]) -> CostPreview:
         to_enrich=sum(one.to_enrich for one in previews),
         estimated_credits=sum(one.estimated_credits for one in previews),
         available_credits=min((one.available_credits for one in previews), default=0),
+        unknown_ids=sum(one.unknown_ids for one in previews),
     )
 
 
@@ -160,11 +167,33 @@ def divide(
     return plan
 
 
-def price_of(plan: Plan, shown: CostPreview) -> CostPreview:
+def price_of(plan: Plan, shown: CostPreview, jobs: Sequence[tuple[int, float]]) -> CostPreview:
     """What a person is asked about: the whole frame, and of it what would be bought."""
     bought = [batch.preview for batch in plan.batches]
-    return replace(
-        shown,
-        to_enrich=sum(one.to_enrich for one in bought),
-        estimated_credits=sum(one.estimated_credits for one in bought),
+    return timed(
+        replace(
+            shown,
+            to_enrich=sum(one.to_enrich for one in bought),
+            estimated_credits=sum(one.estimated_credits for one in bought),
+        ),
+        jobs,
     )
+
+
+def timed(preview: CostPreview, jobs: Sequence[tuple[int, float]]) -> CostPreview:
+    """A price with the far end of its time, as far as earlier jobs tell.
+
+    The jobs nearest in size do: a smaller one is taken to be no faster than they were, a larger one
+    as slow for each lead. Of as many as `_NEAR` the slowest does not count, since nobody may have
+    been there to see its end. All that is left is read after the job, at the worst.
+
+    Args:
+        preview: the price.
+        jobs: leads and seconds of each.
+    """
+    leads = preview.to_enrich
+    near = sorted(jobs, key=lambda job: abs(math.log(max(leads, 1) / job[0])))[:_NEAR]
+    slowest = sorted(seconds * max(1.0, leads / size) for size, seconds in near)[: _NEAR - 1]
+    job = 0.0 if leads == 0 else slowest[-1] if slowest else None
+    longest = None if job is None else preview.estimated_seconds + job
+    return replace(preview, longest_seconds=longest)

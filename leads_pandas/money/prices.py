@@ -28,7 +28,9 @@ def price(api: LeadsClient, journal: Journal, lead_ids: Sequence[str]) -> list[B
     ids = list(lead_ids)
     mark = journal.last_sent()
     try:
-        return [Batch(ids, api.preview(ids), mark, api.wait.now())]
+        preview = api.preview(ids)
+        preview = replace(preview, unknown_ids=max(len(ids) - preview.total_leads, 0))
+        return [Batch(ids, preview, mark, api.wait.now())]
     except APIError as error:
         if error.status_code != TOO_LARGE or len(ids) == 1:
             raise

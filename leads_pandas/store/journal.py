@@ -369,6 +369,15 @@ class Journal:
             found |= wanted.intersection(_unpack(blob))
         return found
 
+    def job_times(self) -> list[tuple[int, float]]:
+        """How many leads the latest jobs enriched, and the seconds until their end was seen."""
+        rows = self._file.rows(
+            "SELECT coalesce(leads_queued, to_enrich) AS leads, (ended_at - sent_at) / 1e6 FROM ops"
+            " WHERE job_status = 'COMPLETED' AND ended_at >= sent_at AND leads > 0"
+            " ORDER BY number DESC LIMIT 20"
+        )
+        return [(leads, seconds) for leads, seconds in rows]
+
     def last_sent(self) -> tuple[int, int]:
         """A mark that moves whenever a start is sent or settled on this store."""
         row = self._file.rows(

@@ -149,6 +149,10 @@ def test_preview_shows_the_price(account: Vendor, leads: Path, run: Callable[...
         "available_credits": 1000,
         "affordable": True,
         "estimated_seconds": 0.0,
+        "longest_seconds": None,
+        "unknown_ids": 0,
+        "rows_without_id": 0,
+        "duplicate_rows": 0,
     }
 
 

@@ -27,7 +27,7 @@ from leads_pandas.errors import (
 )
 from leads_pandas.models import CostPreview
 from leads_pandas.money import prices
-from leads_pandas.money.plan import Batch, Stale, combine
+from leads_pandas.money.plan import Batch, Stale, combine, timed
 from leads_pandas.money.purchase import Purchase
 from leads_pandas.pace.wait import Late
 from leads_pandas.store import Store
@@ -106,6 +106,27 @@ def test_several_prices_become_one_with_the_lowest_balance() -> None:
     one, other = CostPreview(5, 1, 4, 4, 90), CostPreview(3, 0, 3, 6, 80)
     assert combine([one, other]) == CostPreview(8, 1, 7, 10, 80)
     assert combine([]) == CostPreview(0, 0, 0, 0, 0)
+    odd = CostPreview(5, 0, 4, 4, 90, unknown_ids=1)
+    assert combine([odd, odd]).unknown_ids == 2
+
+
+@pytest.mark.parametrize(
+    ("leads", "jobs", "longest"),
+    [
+        (100, [], None),
+        (0, [], 30.0),
+        (100, [(100, 50.0)], 80.0),
+        (200, [(100, 50.0)], 130.0),  # as slow for each lead
+        (10, [(100, 50.0)], 80.0),  # and a small job no faster than a larger one
+        (100, [(100, 50.0), (90, 60.0), (110, 40.0), (100, 9_999.0)], 30.0 + 60.0 * 100 / 90),
+        (2000, [(5, 60.0), (2000, 300.0), (1900, 300.0), (2100, 290.0), (2000, 310.0)], 340.0),
+    ],
+)
+def test_the_far_end_of_the_time_is_what_earlier_jobs_of_about_that_size_took(
+    leads: int, jobs: list[tuple[int, float]], longest: float | None
+) -> None:
+    preview = timed(CostPreview(2000, 2000 - leads, leads, leads, 9_999, 30.0), jobs)
+    assert preview.longest_seconds == (None if longest is None else pytest.approx(longest))
 
 
 def test_a_body_refused_as_too_large_is_split_until_it_fits(desk: Desk) -> None:
