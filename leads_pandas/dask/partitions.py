@@ -348,7 +348,10 @@ class Reader:
         meta = self.meta if columns is None else self.meta[columns]
         with pq.ParquetFile(f"{self.location}/{name}", filesystem=self.filesystem) as file:
             frame = file.read(columns=_stored_names(file, columns)).to_pandas()
-        frame = frame if columns is None else frame[columns]
+        if not frame.columns.equals(meta.columns):  # Parquet has texts alone, and an order
+            stored = {str(label): place for place, label in enumerate(frame.columns)}
+            frame = frame.iloc[:, [stored[str(label)] for label in meta.columns]]
+            frame.columns = meta.columns
         return _conforming(frame, meta)
 
 

@@ -57,6 +57,17 @@ def test_a_dataset_is_read_alike_by_every_engine(
     assert pq.read_schema(files[0]).field("enriched_at").type == pa.timestamp("us", "UTC")
 
 
+@pytest.mark.filterwarnings("ignore:The DataFrame has column names of mixed type")  # of pyarrow
+def test_labels_that_are_no_text_come_back_from_the_files(
+    vendor: Vendor, client: Make, here: None, tmp_path: Path
+) -> None:
+    df = leads().rename(columns={"n": 5}).rename_axis("kind")  # and an index named like a column
+    ddf = dd.from_pandas(df, npartitions=2)
+    out = ddf.leads.enrich(tmp_path / "out", client=client(), **QUIET)
+    same(out, ddf.compute().leads.enrich(client=client(), **QUIET))
+    assert out[["email", 5]].compute()[5].tolist() == df[5].tolist()
+
+
 def test_a_dataset_takes_the_place_of_an_older_one_and_nothing_is_left_beside_it(
     vendor: Vendor, client: Make, here: None, tmp_path: Path
 ) -> None:
