@@ -435,7 +435,7 @@ class Doubts:
             DOUBTFUL,
             "started",
             job_id=verdict.job_id,
-            provisional=verdict.kind == "job" and not sure,
+            provisional=verdict.job_id is not None and not sure,
             leads_queued=queued,
             job_status=status,
             limited=op.limited or short,

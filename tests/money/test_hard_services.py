@@ -37,13 +37,13 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     return made
 
 
-def enrich(settle: float | None = 60.0, **options: Any) -> pd.DataFrame:
+def enrich(settle: float | None = 60.0, ids: list[str] = IDS, **options: Any) -> pd.DataFrame:
     client = lp.LeadsClient(
         "ll_" + "4" * 64, "https://service.example", requests_per_minute=0, settle=settle
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LeadsWarning)
-        return lp.enrich(pd.DataFrame({"lead_id": IDS}), client=client, progress=False, **options)
+        return lp.enrich(pd.DataFrame({"lead_id": ids}), client=client, progress=False, **options)
 
 
 def all_found(out: pd.DataFrame) -> bool:
@@ -320,3 +320,32 @@ def test_who_lets_nothing_prove_absence_decides_on_what_a_concluded_job_left(mak
         with pytest.raises(lp.StartOutcomeUnknown):
             enrich(settle=None)
     assert len(service.starts) == 1
+
+
+class Behind(Service):
+    """For a while another server answers, which does not know of the newest jobs."""
+
+    behind = False
+
+    def _status(self, job_id: str) -> Any:
+        return service_model.refuse(404) if self.behind else super()._status(job_id)
+
+    def _jobs(self) -> Any:
+        return service_model.ok([]) if self.behind else super()._jobs()
+
+
+def test_a_job_that_was_only_guessed_to_be_one_starts_is_not_kept_from_another(
+    make: Make,
+) -> None:
+    service = make(Behind, job_seconds=1000.0)
+    service.faults += [Fault("start", "cut"), Fault("start", "cut", after=True)]
+    for ids in (IDS, MORE[:6], IDS):
+        with pytest.raises(lp.JobTimeoutError):
+            enrich(ids=ids, timeout=3.0)
+    # Somebody's search enriches what the first start was for, paid for long ago.
+    service.enriched.update(dict.fromkeys(IDS, service.clock.now))
+    service.behind = True  # type: ignore[attr-defined]
+    assert all_found(enrich())
+    service.behind = False  # type: ignore[attr-defined]
+    assert all_found(enrich(ids=MORE[:6]))
+    assert service.charges == dict.fromkeys(MORE[:6], 1)
