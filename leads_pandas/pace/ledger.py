@@ -94,7 +94,7 @@ _SCHEMA = (
     )""",
     """CREATE TABLE pace (
         one INTEGER PRIMARY KEY CHECK (one = 1),
-        ledger INTEGER NOT NULL,          -- of earlier versions, as is the level
+        ledger INTEGER NOT NULL,          -- of earlier versions
         boot TEXT NOT NULL,
         ticket INTEGER NOT NULL,          -- how many have been given out
         granted REAL NOT NULL CHECK (typeof(granted) = 'real'),
@@ -105,8 +105,9 @@ _SCHEMA = (
     )""",
     "INSERT INTO pace VALUES (1, 0, '', 0, -1e999, -1e999, -1e999, 0, -1e999)",
 )
-_READ_PACE = "SELECT granted, blocked, struck, calm FROM pace"
-_WRITE_PACE = "UPDATE pace SET granted = ?, blocked = ?, struck = ?, calm = ?, level = 1, boot = ?"
+_READ_PACE = "SELECT granted, blocked, struck, level, calm FROM pace"
+_WRITE_PACE = """UPDATE pace
+    SET granted = ?, blocked = ?, struck = ?, level = ?, calm = ?, boot = ?"""
 
 
 class Ledger:
@@ -285,7 +286,7 @@ class Ledger:
             try:
                 with _transacting, self._opened() as db:
                     return self._commit(db, work)
-            except (sqlite3.Error, OSError, TypeError, ValueError) as error:
+            except (sqlite3.Error, OSError, TypeError, ValueError, OverflowError) as error:
                 tries += 1
                 code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
                 if tries < patience and code in (*_HELD, *_MOVED):
