@@ -418,7 +418,7 @@ df = pd.DataFrame({"lead_id": os.environ["TEST_IDS"].split(",")})
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def end(self, seconds: float = 40.0) -> tuple[int, str, str]:
+    def end(self, seconds: float = 120.0) -> tuple[int, str, str]:
         """Wait for its end: exit code, standard output, standard error."""
         try:
             out, err = self.process.communicate(timeout=seconds)
