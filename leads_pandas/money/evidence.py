@@ -207,8 +207,9 @@ class Case:
         for job_id in look.own & self.strangers.keys():
             del self.strangers[job_id]
 
-        settle = BLIND if self.settle is None else self.settle
-        self.closed = self.closed or (look.jobs is not None and look.at >= self.until + settle)
+        # Where no silence proves anything, a job may be ours however late it comes up.
+        if self.settle is not None and look.jobs is not None:
+            self.closed = self.closed or look.at >= self.until + self.settle
 
     def _live(self, look: Look) -> set[str]:
         """The candidates that are not known to have ended: a job that is listed never is."""
