@@ -254,7 +254,9 @@ def test_of_many_addresses_each_domain_is_asked_for_once_and_a_bar_can_keep_up(
     addresses = [f"info{n}@firm{n % 600}.com" for n in range(2000)]
     said = deliverable(addresses, domains, progress=lambda *it: moves.append(it))
     assert said == ["no" if n % 600 % 4 == 0 else "yes" for n in range(2000)]
-    assert sorted(nameserver.asked) == sorted((f"firm{n}.com", "MX") for n in range(600))
+    assert set(nameserver.asked) == {(f"firm{n}.com", "MX") for n in range(600)}
+    # A datagram that a busy machine lost is sent again.
+    assert len(nameserver.asked) < 2 * 600
     assert moves == sorted(moves)
     assert moves[-1] == (600, 600)
     assert len(moves) <= 101
