@@ -44,7 +44,7 @@ class Target:
         location: absolute path with links resolved, or the path inside ``filesystem``.
         filesystem: a pyarrow filesystem; None for a local file.
         renames: whether a file there can be replaced by a rename. Where it cannot (some object
-            stores), a write that fails takes the old file with it; the results stay in the store.
+            stores), the whole file is made first and then sent over the old one.
     """
 
     path: str
@@ -313,14 +313,35 @@ def _take_over(path: str, old: os.stat_result) -> None:
 def _write_remote(table: pa.Table, target: Target, filesystem: FileSystem) -> None:
     import pyarrow.parquet as pq
 
+    if not target.renames:
+        _write_in_place(table, target, filesystem)
+        return
     # An object appears when its stream is closed, also where a failure closes it half-written:
-    # so under a name of its own first, where the filesystem can rename.
-    written = _beside(target.location, "/") if target.renames else target.location
+    # so under a name of its own first.
+    written = _beside(target.location, "/")
     try:
         pq.write_table(table, written, filesystem=filesystem)
-        if target.renames:
-            filesystem.move(written, target.location)
+        filesystem.move(written, target.location)
     except BaseException:
         with suppress(OSError):
             filesystem.delete_file(written)
+        raise
+
+
+def _write_in_place(table: pa.Table, target: Target, filesystem: FileSystem) -> None:
+    """Write over what is there, with nothing left to do that may fail but sending the bytes."""
+    import pyarrow.parquet as pq
+    from pyarrow import fs
+
+    whole = pa.BufferOutputStream()
+    pq.write_table(table, whole)
+    new = filesystem.get_file_info([target.location])[0].type == fs.FileType.NotFound
+    try:
+        with filesystem.open_output_stream(target.location) as file:
+            file.write(whole.getvalue())
+    except BaseException:
+        # An older file stays: most stores keep it until the new one is complete.
+        if new:
+            with suppress(OSError):
+                filesystem.delete_file(target.location)
         raise

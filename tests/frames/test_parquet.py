@@ -913,7 +913,7 @@ def test_a_folder_in_an_object_store_is_no_target(bucket: Any) -> None:
         check_target(bucket.url.replace("out.parquet", ""))
 
 
-def test_a_failed_write_is_removed_where_nothing_can_be_renamed(
+def test_a_failed_write_leaves_what_was_there_where_nothing_can_be_renamed(
     tmp_path: Path, small: pd.DataFrame
 ) -> None:
     filesystem = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
@@ -922,6 +922,27 @@ def test_a_failed_write_is_removed_where_nothing_can_be_renamed(
     with pytest.raises(pa.ArrowNotImplementedError):
         write(unfit, target)
     assert list(tmp_path.iterdir()) == []
+    path = tmp_path / "out.parquet"
+    path.write_bytes(b"old")
+    with pytest.raises(pa.ArrowNotImplementedError):
+        write(unfit, target)
+    assert path.read_bytes() == b"old"
+
+
+def test_an_old_object_outlives_a_write_that_is_refused_where_nothing_can_be_renamed(
+    bucket: Any, small: pd.DataFrame
+) -> None:
+    bucket.objects["bucket/data/out.parquet"] = b"old"
+    bucket.refuse_copies = True
+    target = check_target(bucket.url)
+    assert target.renames is False
+    bucket.refuse_writes = True
+    with pytest.raises(OSError):
+        write(enrich(small)[1], target)
+    assert bucket.objects["bucket/data/out.parquet"] == b"old"
+    bucket.refuse_writes = False
+    write(enrich(small)[1], target)
+    assert bucket.objects["bucket/data/out.parquet"].startswith(b"PAR1")
 
 
 # What stays out of the import
