@@ -243,8 +243,9 @@ class Collector:
 
     def _note(self, op: Op, status: str, processed: int, found: int) -> None:
         op.job_status, op.processed, op.found_emails = status, processed, found
-        if op.job_finished and op.ended_at is None:
-            op.ended_at = int(self._wait.clock.utc() * 1e6)
+        if op.job_finished and self._since_end(op) is None:
+            op.ended_at = op.ended_at or int(self._wait.clock.utc() * 1e6)
+            op.ended_boot, op.ended_clock = self._wait.clock.boot, self._wait.now()
         self._store.journal.note(
             op.id,
             of_job=op.job_id,
@@ -252,7 +253,16 @@ class Collector:
             processed=processed,
             found_emails=found,
             ended_at=op.ended_at,
+            ended_boot=op.ended_boot,
+            ended_clock=op.ended_clock,
         )
+
+    def _since_end(self, op: Op) -> float | None:
+        """Seconds since a job's end was seen, by the clock that nobody sets; None: on no such."""
+        if op.ended_clock is None or op.ended_boot != self._wait.clock.boot:
+            return None
+        passed = self._wait.now() - op.ended_clock
+        return None if passed < 0 else passed
 
     def _looked(self, event: Event) -> Exception | None:
         source = event.task.source
@@ -298,7 +308,7 @@ class Collector:
             return
         if op is not None and source.ended is None:
             source.end(now)
-            if op.job_status is not None and op.ended_at is None:
+            if op.job_status is not None and self._since_end(op) is None:
                 # Whoever wrote the end down: from now on it is waited for what may show late.
                 self._note(op, op.job_status, op.processed, op.found_emails)
             if source.unread and source.stopped_short:
@@ -349,8 +359,8 @@ class Collector:
 
     def _is_late(self, source: Source, op: Op) -> bool:
         """Whether leads that were bought may still show: until then nobody starts them again."""
-        since = self._wait.clock.utc() - (op.ended_at or 0) / 1e6
-        return source.owed > 0 and 0 <= since < self._settle_seconds
+        since = self._since_end(op)
+        return source.owed > 0 and since is not None and since < self._settle_seconds
 
     def _look_again(self, source: Source) -> None:
         source.looks += 1

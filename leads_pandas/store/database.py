@@ -87,9 +87,6 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     """
     ALTER TABLE ops ADD COLUMN timeout REAL;         -- seconds in which the start could be answered
-    ALTER TABLE ops ADD COLUMN sent_boot TEXT;       -- the run of the machine's clock, and
-    ALTER TABLE ops ADD COLUMN sent_clock REAL;      -- its moment of sending, which nobody sets
-    ALTER TABLE ops ADD COLUMN ended_at INTEGER;     -- when its job was first seen to have ended
     ALTER TABLE ops ADD COLUMN evidence TEXT;        -- JSON of what else was shown before the start
     ALTER TABLE ops ADD COLUMN candidates TEXT NOT NULL DEFAULT '{}';  -- JSON of new jobs' sizes
     ALTER TABLE ops ADD COLUMN provisional INTEGER NOT NULL DEFAULT 0; -- its job was concluded
@@ -104,6 +101,13 @@ MIGRATIONS: tuple[str, ...] = (
                 UNION SELECT ops.job_id WHERE ops.job_id IS NOT NULL) AS j)), job_id = NULL
         WHERE state IN ('sending', 'unknown');
     UPDATE ops SET provisional = 1 WHERE state = 'started' AND credits_reserved IS NULL;
+    """,
+    """
+    ALTER TABLE ops ADD COLUMN sent_boot TEXT;       -- the run of the machine's clock, and
+    ALTER TABLE ops ADD COLUMN sent_clock REAL;      -- its moment of sending, which nobody sets
+    ALTER TABLE ops ADD COLUMN ended_at INTEGER;     -- when its job was first seen to have ended
+    ALTER TABLE ops ADD COLUMN ended_boot TEXT;      -- likewise, by the machine's clock
+    ALTER TABLE ops ADD COLUMN ended_clock REAL;
     """,
 )
 VERSION = len(MIGRATIONS)

@@ -57,6 +57,8 @@ class Op:
     sent_boot: str | None
     sent_clock: float | None
     ended_at: int | None
+    ended_boot: str | None
+    ended_clock: float | None
     job_id: str | None
     provisional: bool
     credits_reserved: int | None

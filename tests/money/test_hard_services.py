@@ -135,6 +135,22 @@ def test_that_a_run_was_asked_for_its_status_does_not_let_late_leads_be_bought_a
     assert len(service.starts) == 1
 
 
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_a_clock_that_is_set_does_not_make_late_leads_look_long_overdue(
+    make: Make, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    service = make(Lagging, count_lag=45.0, lag=dict.fromkeys(IDS, 45.0))
+    passing = service.clock.time
+    monkeypatch.setattr(
+        service.clock, "time", lambda: passing() + (seconds if service.clock.now > 1010.0 else 0.0)
+    )
+    with pytest.raises(lp.JobFailedError):
+        enrich()
+    assert all_found(enrich())
+    assert service.charges == ONCE
+    assert len(service.starts) == 1
+
+
 def colleagues(service: Service) -> Callable[..., None]:
     """Somebody who always has a small job running, from the first start on."""
     begun: list[float] = []
