@@ -63,9 +63,14 @@ def check_place(path: str | os.PathLike[str]) -> Place:
         place = Place(target.path, target.location, target.filesystem)
     if place.filesystem is None:
         _check_local(place)
-    elif place.filesystem.get_file_info([place.location])[0].type != fs.FileType.NotFound:
+    elif not _is_free(place.filesystem, place):
         raise _in_the_way(place, "is there, and such a filesystem cannot replace it in one step")
     return place
+
+
+def _is_free(filesystem: fs.FileSystem, place: Place) -> bool:
+    info: fs.FileInfo = filesystem.get_file_info([place.location])[0]
+    return info.type == fs.FileType.NotFound
 
 
 def _folder(text: str, shown: str) -> Place:
@@ -84,15 +89,29 @@ def _in_the_way(place: Place, why: str) -> FileExistsError:
     )
 
 
+def _made_meanwhile(place: Place) -> FileExistsError:
+    return FileExistsError(
+        errno.EEXIST,
+        "was made by somebody else meanwhile; what was bought is kept, so run the same line again "
+        "with another path",
+        place.path,
+    )
+
+
+def _strangers(there: Path) -> list[str]:
+    """Files in a folder that are none of a dataset's."""
+    files = (one.name for one in there.rglob("*") if one.is_file())
+    return [one for one in files if not _of_a_dataset(one)]
+
+
 def _check_local(place: Place) -> None:
     there = Path(place.location)
     if not there.exists():
         return
     if not there.is_dir():
         raise _in_the_way(place, "is a file, and a dataset is a folder")
-    strange = [one for one in there.rglob("*") if one.is_file() and not _of_a_dataset(one.name)]
-    if strange:
-        raise _in_the_way(place, f"is a folder that holds {strange[0].name!r}, so it is no dataset")
+    if strange := _strangers(there):
+        raise _in_the_way(place, f"is a folder that holds {strange[0]!r}, so it is no dataset")
     if not os.access(there, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), place.path)
     with _staged(place) as one, _staged(place) as other:
@@ -150,6 +169,8 @@ def staged(place: Place, token: str) -> Generator[str]:
     lock, and removed by the next write. Windows has no such locks, and what is left there stays.
     """
     if place.filesystem is not None:
+        if not _is_free(place.filesystem, place):
+            raise _made_meanwhile(place)
         place.filesystem.create_dir(place.location, recursive=True)
         try:
             yield place.location
@@ -207,6 +228,8 @@ def put_in_place(place: Place, stage: str, files: Sequence[str]) -> None:
     for name in there.difference(files):  # of tasks that were killed while writing
         (Path(stage) / name).unlink()
     if Path(place.location).exists():
+        if not Path(place.location).is_dir() or _strangers(Path(place.location)):
+            raise _made_meanwhile(place)
         shutil.copymode(place.location, stage)
         exchange(stage, place.location)
     else:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
+from pyarrow import fs
 
 import leads_pandas as lp
 import leads_pandas.dask
@@ -139,6 +140,40 @@ def test_an_object_store_gets_a_new_dataset_and_keeps_an_old_one(
         )
     failing.leads.enrich("fsspec+memory:///bucket/new", **options)
     assert vendor.counts["starts"] == 2
+    # Nor does it touch what somebody else has put there since the path was checked.
+    url = "fsspec+memory:///bucket/theirs"
+    filesystem, location = fs.FileSystem.from_uri(url)
+
+    def agree(_: object) -> bool:
+        filesystem.create_dir(location)
+        with filesystem.open_output_stream(f"{location}/theirs.parquet") as file:
+            file.write(b"theirs")
+        return True
+
+    last = dd.from_pandas(pd.DataFrame({"lead_id": ["lead021"]}), npartitions=1)
+    with pytest.raises(FileExistsError, match="another path"):
+        last.leads.enrich(url, confirm=agree, **options)
+    assert filesystem.get_file_info([f"{location}/theirs.parquet"])[0].size == 6
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", ""])
+def test_what_was_put_in_its_place_meanwhile_is_not_replaced(
+    vendor: Vendor, client: Make, here: None, tmp_path: Path, name: str
+) -> None:
+    theirs = tmp_path / "out" / name
+
+    def agree(_: object) -> bool:
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.write_text("theirs")
+        return True
+
+    ddf = dd.from_pandas(leads(), npartitions=2)
+    with pytest.raises(FileExistsError, match="another path"):
+        ddf.leads.enrich(tmp_path / "out", confirm=agree, client=client(), **QUIET)
+    assert theirs.read_text() == "theirs"
+    assert [one.name for one in tmp_path.iterdir() if one.name != "leads-pandas-home"] == ["out"]
+    ddf.leads.enrich(tmp_path / "new", client=client(), **QUIET)
+    assert vendor.counts["starts"] == 1
 
 
 def test_a_reader_finds_the_old_dataset_or_the_new_one(tmp_path: Path) -> None:
