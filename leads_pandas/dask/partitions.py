@@ -112,7 +112,7 @@ def found(part: pd.DataFrame, wish: Wish) -> Found:
         keep = wish.plan_of(part, np.zeros(rows, dtype=np.intp)).keep_rows
         values = values if keep is None else values[~keep]
         asked = len(values)
-    arrow = _arrow(values)
+    arrow = as_arrow(values)
     if arrow is None:
         keys = object_keys(np.asarray(values, dtype=object))
         blank = [n for n, one in enumerate(keys.cells) if isinstance(one, str) and not one.strip()]
@@ -125,16 +125,6 @@ def found(part: pd.DataFrame, wish: Wish) -> Found:
         if len(empty):
             missing += pc.sum(pc.is_in(arrow, value_set=empty)).as_py()
     return Found(cells, rows, asked, missing)
-
-
-def _arrow(values: Any) -> Any:
-    """The values as Arrow, decoded; None where Arrow would change or refuse some of them."""
-    arrow = as_arrow(values)
-    if arrow is None:
-        return None
-    if pa.types.is_dictionary(arrow.type):
-        arrow = arrow.cast(arrow.type.value_type)
-    return arrow.cast(pa.large_string()) if arrow.type == pa.string_view() else arrow
 
 
 def merged(several: Sequence[Found]) -> Found:
@@ -204,7 +194,7 @@ class Answers:
 
     def positions(self, values: Any) -> Codes:
         """Per row the position of its value; -1 where it has none, the last where not known."""
-        arrow = _arrow(values)
+        arrow = as_arrow(values)
         if arrow is None:
             keys = object_keys(np.asarray(values, dtype=object))
             known = self._of_cells(keys.cells)

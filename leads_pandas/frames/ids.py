@@ -317,10 +317,6 @@ def _keys(values: Any) -> Keys:
     arrow = as_arrow(values)
     if arrow is None:
         return object_keys(np.asarray(values, dtype=object))
-    if pa.types.is_dictionary(arrow.type):
-        arrow = arrow.cast(arrow.type.value_type)
-    if arrow.type == pa.string_view():  # which Arrow numbers, and cannot take from
-        arrow = arrow.cast(pa.large_string())
     if arrow.null_count == len(arrow):
         return Keys(np.full(len(arrow), -1, dtype=np.intp), [])
     try:
@@ -343,7 +339,7 @@ def _cells(arrow: Any) -> list[Any]:
 
 
 def as_arrow(values: Any) -> Any:
-    """The values as Arrow, or None where that would change or refuse some of them."""
+    """The values as Arrow, decoded; None where Arrow would change or refuse some of them."""
     if not isinstance(values, pa.Array | pa.ChunkedArray):
         dtype = values.dtype
         objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
@@ -355,7 +351,11 @@ def as_arrow(values: Any) -> Any:
             return None
         if isinstance(values.type, pa.BaseExtensionType):  # periods, whose numbers are no IDs
             return None
-    return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+    arrow = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+    if pa.types.is_dictionary(arrow.type):
+        arrow = arrow.cast(arrow.type.value_type)
+    # Views are numbered by Arrow, and cannot be taken from.
+    return arrow.cast(pa.large_string()) if arrow.type == pa.string_view() else arrow
 
 
 def object_keys(values: npt.NDArray[np.object_]) -> Keys:
