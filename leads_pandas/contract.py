@@ -50,11 +50,7 @@ def unauthorized_envelope(message: str = "Invalid or expired token") -> dict[str
 
 
 def open_envelope(body: object) -> object:
-    """Return the data of a successful answer.
-
-    Raises:
-        WireError: the body is no success envelope.
-    """
+    """Return the data of a successful answer."""
     if not isinstance(body, dict):
         raise WireError("the body is not a JSON object")
     if body.get("success") is not True:

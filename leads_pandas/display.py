@@ -161,14 +161,7 @@ def card_html(
     fraction: float | None = None,
     note: str = "",
 ) -> str:
-    """Lay out a title and labelled values as a small HTML card; everything is escaped.
-
-    Args:
-        title: the card's heading.
-        rows: label and value pairs.
-        fraction: 0-1 draws a bar under the title; None draws none.
-        note: one line under the values.
-    """
+    """Lay out a title and labelled values as a small HTML card; everything is escaped."""
 
     def safe(text: str) -> str:
         return html.escape(clean(text), quote=True)

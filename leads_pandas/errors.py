@@ -43,39 +43,15 @@ from __future__ import annotations
 import contextlib
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from leads_pandas.tracebacks import rendered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
+    from leads_pandas.models import CostPreview
     from leads_pandas.run import EnrichmentRun
-
-Action = Literal[
-    "account",
-    "again",
-    "confirm",
-    "do",
-    "enrich",
-    "fill",
-    "jobs",
-    "key",
-    "later",
-    "name_emails",
-    "name_ids",
-    "name_websites",
-    "no_file",
-    "no_query",
-    "partial",
-    "raise_cap",
-    "rename",
-    "replace",
-    "resolve",
-    "resume",
-    "runs",
-    "top_up",
-]
 
 
 class Door(NamedTuple):
@@ -88,11 +64,11 @@ class Door(NamedTuple):
     """
 
     name: str
-    words: Mapping[Action, str]
+    words: Mapping[str, str]
     quoted: Callable[[str], str]
 
 
-_PYTHON_WORDS: Mapping[Action, str] = {
+_PYTHON_WORDS: Mapping[str, str] = {
     "account": "set that account's client with leads_pandas.set_default_client",
     "again": "call the same line again",
     "confirm": "leave confirm out, or pass a function that decides",
@@ -143,11 +119,11 @@ class Way:
     """One way on from an error.
 
     Attributes:
-        action: what to do.
+        action: what to do; each door has words for it.
         arguments: with what, under the names that the words of each door use; ``what`` is words.
     """
 
-    action: Action
+    action: str
     arguments: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -177,11 +153,14 @@ class LeadsError(Exception):
     run: EnrichmentRun | None = None
     run_id: str | None = None
 
-    def __init__(self, what: str, meaning: str = "", *ways: Way) -> None:
+    def __init__(self, what: str, meaning: str = "", *ways: Way, **facts: Any) -> None:
         super().__init__(what)
         self.what = what
         self.meaning = meaning
         self.ways = ways
+        if unknown := [name for name in facts if not hasattr(type(self), name)]:
+            raise TypeError(f"{type(self).__name__} has no attribute {unknown[0]!r}")
+        vars(self).update(facts)
 
     @property
     def message(self) -> str:
@@ -196,7 +175,7 @@ class LeadsError(Exception):
         return rendered(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Subclasses take keyword arguments, which Exception's own pickling forgets.
+        # Exception's own pickling forgets what is given by keyword.
         return _rebuild, (type(self), self.what), self.__dict__
 
 
@@ -227,19 +206,9 @@ class APIError(LeadsError):
         path: the path requested, without host and without key.
     """
 
-    def __init__(
-        self,
-        what: str,
-        meaning: str = "",
-        *ways: Way,
-        status_code: int | None = None,
-        method: str = "",
-        path: str = "",
-    ) -> None:
-        super().__init__(what, meaning, *ways)
-        self.status_code = status_code
-        self.method = method
-        self.path = path
+    status_code: int | None = None
+    method: str = ""
+    path: str = ""
 
 
 class AuthenticationError(APIError):
@@ -257,18 +226,8 @@ class RateLimitError(APIError):
         retry_after: seconds the service asked to wait, or None where it did not say.
     """
 
-    def __init__(
-        self,
-        what: str,
-        meaning: str = "",
-        *ways: Way,
-        status_code: int | None = 429,
-        method: str = "",
-        path: str = "",
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(what, meaning, *ways, status_code=status_code, method=method, path=path)
-        self.retry_after = retry_after
+    status_code = 429
+    retry_after: float | None = None
 
 
 class ServerError(APIError):
@@ -282,18 +241,7 @@ class InsufficientCreditsError(APIError):
         preview: the `CostPreview` that showed the shortage, or None where the service refused.
     """
 
-    def __init__(
-        self,
-        what: str,
-        meaning: str = "",
-        *ways: Way,
-        status_code: int | None = None,
-        method: str = "",
-        path: str = "",
-        preview: Any = None,
-    ) -> None:
-        super().__init__(what, meaning, *ways, status_code=status_code, method=method, path=path)
-        self.preview = preview
+    preview: CostPreview | None = None
 
 
 class ResponseError(APIError):
@@ -307,9 +255,7 @@ class TransportError(LeadsError, ConnectionError):
         sent: False where the request surely never left this machine.
     """
 
-    def __init__(self, what: str, meaning: str = "", *ways: Way, sent: bool = True) -> None:
-        super().__init__(what, meaning, *ways)
-        self.sent = sent
+    sent: bool = True
 
 
 class StoreError(LeadsError, OSError):
@@ -327,9 +273,7 @@ class CreditCapError(LeadsError):
         preview: the `CostPreview` that showed it.
     """
 
-    def __init__(self, what: str, meaning: str = "", *ways: Way, preview: Any = None) -> None:
-        super().__init__(what, meaning, *ways)
-        self.preview = preview
+    preview: CostPreview | None = None
 
 
 class EnrichmentDeclined(LeadsError):  # noqa: N818 - a decision of the user's, not a fault
@@ -339,9 +283,7 @@ class EnrichmentDeclined(LeadsError):  # noqa: N818 - a decision of the user's, 
         preview: the `CostPreview` that was shown.
     """
 
-    def __init__(self, what: str, meaning: str = "", *ways: Way, preview: Any = None) -> None:
-        super().__init__(what, meaning, *ways)
-        self.preview = preview
+    preview: CostPreview | None = None
 
 
 class StartOutcomeUnknown(LeadsError):  # noqa: N818 - the name is the public contract

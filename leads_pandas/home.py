@@ -43,12 +43,7 @@ def version() -> str:
 
 
 def home() -> Path:
-    """The folder of all stores: ``LEADS_PANDAS_HOME`` or the platform's user data folder.
-
-    Raises:
-        ConfigurationError: the variable holds a relative path, which is another folder, with
-            another store, wherever a process happens to stand.
-    """
+    """The folder of all stores: ``LEADS_PANDAS_HOME`` or the platform's user data folder."""
     named = os.environ.get("LEADS_PANDAS_HOME", "").strip()
     if named:
         path = Path(named).expanduser()
@@ -99,18 +94,7 @@ def store_folder(folder: Path, place: Place) -> Path:
 
 
 def find_place(folder: Path, base_url: str, *, unnamed: str | None, named: str) -> Place:
-    """The one place of a key's store, remembered for every process that comes later.
-
-    Args:
-        folder: that of all stores.
-        base_url: the service.
-        unnamed: the `fingerprint` of the key; None where there is no key, but a name.
-        named: the account's name as this process has it; empty where it has none.
-
-    Raises:
-        ConfigurationError: the key is known under another name, or may have two stores.
-        StoreError: the accounts cannot be read or written.
-    """
+    """The one place of a key's store, remembered for every process that comes later."""
     spelled = hosts(base_url)
     typed = urlsplit(base_url).netloc.lower() + urlsplit(base_url).path
     path = private_folder(folder) / "accounts.json"
@@ -213,11 +197,7 @@ def _save(path: Path, known: dict[str, dict[str, str]]) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only its user can read, checked as fit for a store.
-
-    Raises:
-        StoreError: it cannot be made or written, or does not surely lie on a local filesystem.
-    """
+    """Make a folder that only its user can read, checked as fit for a store."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         kind = _filesystem(path)

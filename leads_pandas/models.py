@@ -64,11 +64,7 @@ def lead_id_fault(text: str) -> str:
 def selection(
     lead_ids: Sequence[str] | None, query_id: str | None, max_credits: int | None = None
 ) -> dict[str, Any]:
-    """The body of a preview or a start.
-
-    Raises:
-        ValueError: not exactly one of ``lead_ids`` and ``query_id`` is given, or one is empty.
-    """
+    """The body of a preview or a start."""
     if (lead_ids is None) == (query_id is None):
         raise ValueError("give either lead_ids or query_id, and not both")
     if not lead_ids and not query_id:
@@ -78,11 +74,7 @@ def selection(
 
 
 def read_selection(body: object) -> tuple[list[str] | None, str | None, int | None]:
-    """The service's side of `selection`: lead IDs, query ID, credit cap.
-
-    Raises:
-        WireError: the body names neither, both, or something of another type.
-    """
+    """The service's side of `selection`: lead IDs, query ID, credit cap."""
     if not isinstance(body, dict):
         raise WireError("the body is not a JSON object")
     if ("leadIds" in body) == ("queryId" in body):

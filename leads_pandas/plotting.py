@@ -6,19 +6,13 @@ colour from the user's own style, so that they read on light and dark, and chang
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leads_pandas.display import clean, plural
 from leads_pandas.models import STATUSES
-from leads_pandas.scoring import (
-    distinct_emails,
-    floats,
-    lead_codes,
-    result_columns,
-    status_counts,
-)
+from leads_pandas.scoring import floats, leads_of, of_emails, result_columns, status_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +43,12 @@ class Plot:
     """Pictures of one enriched frame: ``df.leads.plot.status()``.
 
     Args:
-        frame: an enriched frame; it is read when a picture is drawn.
+        frame: an enriched frame; it is read when a picture is drawn. An email counts once per lead.
+
+    Raises:
+        ValueError: the frame is not enriched, or ``bins`` or ``top`` is below 1.
+        LeadIdError: no column or index level holds the lead IDs.
+        ImportError: the extra ``plot`` is not installed.
 
     Example:
         >>> ax = out.leads.plot.status()
@@ -64,168 +63,113 @@ class Plot:
         self._frame = frame
 
     def status(self, ax: Axes | None = None) -> Axes:
-        """Draw how many leads have which status; see `leads_pandas.plotting.status`."""
-        return status(self._frame, ax)
+        """Draw how many unique leads have which status.
+
+        Args:
+            ax: where to draw; None makes a new figure, which a notebook shows.
+        """
+        column = result_columns(self._frame, "enrichment_status")["enrichment_status"]
+        leads = leads_of(self._frame)
+        counts, number = status_counts(column, leads), len(leads.unique)
+        axes = _axes(ax, f"Status of {plural(number, 'lead')}", "leads")
+        if not number:
+            return _say(axes, "no leads")
+        bars = [(one.replace("_", " "), counts[one], _COLOURS[one]) for one in STATUSES]
+        return _bars(axes, bars, number)
 
     def confidence(self, ax: Axes | None = None, bins: int = 20) -> Axes:
-        """Draw how sure the emails are; see `leads_pandas.plotting.confidence`."""
-        return confidence(self._frame, ax, bins)
+        """Draw how the confidence of the emails is distributed.
+
+        Args:
+            ax: where to draw; None makes a new figure, which a notebook shows.
+            bins: into how many equal parts 0-1 is divided, at least 1.
+        """
+        _check_count("bins", bins)
+        values = floats(of_emails(self._frame, "confidence"))
+        known = values[~np.isnan(values)]
+        without = len(values) - len(known)
+        note = f", {without:,} more without one" if without and len(known) else ""
+        axes = _axes(ax, f"Confidence of {plural(len(known), 'email')}{note}", "confidence")
+        axes.set_ylabel("emails")
+        axes.set_xlim(0, 1)
+        if not len(known):
+            return _say(axes, "no email has a confidence" if len(values) else "no emails")
+        # Rounded, or a value such as 0.15 stands left of an edge that is 0.15000000000000002.
+        edges = np.linspace(0, 1, bins + 1).round(12)
+        heights, _ = np.histogram(known.round(12), edges)
+        width = 1 / bins
+        drawn = axes.bar(edges[:-1] + width / 2, heights, 0.92 * width, color=_MAIN, zorder=2)
+        labelled = bins <= _MOST_LABELLED_BARS
+        if labelled:
+            labels = [f"{height:,}" if height else "" for height in heights]
+            upright = 90 if heights.max() >= _UPRIGHT_FROM else 0
+            for text in axes.bar_label(
+                drawn, labels, padding=2, fontsize="x-small", rotation=upright, zorder=3
+            ):
+                # No line runs through a number.
+                page = {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.6}
+                text.set_bbox(page if text.get_text() else None)
+        middle = float(np.median(known))
+        ink = axes.xaxis.label.get_color()
+        axes.axvline(middle, color=ink, linestyle=":", linewidth=1, alpha=0.6, zorder=1)
+        axes.annotate(
+            f"median {middle:.2f}",
+            (middle, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4 if middle > 0.5 else 4, -4),  # noqa: PLR2004 - into the wider half
+            textcoords="offset points",
+            ha="right" if middle > 0.5 else "left",  # noqa: PLR2004 - likewise
+            va="top",
+            fontsize="small",
+        )
+        axes.set_ylim(0, heights.max() * _ROOM_ABOVE)
+        _whole_numbers(axes.yaxis)
+        _plain(axes, grid=None if labelled else "y")
+        return axes
 
     def sources(self, ax: Axes | None = None, top: int = 10) -> Axes:
-        """Draw where the emails come from; see `leads_pandas.plotting.sources`."""
-        return sources(self._frame, ax, top)
+        """Draw where the emails come from, most frequent first.
+
+        Args:
+            ax: where to draw; None makes a new figure, which a notebook shows.
+            top: how many sources to show by name, at least 1; the others are one bar.
+        """
+        _check_count("top", top)
+        named = of_emails(self._frame, "source")
+        counts = named.astype(object).value_counts(dropna=True)
+        axes = _axes(ax, f"Sources of {plural(len(named), 'email')}", "emails")
+        if named.empty:
+            return _say(axes, "no emails")
+        shown, others = counts.iloc[:top], counts.iloc[top:]
+        bars = [(_label(str(name)), int(count), _MAIN) for name, count in shown.items()]
+        if len(others):
+            bars.append((plural(len(others), "other source"), int(others.sum()), _REST))
+        if missing := int(named.isna().sum()):
+            bars.append(("not given", missing, _REST))
+        return _bars(axes, bars, len(named))
 
 
-def status(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how many unique leads have which status.
-
-    Args:
-        frame: an enriched frame.
-        ax: where to draw; None makes a new figure, which a notebook shows.
-
-    Returns:
-        The axes drawn on.
-
-    Raises:
-        ValueError: the frame is not enriched.
-        LeadIdError: no column or index level holds the lead IDs.
-        ImportError: the extra ``plot`` is not installed.
-    """
-    column = result_columns(frame, "enrichment_status")["enrichment_status"]
-    leads = lead_codes(frame)
-    counts = status_counts(column, leads)
-    axes = _axes(ax)
-    axes.set_title(f"Status of {plural(leads.number, 'lead')}")
-    axes.set_xlabel("leads")
-    if not leads.number:
-        return _say(axes, "no leads")
-    bars = [_Bar(one.replace("_", " "), counts[one], _COLOURS[one]) for one in STATUSES]
-    return _bars(axes, bars, leads.number)
-
-
-def confidence(frame: pd.DataFrame, ax: Axes | None = None, bins: int = 20) -> Axes:
-    """Draw how the confidence of the emails is distributed.
-
-    Args:
-        frame: an enriched frame. An email counts once per lead.
-        ax: where to draw; None makes a new figure, which a notebook shows.
-        bins: into how many equal parts 0-1 is divided, at least 1.
-
-    Returns:
-        The axes drawn on.
-
-    Raises:
-        ValueError: the frame is not enriched, or ``bins`` is below 1.
-        LeadIdError: no column or index level holds the lead IDs.
-        ImportError: the extra ``plot`` is not installed.
-    """
-    _at_least_one("bins", bins)
-    columns = result_columns(frame, "email", "confidence")
-    values = floats(columns["confidence"])[distinct_emails(columns["email"], lead_codes(frame))]
-    known = values[~np.isnan(values)]
-    axes = _axes(ax)
-    without = len(values) - len(known)
-    note = f", {without:,} more without one" if without and len(known) else ""
-    axes.set_title(f"Confidence of {plural(len(known), 'email')}{note}")
-    axes.set_xlabel("confidence")
-    axes.set_ylabel("emails")
-    axes.set_xlim(0, 1)
-    if not len(known):
-        return _say(axes, "no email has a confidence" if len(values) else "no emails")
-    # Rounded, or a value such as 0.15 stands left of an edge that is 0.15000000000000002.
-    edges = np.linspace(0, 1, bins + 1).round(12)
-    heights, _ = np.histogram(known.round(12), edges)
-    width = 1 / bins
-    drawn = axes.bar(edges[:-1] + width / 2, heights, 0.92 * width, color=_MAIN, zorder=2)
-    labelled = bins <= _MOST_LABELLED_BARS
-    if labelled:
-        labels = [f"{height:,}" if height else "" for height in heights]
-        upright = 90 if heights.max() >= _UPRIGHT_FROM else 0
-        for text in axes.bar_label(
-            drawn, labels, padding=2, fontsize="x-small", rotation=upright, zorder=3
-        ):
-            # No line runs through a number.
-            page = {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.6}
-            text.set_bbox(page if text.get_text() else None)
-    middle = float(np.median(known))
-    ink = axes.xaxis.label.get_color()
-    axes.axvline(middle, color=ink, linestyle=":", linewidth=1, alpha=0.6, zorder=1)
-    axes.annotate(
-        f"median {middle:.2f}",
-        (middle, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(-4 if middle > 0.5 else 4, -4),  # noqa: PLR2004 - into the wider half
-        textcoords="offset points",
-        ha="right" if middle > 0.5 else "left",  # noqa: PLR2004 - likewise
-        va="top",
-        fontsize="small",
-    )
-    axes.set_ylim(0, heights.max() * _ROOM_ABOVE)
-    _whole_numbers(axes.yaxis)
-    _plain(axes, grid=None if labelled else "y")
-    return axes
-
-
-def sources(frame: pd.DataFrame, ax: Axes | None = None, top: int = 10) -> Axes:
-    """Draw where the emails come from, most frequent first.
-
-    Args:
-        frame: an enriched frame. An email counts once per lead.
-        ax: where to draw; None makes a new figure, which a notebook shows.
-        top: how many sources to show by name, at least 1; the others are one bar.
-
-    Returns:
-        The axes drawn on.
-
-    Raises:
-        ValueError: the frame is not enriched, or ``top`` is below 1.
-        LeadIdError: no column or index level holds the lead IDs.
-        ImportError: the extra ``plot`` is not installed.
-    """
-    _at_least_one("top", top)
-    columns = result_columns(frame, "email", "source")
-    named = columns["source"][distinct_emails(columns["email"], lead_codes(frame))]
-    counts = named.astype(object).value_counts(dropna=True)
-    axes = _axes(ax)
-    axes.set_title(f"Sources of {plural(len(named), 'email')}")
-    axes.set_xlabel("emails")
-    if named.empty:
-        return _say(axes, "no emails")
-    shown, others = counts.iloc[:top], counts.iloc[top:]
-    bars = [_Bar(_label(str(name)), int(count), _MAIN) for name, count in shown.items()]
-    if len(others):
-        bars.append(_Bar(plural(len(others), "other source"), int(others.sum()), _REST))
-    if missing := int(named.isna().sum()):
-        bars.append(_Bar("not given", missing, _REST))
-    return _bars(axes, bars, len(named))
-
-
-def _axes(ax: Axes | None) -> Axes:
+def _axes(ax: Axes | None, title: str, label: str) -> Axes:
     try:
         from matplotlib import pyplot as plt
     except ImportError as error:
         raise ImportError(
             'plots need the package matplotlib: pip install "leads_pandas[plot]"'
         ) from error
-    if ax is not None:
-        return ax
-    # Through pyplot, so that a notebook shows the figure.
-    _, new = plt.subplots(figsize=_SIZE, layout="constrained")
-    return new
+    if ax is None:
+        # Through pyplot, so that a notebook shows the figure.
+        _, ax = plt.subplots(figsize=_SIZE, layout="constrained")
+    ax.set_title(title)
+    ax.set_xlabel(label)
+    return ax
 
 
-class _Bar(NamedTuple):
-    name: str
-    number: int
-    colour: str
-
-
-def _bars(axes: Axes, bars: Sequence[_Bar], total: int) -> Axes:
+def _bars(axes: Axes, bars: Sequence[tuple[str, int, str]], total: int) -> Axes:
     """Draw horizontal bars from the top down, each with its count and its share of the total."""
+    names, counts, colours = zip(*bars, strict=True)
     rows = np.arange(len(bars))
-    counts = [bar.number for bar in bars]
-    drawn = axes.barh(rows, counts, height=0.68, color=[bar.colour for bar in bars], zorder=2)
-    axes.set_yticks(rows, [bar.name for bar in bars])
+    drawn = axes.barh(rows, counts, height=0.68, color=colours, zorder=2)
+    axes.set_yticks(rows, names)
     axes.set_ylim(max(len(bars), _FEWEST_ROWS) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.bar_label(drawn, [_share(count, total) for count in counts], padding=4, fontsize="small")
@@ -276,6 +220,6 @@ def _label(name: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _at_least_one(name: str, value: int) -> None:
+def _check_count(name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"{name} must be at least 1, not {value}")

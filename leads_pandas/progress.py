@@ -326,10 +326,6 @@ class _Silent:
 class Display:
     """The progress of one call, from its first report to its closing line.
 
-    Args:
-        progress: None: where a person can see it, else log lines; True or False force; a callable
-            gets every `RunStatus`.
-
     Attributes:
         rows: the labelled values of a notebook's card, for a status; the status's own, unless a
             caller who knows more of the run puts them in.
@@ -399,14 +395,7 @@ class Display:
         verb: str = "enriched",
         unread: str = "",
     ) -> None:
-        """Make the closing line: what came of the leads, what it cost, and where it is.
-
-        Args:
-            receipt: of the result.
-            path: the file that was written.
-            verb: what was done to the leads.
-            unread: what is to be said of those that nobody could look at.
-        """
+        """Make the closing line: what came of the leads, what it cost, and where it is."""
         counts, rows, saved = receipt["counts"], receipt["rows"], receipt["credits_saved"]
         done, unknown = counts["found"] + counts["not_found"], counts["unknown_lead"]
         others = sum(counts.values()) - done - unknown

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from leads_pandas.frames.ids import LeadIds
+
 T = TypeVar("T")
 
 _WEBSITE = "website"
@@ -71,32 +73,22 @@ def summary(frame: pd.DataFrame) -> pd.Series[Any]:
 
     Leads count once, however many rows they have; where the rows of one lead disagree (two frames
     put together), the best status counts. An email counts once per lead.
-
-    Returns:
-        A Series of Python ints and floats (dtype ``object``, so that counts read as whole numbers);
-        what cannot be said is NaN: of credits, where the receipt counts other leads than the frame.
-
-    Raises:
-        ValueError: the frame is not enriched.
-        LeadIdError: no column or index level holds the lead IDs.
     """
     columns = result_columns(frame, "email", "confidence", "enrichment_status")
-    leads = lead_codes(frame)
+    leads = leads_of(frame)
     counts = status_counts(columns["enrichment_status"], leads)
-    emails = distinct_emails(columns["email"], leads)
     answered = counts["found"] + counts["not_found"]
-    with_id = int(np.count_nonzero(leads.codes >= 0))
     receipt = receipt_of(frame)
     if receipt.get("counts") != counts:
         receipt = {}  # of other leads than these
     values: dict[str, int | float] = {
         "rows": len(frame),
-        "leads": leads.number,
-        "repeated_rows": with_id - leads.number,
-        "rows_without_id": len(frame) - with_id,
+        "leads": len(leads.unique),
+        "repeated_rows": leads.duplicate_rows,
+        "rows_without_id": leads.rows_without,
         **counts,
         "hit_rate": counts["found"] / answered if answered else math.nan,
-        "mean_confidence": float(pd.Series(floats(columns["confidence"])[emails]).mean()),
+        "mean_confidence": float(pd.Series(floats(of_emails(frame, "confidence"))).mean()),
         "credits_reserved": receipt.get("credits_reserved", math.nan),
         "credits_saved": receipt.get("credits_saved", 0 if receipt else math.nan),
         "credits_per_email": _credits_per_email(receipt),
@@ -114,20 +106,12 @@ def _credits_per_email(receipt: Mapping[str, Any]) -> float:
 def features(
     frame: pd.DataFrame, website: str | None = None, as_of: str | datetime | None = None
 ) -> pd.DataFrame:
-    """Turn an enriched frame into features for a scoring model; see `leads_pandas.features`.
-
-    Raises:
-        ValueError: the frame is not enriched, or has no such ``website`` column, or ``as_of`` is
-            neither a moment nor a column.
-        ImportError: the extra ``scoring`` is not installed.
-    """
+    """Turn an enriched frame into features for a scoring model; see `leads_pandas.features`."""
     columns = result_columns(frame, "email", "confidence", "enriched_at")
     sites = _website_column(frame, website)
     days = (_as_of(frame, as_of) - _moments(columns["enriched_at"])) / pd.Timedelta(days=1)
     lists = _lists()
-    lists = lists._replace(
-        suffixes=cache(lists.suffixes)
-    )  # email and website are often of one host
+    lists = lists._replace(suffixes=cache(lists.suffixes))  # email and website often share a host
     rows, read = _read_once(columns["email"], lambda text: _address(text, lists))
     owner = _spread(rows, [one.owner for one in read], None)
     site_rows, site_owners = _read_once(sites, lambda text: _owner(_site_host(text), lists))
@@ -195,13 +179,6 @@ def _spread(rows: NDArray[np.intp], values: list[Any], missing: Any, dtype: Any 
     return table[rows]
 
 
-class LeadCodes(NamedTuple):
-    """Per row the number of its lead, -1 where the row has no ID; and how many leads there are."""
-
-    codes: NDArray[np.integer[Any]]
-    number: int
-
-
 def receipt_of(frame: pd.DataFrame) -> Mapping[str, Any]:
     """The receipt in ``frame.attrs``, or an empty mapping where there is none."""
     receipt = frame.attrs.get(RECEIPT)
@@ -209,11 +186,7 @@ def receipt_of(frame: pd.DataFrame) -> Mapping[str, Any]:
 
 
 def result_columns(frame: pd.DataFrame, *wanted: str) -> dict[str, pd.Series[Any]]:
-    """Find the columns that enriching wrote, by the names that the receipt or the contract gives.
-
-    Raises:
-        ValueError: one is missing; the message names all that are.
-    """
+    """The columns that enriching wrote, by the names that the receipt or the contract gives."""
     renamed = receipt_of(frame).get("columns")
     names = {one: one for one in wanted}
     if isinstance(renamed, Mapping):
@@ -251,31 +224,28 @@ def _website_column(frame: pd.DataFrame, website: str | None) -> pd.Series[Any]:
     return _one_column(frame, name)
 
 
-def lead_codes(frame: pd.DataFrame) -> LeadCodes:
-    """Number the frame's leads, whose IDs are where the receipt says they are.
-
-    Raises:
-        LeadIdError: no column or index level holds them.
-    """
-    ids = recorded_ids(frame, receipt_of(frame).get("on"))
-    return LeadCodes(ids.codes, len(ids.unique))
+def leads_of(frame: pd.DataFrame) -> LeadIds:
+    """The frame's lead IDs, which are where the receipt says."""
+    return recorded_ids(frame, receipt_of(frame).get("on"))
 
 
-def status_counts(statuses: pd.Series[Any], leads: LeadCodes) -> dict[str, int]:
+def status_counts(statuses: pd.Series[Any], leads: LeadIds) -> dict[str, int]:
     """Count unique leads by status; one whose rows disagree counts as the first of `STATUSES`."""
     place = pd.Index(list(STATUSES), dtype=object).get_indexer(pd.Index(statuses.astype(object)))
-    best = np.full(leads.number, len(STATUSES))
+    best = np.full(len(leads.unique), len(STATUSES))
     rows = (place >= 0) & (leads.codes >= 0)
     np.minimum.at(best, leads.codes[rows], place[rows])
     counted = np.bincount(best, minlength=len(STATUSES)).tolist()
     return dict(zip(STATUSES, counted, strict=False))
 
 
-def distinct_emails(emails: pd.Series[Any], leads: LeadCodes) -> NDArray[np.bool_]:
-    """Mark the rows with an email, one row for each lead and address."""
-    pairs = pd.DataFrame({"lead": leads.codes, "email": emails.to_numpy()})
-    firsts: NDArray[np.bool_] = (emails.notna() & ~pairs.duplicated().to_numpy()).to_numpy(bool)
-    return firsts
+def of_emails(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
+    """What one of the new columns says of each email; an email counts once per lead."""
+    columns = result_columns(frame, "email", name)
+    emails = columns["email"]
+    pairs = pd.DataFrame({"lead": leads_of(frame).codes, "email": emails.to_numpy()})
+    once: NDArray[np.bool_] = emails.notna().to_numpy(bool) & ~pairs.duplicated().to_numpy()
+    return columns[name][once]
 
 
 def floats(column: pd.Series[Any]) -> NDArray[np.float64]:

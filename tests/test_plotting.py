@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leads_pandas import plotting
 from leads_pandas.models import STATUSES
+from leads_pandas.plotting import Plot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,14 +69,14 @@ def lengths(axes: Any) -> list[float]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_picture_is_titled_and_labelled(kind: str) -> None:
-    axes = getattr(plotting.Plot(SAMPLE), kind)()
+    axes = getattr(Plot(SAMPLE), kind)()
     assert axes.get_title()
     assert axes.get_xlabel()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_figure_is_made_through_pyplot_so_that_a_notebook_shows_it(kind: str) -> None:
-    axes = getattr(plotting, kind)(SAMPLE)
+    axes = getattr(Plot(SAMPLE), kind)()
     assert plt.get_fignums() == [axes.figure.number]
     assert axes.figure.get_size_inches().tolist() == [6.0, 3.5]
 
@@ -84,14 +84,14 @@ def test_a_new_figure_is_made_through_pyplot_so_that_a_notebook_shows_it(kind: s
 @pytest.mark.parametrize("kind", KINDS)
 def test_given_axes_are_drawn_on(kind: str) -> None:
     _, axes = plt.subplots()
-    assert getattr(plotting, kind)(SAMPLE, ax=axes) is axes
+    assert getattr(Plot(SAMPLE), kind)(ax=axes) is axes
     assert len(plt.get_fignums()) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_global_setting_is_changed(kind: str) -> None:
     before = dict(mpl.rcParams)
-    getattr(plotting, kind)(SAMPLE)
+    getattr(Plot(SAMPLE), kind)()
     assert dict(mpl.rcParams) == before
 
 
@@ -99,7 +99,7 @@ def test_no_global_setting_is_changed(kind: str) -> None:
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 def test_every_text_and_bar_stands_out_from_a_light_and_a_dark_page(kind: str, style: str) -> None:
     with plt.style.context(style):
-        axes = getattr(plotting, kind)(SAMPLE)
+        axes = getattr(Plot(SAMPLE), kind)()
         page = luminance(axes.figure.get_facecolor())
     for text in [*axes.texts, axes.title, axes.xaxis.label]:
         assert contrast(page, luminance(text.get_color())) > 4.5
@@ -119,7 +119,7 @@ def contrast(one: float, other: float) -> float:
 
 
 def test_status_counts_unique_leads_and_says_so() -> None:
-    axes = plotting.status(SAMPLE)
+    axes = Plot(SAMPLE).status()
     assert axes.get_title() == "Status of 4 leads"
     assert lengths(axes) == [3, 1, 0, 0, 0]
     assert {"3 (75 %)", "1 (25 %)", "0", "not found"} <= set(drawn(axes))
@@ -127,35 +127,35 @@ def test_status_counts_unique_leads_and_says_so() -> None:
 
 def test_a_share_below_half_a_percent_is_not_said_to_be_zero() -> None:
     rows = [found(n) for n in range(999)]
-    axes = plotting.status(enriched([*rows, ("x", "failed", None, None, None)]))
+    axes = Plot(enriched([*rows, ("x", "failed", None, None, None)])).status()
     assert "1 (<1 %)" in drawn(axes)
 
 
 def test_confidence_counts_each_email_once_per_lead() -> None:
-    axes = plotting.confidence(SAMPLE)
+    axes = Plot(SAMPLE).confidence()
     assert sum(lengths(axes)) == 2
     assert axes.get_title() == "Confidence of 2 emails, 1 more without one"
     assert "median 0.70" in drawn(axes)
 
 
 def test_confidence_has_as_many_bars_as_asked_for() -> None:
-    assert len(lengths(plotting.confidence(SAMPLE, bins=7))) == 7
+    assert len(lengths(Plot(SAMPLE).confidence(bins=7))) == 7
 
 
 def test_bars_too_narrow_for_a_count_have_none() -> None:
-    assert "1" in [text.get_text() for text in plotting.confidence(SAMPLE, bins=25).texts]
-    assert "1" not in [text.get_text() for text in plotting.confidence(SAMPLE, bins=26).texts]
+    assert "1" in [text.get_text() for text in Plot(SAMPLE).confidence(bins=25).texts]
+    assert "1" not in [text.get_text() for text in Plot(SAMPLE).confidence(bins=26).texts]
 
 
 def test_a_confidence_of_one_is_in_the_last_bar() -> None:
-    axes = plotting.confidence(enriched([found(1, confidence=1.0)]), bins=4)
+    axes = Plot(enriched([found(1, confidence=1.0)])).confidence(bins=4)
     assert lengths(axes) == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("bins", [4, 10, 20])
 def test_every_bar_stands_over_its_values(bins: int) -> None:
     values = np.arange(0, 1, 1 / bins).round(2)  # such as 0.15, which is no sum of 0.05
-    axes = plotting.confidence(enriched([found(n, confidence=v) for n, v in enumerate(values)]))
+    axes = Plot(enriched([found(n, confidence=v) for n, v in enumerate(values)])).confidence()
     assert lengths(axes) == [1.0 if round(n / 20, 2) in values else 0.0 for n in range(20)]
     bars: list[Any] = list(axes.patches)
     for bar, edge in zip(bars, np.arange(20) / 20, strict=True):
@@ -165,7 +165,7 @@ def test_every_bar_stands_over_its_values(bins: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_line_runs_through_a_number(kind: str) -> None:
-    axes = getattr(plotting, kind)(SAMPLE)
+    axes = getattr(Plot(SAMPLE), kind)()
     axes.figure.draw_without_rendering()
     assert not any(line.get_visible() for line in [*axes.get_xgridlines(), *axes.get_ygridlines()])
     if kind == "confidence":
@@ -177,12 +177,12 @@ def test_no_line_runs_through_a_number(kind: str) -> None:
 
 
 def test_bars_without_numbers_have_a_grid_to_be_read_by() -> None:
-    axes = plotting.confidence(SAMPLE, bins=50)
+    axes = Plot(SAMPLE).confidence(bins=50)
     assert all(line.get_visible() for line in axes.get_ygridlines())
 
 
 def test_sources_are_in_order_with_those_not_given_last() -> None:
-    axes = plotting.sources(SAMPLE)
+    axes = Plot(SAMPLE).sources()
     assert axes.get_title() == "Sources of 3 emails"
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "website",
@@ -194,7 +194,7 @@ def test_sources_are_in_order_with_those_not_given_last() -> None:
 
 def test_sources_beyond_the_top_are_one_bar() -> None:
     rows = [found(10 * n + m, f"source{n}") for n in range(6) for m in range(6 - n)]
-    axes = plotting.sources(enriched(rows), top=2)
+    axes = Plot(enriched(rows)).sources(top=2)
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "source0",
         "source1",
@@ -205,28 +205,28 @@ def test_sources_beyond_the_top_are_one_bar() -> None:
 
 @pytest.mark.parametrize("source", ["$\\frac{x$", "a$b", "$x$", "\\$5", "$$"])
 def test_dollars_in_a_source_are_no_mathematics(source: str) -> None:
-    axes = plotting.sources(enriched([found(1, source)]))
+    axes = Plot(enriched([found(1, source)])).sources()
     label = next(text for text in drawn(axes) if "$" in text)
     assert label.count("$") == label.count("\\$")
 
 
 def test_control_characters_in_a_source_are_shown_as_escapes() -> None:
-    assert "\\x1b[31mred" in drawn(plotting.sources(enriched([found(1, "\x1b[31mred")])))
+    assert "\\x1b[31mred" in drawn(Plot(enriched([found(1, "\x1b[31mred")])).sources())
 
 
 def test_long_names_of_sources_are_shortened() -> None:
-    labels = drawn(plotting.sources(enriched([found(1, "x" * 300)])))
+    labels = drawn(Plot(enriched([found(1, "x" * 300)])).sources())
     assert "x" * 23 + "…" in labels
 
 
 def test_a_blank_source_has_a_label() -> None:
-    assert "(blank)" in drawn(plotting.sources(enriched([found(1, "  ")])))
+    assert "(blank)" in drawn(Plot(enriched([found(1, "  ")])).sources())
 
 
 def test_sources_of_a_categorical_column_name_only_those_that_occur() -> None:
     frame = enriched([found(1, "website"), found(2, "registry")]).head(1)
     frame["source"] = pd.Categorical(frame["source"], categories=["website", "registry"])
-    axes = plotting.sources(frame)
+    axes = Plot(frame).sources()
     assert [label.get_text() for label in axes.get_yticklabels()] == ["website"]
 
 
@@ -235,44 +235,44 @@ def test_sources_of_a_categorical_column_name_only_those_that_occur() -> None:
     [("status", "no leads"), ("confidence", "no emails"), ("sources", "no emails")],
 )
 def test_an_empty_frame_gives_labelled_axes_that_say_so(kind: str, said: str) -> None:
-    axes = getattr(plotting, kind)(SAMPLE.head(0))
+    axes = getattr(Plot(SAMPLE.head(0)), kind)()
     assert said in drawn(axes)
     assert axes.get_xlabel()
 
 
 @pytest.mark.parametrize("kind", ["confidence", "sources"])
 def test_a_frame_without_emails_says_so(kind: str) -> None:
-    axes = getattr(plotting, kind)(SAMPLE.iloc[[4]])
+    axes = getattr(Plot(SAMPLE.iloc[[4]]), kind)()
     assert "no emails" in drawn(axes)
 
 
 def test_emails_without_any_confidence_say_so() -> None:
-    assert "no email has a confidence" in drawn(plotting.confidence(SAMPLE.iloc[[2]]))
+    assert "no email has a confidence" in drawn(Plot(SAMPLE.iloc[[2]]).confidence())
 
 
 def test_bins_below_one_are_refused() -> None:
     with pytest.raises(ValueError, match="bins must be at least 1, not 0"):
-        plotting.confidence(SAMPLE, bins=0)
+        Plot(SAMPLE).confidence(bins=0)
 
 
 def test_a_top_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="top must be at least 1, not 0"):
-        plotting.sources(SAMPLE, top=0)
+        Plot(SAMPLE).sources(top=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_frame_that_is_not_enriched_is_refused_and_no_figure_made(kind: str) -> None:
     with pytest.raises(ValueError, match="not enriched"):
-        getattr(plotting, kind)(pd.DataFrame({"lead_id": ["a"]}))
+        getattr(Plot(pd.DataFrame({"lead_id": ["a"]})), kind)()
     assert plt.get_fignums() == []
 
 
 def test_without_the_extra_the_error_names_it_and_importing_works() -> None:
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "import pandas as pd; from leads_pandas import plotting\n"
+        "import pandas as pd; from leads_pandas.plotting import Plot\n"
         "frame = pd.DataFrame({'lead_id': ['a'], 'enrichment_status': 'found'})\n"
-        "try:\n    plotting.status(frame)\n"
+        "try:\n    Plot(frame).status()\n"
         "except ImportError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -294,12 +294,7 @@ def forget(*, leads: tuple[str, ...], everything: bool, yes: bool, as_json: bool
 
 
 def _confirm_forgetting(what: str) -> None:
-    """Ask before results are erased.
-
-    Raises:
-        LeadsError: nobody can be asked.
-        _DeclinedError: they are to stay.
-    """
+    """Ask before results are erased."""
     unharmed = "nothing was erased"
     if not can_ask():
         raise LeadsError("nobody can be asked here", unharmed, Way("confirm"))

@@ -38,17 +38,6 @@ def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
 
     Nothing leaves loopback, no account is needed, and every ``LOCALLEADS_*`` and ``LEADS_PANDAS_*``
     variable is ignored. The bar goes to standard error.
-
-    Args:
-        out_dir: folder of the Parquet file, made where it is missing; an earlier file is replaced.
-        stream: where the words go; default: standard output.
-
-    Returns:
-        The Parquet file, ``out_dir / "enriched.parquet"``.
-
-    Raises:
-        OSError: the folder cannot be made or written.
-        ImportError: the extra ``server`` is not installed.
     """
     import pandas as pd
 

@@ -28,8 +28,6 @@ from leads_pandas.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leads_pandas.errors import Action
-
 DONE, FAILED, MISUSED, RETRY, KEY, PRICE, DOUBT = range(7)
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -53,7 +51,7 @@ _KINDS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
 )
 
 # A command is there to be copied: between its words stand spaces that no line ends at.
-_COMMANDS: Mapping[Action, str] = {
+_COMMANDS: Mapping[str, str] = {
     "account": "set LOCALLEADS_API_KEY and LEADS_PANDAS_ACCOUNT to that account's",
     "again": "run the same line again",
     "confirm": "pass --yes to agree beforehand",

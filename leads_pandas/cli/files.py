@@ -36,18 +36,7 @@ SUFFIXES = tuple(_NAMES)
 def read(
     name: str, on: str | None = None, *, sep: str | None = None, encoding: str | None = None
 ) -> pd.DataFrame:
-    """Read a file of leads by its suffix, gzipped or not; ``-`` is CSV on standard input.
-
-    Args:
-        name: the file; a leading ``~`` is the user's folder.
-        on: column of the lead IDs, which must not be there twice; None: a usual name.
-        sep: what stands between the cells of a CSV file; None: a comma.
-        encoding: of a file of text; None: UTF-8.
-
-    Raises:
-        OSError: the file cannot be opened.
-        ValueError: the suffix is none that can be read, or the content cannot be.
-    """
+    """Read a file of leads by its suffix, gzipped or not; ``-`` is CSV on standard input."""
     suffix = kind(name)
     if name == "-" and sys.stdin is None:
         raise ValueError("standard input is closed; nothing was requested")
@@ -74,11 +63,7 @@ def read(
 
 
 def kind(name: str) -> str:
-    """The suffix that says how a file is read, without that of gzip.
-
-    Raises:
-        ValueError: it is none that can be read.
-    """
+    """The suffix that says how a file is read, without that of gzip."""
     path = Path(name)
     packed = path.suffix.lower() == _PACKED
     suffix = ".csv" if name == "-" else Path(path.stem if packed else name).suffix.lower()
@@ -98,11 +83,7 @@ def _content(name: str) -> bytes:
 
 
 def _check_ids(columns: Sequence[object], on: str | None) -> None:
-    """Refuse a file where the column of the lead IDs is there twice.
-
-    Raises:
-        ValueError: it is.
-    """
+    """Refuse a file where the column of the lead IDs is there twice."""
     from leads_pandas.frames.ids import ID_NAMES
 
     name = next((one for one in ((on,) if on else ID_NAMES) if one in columns), None)

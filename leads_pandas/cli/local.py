@@ -35,19 +35,7 @@ _SERVED = ("website", "name", "query_id")  # what the local service is told besi
 def enriched(
     frame: pd.DataFrame, *, on: str | None, website: str | None, allow_private: bool, **given: Any
 ) -> pd.DataFrame:
-    """Enrich a frame by reading its websites: a service, a store and settings for this call alone.
-
-    Args:
-        frame: the leads.
-        on: column of the lead IDs; where there is none, rows are numbered.
-        website: column of the websites; None: ``website``.
-        allow_private: also read websites on private addresses.
-        given: further options of `leads_pandas.enrich`.
-
-    Raises:
-        ValueError: there is no column of websites.
-        LeadsError: the IDs cannot be used, or the extra is not installed.
-    """
+    """Enrich a frame by reading its websites: service, store and settings for this call alone."""
     import leads_pandas
     from leads_pandas.frames.ids import ID_NAMES
 
@@ -79,12 +67,7 @@ def _tell_unread(unread: Unread) -> None:
 
 
 def _leads_of(frame: pd.DataFrame, on: str | None, website: str | None) -> list[dict[str, str]]:
-    """The leads of a frame as the local service wants them, each once.
-
-    Raises:
-        ValueError: there is no column of websites.
-        LeadIdError: the IDs cannot be used.
-    """
+    """The leads of a frame as the local service wants them, each once."""
     from leads_pandas.frames.ids import lead_ids
 
     source = website or "website"

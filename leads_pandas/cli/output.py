@@ -243,14 +243,7 @@ def of_preview(preview: CostPreview, *, in_json: bool) -> str:
 
 
 def of_frame(out: pd.DataFrame, path: str | None, *, in_json: bool, bought: bool = True) -> str:
-    """An enriched frame, and the file that it was written to.
-
-    Args:
-        out: the frame.
-        path: the file, or None.
-        in_json: for programs, with every row.
-        bought: whether the frame is what a run has bought, so that its credits are told.
-    """
+    """An enriched frame, and the file that it was written to."""
     counted = leads_pandas.summary(out)
     summary: dict[Any, Any] = counted.astype(object).where(counted.notna(), None).to_dict()
     if in_json:

@@ -42,17 +42,7 @@ class Place:
 
 
 def check_place(path: str | os.PathLike[str]) -> Place:
-    """Find out whether a dataset can be put there; what is there stays as it is.
-
-    Args:
-        path: a folder that all workers share, or a URL that pyarrow's filesystems take.
-
-    Raises:
-        TypeError: ``path`` is neither text nor a path.
-        ValueError: ``path`` is empty or named as another format.
-        FileExistsError: something is there that cannot be replaced in one step, or is no dataset.
-        OSError: the operating system's own, where nothing can be written.
-    """
+    """Find out whether a dataset can be put there; what is there stays as it is."""
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     text = text.rstrip("/") if isinstance(text, str) else text
     try:

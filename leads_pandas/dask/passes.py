@@ -18,13 +18,7 @@ _ANSWERS: Final = 64 * 2**20  # bytes of a graph whose answers are as large as t
 
 
 def computed(tasks: Sequence[Any], wanted: Any, moved: Moved) -> Any:
-    """What a delayed object comes to.
-
-    Args:
-        tasks: the delayed objects that it is made of, one for each partition.
-        wanted: the delayed object.
-        moved: told how much is done, and of how much.
-    """
+    """What a delayed object comes to."""
     client = getattr(dask.base.get_scheduler(), "__self__", None)
     if client is None:  # threads, processes, or this thread
         with _counting(moved):

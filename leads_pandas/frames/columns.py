@@ -58,11 +58,9 @@ def schema(columns: Mapping[str, str] | None = None) -> pa.Schema:
 def answers(rows: Iterable[Row], *, emails: str = "best", min_confidence: float = 0.0) -> pa.Table:
     """What is known of leads, as a table: ``lead_id`` and the five columns.
 
-    Args:
-        rows: one per lead, each lead once.
-        emails: ``best``: one row per lead, with the email of highest confidence (none given counts
-            as 0; the first of equals); ``all``: one row per email, a lead's rows together.
-        min_confidence: emails below it are left out, 0-1; their lead keeps a row.
+    ``best``: one row per lead, with the email of highest confidence (none given counts as 0; the
+    first of equals); ``all``: one row per email, a lead's rows together. Emails below
+    ``min_confidence`` are left out; their lead keeps a row.
     """
     left = iter(rows)
     batches = []
@@ -172,11 +170,7 @@ def nulls(kind: Any, rows: int) -> Any:
 
 
 def read_old(name: str, column: pd.Series[Any] | None, rows: Codes | None = None) -> Any:
-    """What an old column holds in these rows (None: all), by its documented type; blank is null.
-
-    Raises:
-        NotOurs: a cell does not fit.
-    """
+    """What an old column holds in these rows (None: all), by its documented type; blank is null."""
     kind = SCHEMA.field(name).type
     if column is None:
         return nulls(kind, 0 if rows is None else len(rows))

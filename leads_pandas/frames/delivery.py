@@ -86,14 +86,7 @@ class Prepared:
 
 
 def prepare(frame: pd.DataFrame, on: Any, output: Output) -> Prepared:
-    """Find everything that can be found wrong beforehand, by doing it on one row.
-
-    Raises:
-        LeadIdError: the IDs cannot be used.
-        ColumnConflictError: a new column's name is taken.
-        ValueError: an option is wrong, or pandas or Parquet cannot hold the frame.
-        OSError: the target cannot be written.
-    """
+    """Find everything that can be found wrong beforehand, by doing it on one row."""
     ids = lead_ids(frame, on)
     plan = plan_columns(
         frame,
@@ -111,11 +104,7 @@ def prepare(frame: pd.DataFrame, on: Any, output: Output) -> Prepared:
 
 
 def attempt(frame: pd.DataFrame, plan: ColumnPlan) -> None:
-    """Join an answer to one row.
-
-    Raises:
-        ValueError: pandas cannot.
-    """
+    """Join an answer to one row."""
     emails = [("info@example.com", 0.5, "website")] * 2
     table = answers([("trial", "found", emails, 0)], emails=plan.emails)
     bare = ColumnPlan(plan.emails, 0.0, plan.columns, plan.stays)
@@ -131,13 +120,7 @@ def attempt(frame: pd.DataFrame, plan: ColumnPlan) -> None:
 
 
 def prepare_listed(lead_ids: list[str], output: Output) -> Prepared:
-    """Prepare a frame that has nothing but these IDs, in a column ``lead_id``.
-
-    Raises:
-        ColumnConflictError: the file that is there knows more, or is no Parquet file.
-        ValueError: an option is wrong.
-        OSError: the target cannot be written.
-    """
+    """Prepare a frame that has nothing but these IDs, in a column ``lead_id``."""
     ready = prepare(pd.DataFrame({"lead_id": lead_ids}), "lead_id", output)
     if ready.target is not None and (fault := _more(ready.target, ready)):
         raise ColumnConflictError(
@@ -182,14 +165,8 @@ def deliver(
 ) -> pd.DataFrame:
     """Join answers to the frame, write the file, and put the receipt on both.
 
-    Args:
-        ready: the prepared frame.
-        table: the answers of ``ready.asked``, in that order, made as ``ready.wanted``.
-        facts: what the receipt says of the run; empty where there was none.
-        bought: the leads that this very call paid for.
-
-    Raises:
-        OSError: the file could not be written.
+    ``table`` has the answers of ``ready.asked``, in that order, made as ``ready.wanted``; ``facts``
+    is what the receipt says of the run; ``bought`` are the leads that this very call paid for.
     """
     joined = join(ready.frame, ready.plan.asked(ready.ids).codes, table, ready.plan)
     codes = ready.ids.codes if joined.rows is None else ready.ids.codes[joined.rows]
@@ -296,13 +273,7 @@ class PreparedIds:
 
 
 def prepare_ids(ids: Any, output: Output) -> PreparedIds:
-    """Find everything that can be found wrong with lead IDs beforehand.
-
-    Raises:
-        LeadIdError: a value is no lead ID.
-        TypeError: a table or a single text is given in place of IDs.
-        ValueError: an option is wrong.
-    """
+    """Find everything that can be found wrong with lead IDs beforehand."""
     columns = check_options(
         emails=output.emails, min_confidence=output.min_confidence, rename=output.rename
     )

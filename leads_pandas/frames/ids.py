@@ -85,19 +85,12 @@ def lead_ids(frame: pd.DataFrame, on: Hashable | None = None) -> LeadIds:
 
     ``on`` is its label; None takes the first of the columns ``lead_id`` and ``leadId``, then of the
     index levels of these names, then ``id`` as either.
-
-    Raises:
-        LeadIdError: there is no such column, it is there twice, or a value is no lead ID.
     """
     return ids_at(frame, *_locate(frame, on))
 
 
 def recorded_ids(frame: pd.DataFrame, on: Mapping[str, Any] | None) -> LeadIds:
-    """Read the lead IDs where a receipt's ``on`` says that they are, else where they are found.
-
-    Raises:
-        LeadIdError: there are none, or a value is no lead ID.
-    """
+    """Read the lead IDs where a receipt's ``on`` says that they are, else where they are found."""
     place = None if not isinstance(on, Mapping) else _recorded(frame, on)
     return ids_at(frame, *(place or _locate(frame, None)))
 
@@ -114,11 +107,7 @@ def _recorded(frame: pd.DataFrame, on: Mapping[str, Any]) -> tuple[Kind, int] | 
 
 
 def ids_at(frame: pd.DataFrame, kind: Kind, position: int) -> LeadIds:
-    """Read the lead IDs of one column or index level.
-
-    Raises:
-        LeadIdError: a value is no lead ID.
-    """
+    """Read the lead IDs of one column or index level."""
     label = _labels(frame, kind)[position]
     name = _label_text(label)
     keys = _keys(values_at(frame, kind, position))
@@ -172,15 +161,7 @@ class Distinct(NamedTuple):
 
 
 def distinct(ids: Any) -> Distinct:
-    """Read lead IDs that belong to no frame.
-
-    Args:
-        ids: any iterable of IDs, a Series, an Index, an Arrow array, or what gives one.
-
-    Raises:
-        LeadIdError: a value is no lead ID.
-        TypeError: a table or a single text is given in place of IDs.
-    """
+    """Read lead IDs that belong to no frame."""
     values = _listed(ids)
     keys = _keys(values)
     codes, unique, faults = _clean(keys)

@@ -80,11 +80,7 @@ def check_options(
     rename: Mapping[str, str] | None = None,
     on_conflict: str = "raise",
 ) -> dict[str, str]:
-    """Check the values that need no frame, and return what the new columns are called.
-
-    Raises:
-        ValueError: a value is not one of those documented.
-    """
+    """Check the values that need no frame, and return what the new columns are called."""
     if emails not in ("best", "all"):
         raise ValueError(f"emails must be 'best' or 'all', not {shown(emails)}")
     if on_conflict not in ("raise", "replace", "fill"):
@@ -136,11 +132,6 @@ def plan_columns(
     The result has the frame's other columns in their order, then the five new ones, also where
     they replace or fill columns of these names. With MultiIndex columns, a new column is labelled
     with its name on the first level and ``""`` on the others, as pandas itself does.
-
-    Raises:
-        ValueError: an option has a value that is not documented, or ``emails="all"`` on a frame
-            that forbids duplicate labels.
-        ColumnConflictError: a new column has the name of one in the frame, or of the lead IDs.
     """
     names = check_options(
         emails=emails, min_confidence=min_confidence, rename=rename, on_conflict=on_conflict
@@ -218,11 +209,7 @@ def _labelled(frame: pd.DataFrame, name: str) -> list[int]:
 
 
 def _positions(frame: pd.DataFrame, name: str, names: Mapping[str, str]) -> list[int]:
-    """Where the frame has columns of this name.
-
-    Raises:
-        ColumnConflictError: the name is a group of MultiIndex columns, which no option overwrites.
-    """
+    """Where the frame has columns of this name."""
     found = _labelled(frame, name)
     if isinstance(frame.columns, pd.MultiIndex) and not all(
         is_padded(frame.columns[i]) for i in found
@@ -334,9 +321,6 @@ def join(frame: pd.DataFrame, codes: Codes, table: pa.Table, plan: ColumnPlan) -
 
     The new frame has the rows, order, index, columns, dtypes, attrs and flags of the one that
     ``plan`` was made of. ``codes``: per row the position of its lead among those of ``table``.
-
-    Raises:
-        ValueError: there are other leads in ``table``, or other rows, than the codes tell of.
     """
     if len(codes) != len(frame) or len(plan.stays) != len(frame.columns):
         raise ValueError("these codes or this plan were made of another frame")
@@ -391,9 +375,6 @@ def spread(
 
     Rows of one lead stand together in ``table``. Rows of ``keep_rows`` take the rows after its end,
     one each; those of ``repeats`` are left out.
-
-    Raises:
-        ValueError: ``table`` has fewer leads than the codes tell of.
     """
     starts = _starts(table["lead_id"])
     if codes.max(initial=-1) >= len(starts):

@@ -37,16 +37,6 @@ def convert(frame: pd.DataFrame, plan: ColumnPlan) -> pa.Table:
 
     Its own columns are converted once and for all. One row of them goes to Parquet and back under
     the labels and types that the whole will have; where the cells decide, and not the type, all do.
-
-    Args:
-        frame: the frame to be enriched.
-        plan: its new columns.
-
-    Returns:
-        the frame as Arrow, its new columns empty.
-
-    Raises:
-        ValueError: Parquet cannot hold it; the message names the column.
     """
     own = frame if plan.stays.all() else frame.loc[:, plan.stays]
     empty = {
@@ -147,14 +137,7 @@ def complete(
     receipt: Mapping[str, Any],
     attrs: Mapping[Any, Any],
 ) -> pa.Table:
-    """A converted frame with its new columns in the fixed schema, receipt and attrs as metadata.
-
-    Args:
-        table: of `convert` or `again`.
-        columns: the five columns of these rows, in their order.
-        receipt: plain JSON, under ``leads_pandas``; empty: none.
-        attrs: the frame's own, where pandas looks for them.
-    """
+    """A converted frame with its new columns in the fixed schema, receipt and attrs as metadata."""
     levels = json.loads(table.schema.metadata[b"pandas"])["index_columns"]
     first = table.num_columns - len(COLUMNS) - sum(isinstance(one, str) for one in levels)
     for position, field in enumerate(SCHEMA, start=first):

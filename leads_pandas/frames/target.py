@@ -58,16 +58,6 @@ def check_target(path: str | os.PathLike[str]) -> Target:
 
     An existing file keeps its content. A link is followed, so that it survives the write; ``~`` is
     the home folder.
-
-    Args:
-        path: local path, or a URL that pyarrow's filesystems take (``file``, ``s3``, ``gs``,
-            ``abfss``, …).
-
-    Raises:
-        TypeError: ``path`` is neither text nor a path.
-        ValueError: ``path`` is empty or named as another format, or no filesystem of pyarrow's
-            takes the URL.
-        OSError: the operating system's own, where the file cannot be written.
     """
     text = _path_text(path)
     shown = without_credentials(text)
@@ -86,12 +76,7 @@ def check_target(path: str | os.PathLike[str]) -> Target:
 
 
 def place_of(path: object) -> tuple[FileSystem | None, str]:
-    """The filesystem (None: the local one) and the path inside it that a path or URL names.
-
-    Raises:
-        TypeError: it is neither text nor a path.
-        ValueError: it is empty, or no filesystem of pyarrow's takes the URL.
-    """
+    """The filesystem (None: the local one) and the path inside it that a path or URL names."""
     text = _path_text(path)
     if not _URL.match(text):
         return None, os.path.expanduser(text)  # noqa: PTH111 - a path of any kind
@@ -158,12 +143,7 @@ def names_in(target: Target) -> list[str] | None:
 
 
 def texts_in(target: Target, name: str) -> list[str]:
-    """The distinct values of a column of the file that is there, as text; none where it has none.
-
-    Args:
-        target: a Parquet file, or nothing yet.
-        name: the column.
-    """
+    """The distinct values of a column of the file that is there, if any, as text."""
     import pyarrow.parquet as pq
 
     try:
@@ -257,13 +237,6 @@ def write(table: pa.Table, target: Target) -> None:
     The file is written beside the target and renamed. It is not forced onto the disk: after a
     power cut the store still holds every result, and the same call writes the file again without
     spending. An existing file's mode is kept, and its owner and group where that is allowed.
-
-    Args:
-        table: what the file holds.
-        target: from `check_target`.
-
-    Raises:
-        OSError: the disk filled up, or the target has become unwritable since it was checked.
     """
     if target.filesystem is not None:
         _write_remote(table, target, target.filesystem)

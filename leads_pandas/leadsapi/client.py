@@ -384,20 +384,12 @@ def _seconds(name: str, value: float) -> float:
 
 
 def check_credits(value: int) -> int:
-    """Return a credit cap as a plain integer.
-
-    Raises:
-        ValueError: it is not a whole number of 0 or more.
-    """
+    """Return a credit cap as a plain integer."""
     return _whole("max_credits", value)
 
 
 def standing_cap() -> int | None:
-    """The credit cap of every call without one of its own: ``LEADS_PANDAS_MAX_CREDITS``.
-
-    Raises:
-        ConfigurationError: it holds anything but a whole number of 0 or more.
-    """
+    """The credit cap of every call without one of its own: ``LEADS_PANDAS_MAX_CREDITS``."""
     name = "LEADS_PANDAS_MAX_CREDITS"
     told = _told(name)
     try:
@@ -453,11 +445,7 @@ def set_default_client(client: LeadsClient | None) -> None:
 
 
 def check_client(client: object) -> None:
-    """Refuse what is given for a client and is none.
-
-    Raises:
-        TypeError: it is neither a `LeadsClient` nor None.
-    """
+    """Refuse what is given for a client and is none."""
     if client is not None and not isinstance(client, LeadsClient):
         raise TypeError(f"client must be a LeadsClient or None, not {type(client).__name__}")
 
@@ -467,9 +455,6 @@ def using(client: LeadsClient | None) -> Generator[LeadsClient]:
     """This client, else the one set by `set_default_client`, else one from the environment.
 
     The last is made for the call and closed after it, as the environment may change.
-
-    Raises:
-        ConfigurationError: the environment has no key.
     """
     if client is None and _default:
         client = _default[0]

@@ -89,11 +89,7 @@ class _Bearer(requests.auth.AuthBase):
 
 
 def check_base_url(url: str) -> str:
-    """Return the base URL without trailing slashes, if the key can safely be sent there.
-
-    Raises:
-        ConfigurationError: it is not https (or http on loopback), or carries more than an address.
-    """
+    """Return the base URL without trailing slashes, if the key can safely be sent there."""
     try:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
@@ -184,13 +180,6 @@ class _Request(NamedTuple):
 class Transport:
     """Requests to one service with one key.
 
-    Args:
-        base_url: checked by `check_base_url`.
-        api_key: the key.
-        pacer: the request budget that every request draws on.
-        timeout: seconds for one answer.
-        user_agent: how the client names itself.
-
     Attributes:
         pacer: the request budget.
     """
@@ -244,12 +233,6 @@ class Transport:
         """Request something that may be asked any number of times, and return its parsed data.
 
         Retried: no answer, 408, 429, 5xx, and answers outside the contract.
-
-        Raises:
-            APIError: the service said no, or kept failing.
-            TransportError: no answer came.
-            Late: the wait's deadline would pass before the answer could be asked for.
-            Interrupted: the wait was told to stop.
         """
         request = _Request(method, path, body)
         patience, tries = PATIENCE, 0
@@ -282,10 +265,6 @@ class Transport:
         """Request something that must not be repeated: once, on a fresh connection.
 
         ``before`` is called when the budget has granted the request, just before it is sent.
-
-        Raises:
-            APIError: the service said no.
-            TransportError: no answer came; ``sent`` is False where it surely never left.
         """
         request = _Request(method, path, body)
         return self._once(request, parse, wait=wait, fresh=True, timeout=timeout, before=before)

@@ -113,12 +113,6 @@ _WRITE_PACE = """UPDATE pace
 class Ledger:
     """The budget of one service host; `StoreError` where its file cannot be used.
 
-    Args:
-        path: the file; its folder must exist.
-        limit: requests per window that this process keeps to.
-        window: seconds.
-        clock: see `Clock`.
-
     Attributes:
         tick: seconds after which a waiting thread must ask again to keep its place.
     """
@@ -139,10 +133,8 @@ class Ledger:
     ) -> Slot | Queued:
         """Take a slot, or a place in the line.
 
-        Args:
-            lease: seconds for which the slot counts as in use if it is never settled.
-            ticket: the place that an earlier asking gave.
-            urgent: pass those that came before, though no more than one window's worth of them.
+        A slot that is never settled counts for ``lease`` seconds. Who is urgent passes those that
+        came before, though no more than one window's worth of them.
         """
 
         def decide(db: sqlite3.Connection, now: float) -> Slot | Queued:

@@ -27,13 +27,6 @@ class Pacer:
     Whatever is granted may be sent at once, a whole limit in a burst; after a 429 all processes
     slow down together. Threads, of whichever process, are served first come, first served.
     Every method raises `StoreError` where the budget's file cannot be used.
-
-    Args:
-        path: the budget's file, made when first needed with access for its owner only; its folder
-            must exist, on a local file system. One per service host. May be None without a limit.
-        limit: requests per window; 0: no limit, every method is a no-op and no file is made.
-        window: seconds.
-        clock: see `Clock`.
     """
 
     def __init__(
@@ -51,18 +44,7 @@ class Pacer:
         return f"<Pacer {pace}>"
 
     def acquire(self, *, lease: float, wait: Wait = FOREVER, urgent: bool = False) -> Slot:
-        """Wait for a slot. Sending must begin within `FRESH` seconds; see `Slot.fresh`.
-
-        Args:
-            lease: seconds after which a request that was never released is taken as counted by the
-                service; at least as long as one may be under way.
-            wait: how long to wait, on the same clock.
-            urgent: go ahead of the threads that wait, though not of ever more of them.
-
-        Raises:
-            Interrupted: the wait was told to stop.
-            Late: the wait's deadline is over, or will be before a slot can be had.
-        """
+        """Wait for a slot. Sending must begin within `FRESH` seconds; see `Slot.fresh`."""
         if self.ledger is None:
             return Slot(0, self._clock.now(), math.inf, self._clock)
         ticket: int | None = None
@@ -100,14 +82,6 @@ class Pacer:
         """Take in a 429: all processes wait, and then send evenly spaced for a while.
 
         Requests that were under way at the same time are one strike, however many are refused.
-
-        Args:
-            retry_after: seconds that the service asks for, an hour of which are believed; None: 2,
-                doubling up to a window as refusals go on.
-            slot: the refused request's.
-
-        Returns:
-            Seconds for which nobody sends now.
         """
         return 0.0 if self.ledger is None else self.ledger.strike(retry_after, slot.granted)
 

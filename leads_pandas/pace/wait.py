@@ -124,28 +124,14 @@ class Wait:
         return replace(self, stop=stop)
 
     def check(self, seconds: float = 0.0) -> None:
-        """Go on only if there is time for so many seconds more.
-
-        Raises:
-            Interrupted: told to stop.
-            Late: the deadline is over, or would pass before.
-        """
+        """Go on only if there is time for so many seconds more."""
         if self.stop is not None and self.stop.is_set():
             raise Interrupted
         if self.deadline is not None and self.clock.now() + seconds >= self.deadline:
             raise Late(seconds)
 
     def sleep(self, seconds: float, tick: Callable[[], object] | None = None) -> None:
-        """Let time pass. A sleep that would end after the deadline is not begun.
-
-        Args:
-            seconds: how long.
-            tick: called at once and several times a second meanwhile, for signs of life.
-
-        Raises:
-            Interrupted: told to stop, before or meanwhile.
-            Late: the deadline would pass.
-        """
+        """Let time pass. A sleep that would end after the deadline is not begun."""
         self.check(seconds)
         ends = self.clock.now() + seconds
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from string import Formatter
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,8 +17,6 @@ from tests.support.commands import commands, help_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from leads_pandas.errors import Action
-
 SAMPLES = {"run": "4f3d", "column": "email", "what": "wait"}
 
 
@@ -28,8 +26,8 @@ def _door() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("action", get_args(errors.Action))
-def test_each_way_on_is_worded_in_what_can_be_typed(action: Action) -> None:
+@pytest.mark.parametrize("action", errors.door().words)
+def test_each_way_on_is_worded_in_what_can_be_typed(action: str) -> None:
     words = failures.DOOR.words[action]
     fields = {name for _, name, _, _ in Formatter().parse(words) if name}
     text = str(Way(action, {name: SAMPLES[name] for name in fields}))
