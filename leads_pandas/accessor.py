@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -38,16 +38,14 @@ _LOOKS = (
 )
 _MOST_READ = 100_000  # rows; in a larger frame the IDs are not looked at to show a card
 
-_ABOUT_THE_FRAME = re.compile(r"^( +)df: .*\n(?:\1 .*\n)*", re.MULTILINE)
+_ABOUT_THE_FRAME = re.compile(r"^( +)d?df: .*\n(?:\1 .*\n)*", re.MULTILINE)
 
 
-def _method(
-    function: Callable[Concatenate[pd.DataFrame, P], T],
-) -> Callable[Concatenate[LeadsAccessor, P], T]:
-    """A public function as a method of the frame's accessor."""
+def as_method(function: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """A public function on a frame as a method of the frame's accessor."""
 
     @functools.wraps(function)
-    def method(self: LeadsAccessor, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return function(self._frame, *args, **kwargs)
 
     # There is no docstring under `python -OO`.
@@ -73,14 +71,14 @@ class LeadsAccessor:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
 
-    preview = _method(functions.preview)
-    enrich = _method(functions.enrich)
-    start = _method(functions.start)
-    results = _method(functions.results)
-    find = _method(websites.find)
-    verify = _method(websites.verify)
-    summary = _method(functions.summary)
-    features = _method(functions.features)
+    preview = as_method(functions.preview)
+    enrich = as_method(functions.enrich)
+    start = as_method(functions.start)
+    results = as_method(functions.results)
+    find = as_method(websites.find)
+    verify = as_method(websites.verify)
+    summary = as_method(functions.summary)
+    features = as_method(functions.features)
 
     @property
     def plot(self) -> Plot:
@@ -122,10 +120,9 @@ def _ids(frame: pd.DataFrame) -> list[tuple[str, str]]:
     if not small:
         return [("lead IDs", f"in {place}")]
     found = [("lead IDs", f"{len(ids.unique):,} in {place}")]
-    if without := int((ids.codes < 0).sum()):
-        found.append(("without an ID", plural(without, "row")))
-    if repeated := len(frame) - without - len(ids.unique):
-        found.append(("repeated", plural(repeated, "row")))
+    for said, rows in (("without an ID", ids.rows_without), ("repeated", ids.duplicate_rows)):
+        if rows:
+            found.append((said, plural(rows, "row")))
     with contextlib.suppress(Exception):  # no key, or no store to be read
         found.append(("in the store already", f"{_stored(ids.unique):,}"))
     return found

@@ -62,10 +62,8 @@ def resume(
         >>> last = leads_pandas.runs()["run_id"].iloc[0]
         >>> by_lead = leads_pandas.resume(last, "resumed.parquet")
     """
-    from leads_pandas.leadsapi.client import check_client
     from leads_pandas.run import EnrichmentRun, find
 
-    check_client(client)
     name = run_or_job_id.id if isinstance(run_or_job_id, EnrichmentRun) else run_or_job_id
     if not isinstance(name, str):
         raise TypeError(f"a run or job id is a string, not {type(name).__name__}")
@@ -94,9 +92,8 @@ def jobs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         >>> list(running.columns)
         ['job_id', 'type', 'progress', 'lead_count', 'query']
     """
-    from leads_pandas.leadsapi.client import check_client, using
+    from leads_pandas.leadsapi.client import using
 
-    check_client(client)
     with using(client) as api:
         found = api.jobs()
     text = _text_dtype()
@@ -127,12 +124,10 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         >>> int(leads_pandas.runs()["credits_reserved"].sum())
         35
     """
-    from leads_pandas.leadsapi.client import check_client
     from leads_pandas.reading.tally import phase_of
     from leads_pandas.session import opened
     from leads_pandas.store.journal import DOUBTFUL
 
-    check_client(client)
     with opened(client, keyless=True) as (_, store):
         listed = [(run, store.journal.run_ops(run.id)) for run in store.journal.runs()]
     rows = []
@@ -205,11 +200,9 @@ def forget(
     """
     from leads_pandas.frames.ids import lead_ids as read_ids
     from leads_pandas.home import home
-    from leads_pandas.leadsapi.client import check_client
     from leads_pandas.session import opened
     from leads_pandas.store.found import Found
 
-    check_client(client)
     if (lead_ids is None) == (not everything):
         raise ValueError("give either lead_ids or everything=True")
     if isinstance(lead_ids, pd.DataFrame | Mapping):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
-
 from leads_pandas.tracebacks import pointing_outside
 
 if TYPE_CHECKING:
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
     from datetime import datetime
 
+    import pandas as pd
     import pyarrow as pa
 
     from leads_pandas.frames.ids import Distinct, LeadIds
@@ -63,7 +62,6 @@ def preview(
     from leads_pandas import models, run
     from leads_pandas.frames.ids import lead_ids
 
-    _check_call(df, client, refresh=refresh)
     ids = lead_ids(df, on)
     order = _order(ids.unique, ids, query_id=query_id, refresh=refresh)
     if not ids.unique:
@@ -161,10 +159,7 @@ def enrich(
     """
     from leads_pandas.frames import delivery
     from leads_pandas.run import carry_out
-    from leads_pandas.session import check_timeout
 
-    _check_call(df, client, refresh=refresh, partial=partial, progress=progress)
-    check_timeout(timeout)
     output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
     ready = delivery.prepare(df, on, output)
     order = _order(
@@ -236,10 +231,7 @@ def enrich_ids(
     """
     from leads_pandas.frames.delivery import Output, prepare_ids
     from leads_pandas.run import carry_out
-    from leads_pandas.session import check_timeout
 
-    _check_options(client, refresh=refresh, partial=partial, progress=progress)
-    check_timeout(timeout)
     ready = prepare_ids(ids, Output(None, emails, min_confidence, rename))
     order = _order(
         ready.asked,
@@ -303,7 +295,6 @@ def start(
     from leads_pandas.progress import Display
     from leads_pandas.run import EnrichmentRun, Work
 
-    _check_call(df, client, refresh=refresh, partial=partial, progress=progress)
     ids = lead_ids(df, on)
     order = _order(
         ids.unique,
@@ -367,7 +358,6 @@ def results(
     from leads_pandas.frames import delivery
     from leads_pandas.run import stored
 
-    _check_call(df, client, refresh=refresh)
     output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
     ready = delivery.prepare(df, on, output)
     return stored(ready, read=refresh, client=client)
@@ -451,8 +441,9 @@ def _order(
 
     if query_id is not None and (not isinstance(query_id, str) or not query_id.strip()):
         raise ValueError(f"query_id must be a search's id, not {query_id!r}")
-    if not isinstance(confirm, bool) and not callable(confirm):
-        raise ValueError(f"confirm must be True, False or a callable, not {confirm!r}")  # noqa: TRY004 - a wrong value
+    for name, value in (("refresh", refresh), ("partial", partial), ("confirm", confirm)):
+        if not isinstance(value, bool) and not (name == "confirm" and callable(value)):
+            raise ValueError(f"{name} must be True or False, not {value!r}")
     if label is not None and not isinstance(label, str):
         raise ValueError(f"label must be a text, not {label!r}")
     standing = standing_cap() if max_credits is None else None
@@ -468,33 +459,3 @@ def _order(
         rows_without_id=rows.rows_without,
         duplicate_rows=rows.duplicate_rows,
     )
-
-
-def _check_call(
-    df: pd.DataFrame,
-    client: LeadsClient | None,
-    *,
-    refresh: bool = False,
-    partial: bool = False,
-    progress: object = None,
-) -> None:
-    if not isinstance(df, pd.DataFrame):
-        raise TypeError(f"a pandas DataFrame is needed, not {type(df).__name__}")
-    _check_options(client, refresh=refresh, partial=partial, progress=progress)
-
-
-def _check_options(
-    client: LeadsClient | None,
-    *,
-    refresh: bool = False,
-    partial: bool = False,
-    progress: object = None,
-) -> None:
-    from leads_pandas.leadsapi.client import check_client
-
-    for name, value in (("refresh", refresh), ("partial", partial)):
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} must be True or False, not {value!r}")  # noqa: TRY004 - a wrong value
-    if progress is not None and not isinstance(progress, bool) and not callable(progress):
-        raise ValueError(f"progress must be None, True, False or a callable, not {progress!r}")
-    check_client(client)

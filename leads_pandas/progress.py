@@ -349,6 +349,8 @@ class Display:
     def _choose(self, progress: bool | Callable[[RunStatus], object] | None) -> Reporter:
         if callable(progress) or progress is False:
             return _Silent()
+        if progress not in (None, True):
+            raise ValueError(f"progress must be None, True, False or a callable, not {progress!r}")
         if _in_jupyter():
             return _Notebook(self)
         if _in_marimo():

@@ -415,6 +415,7 @@ def carry_out(
     """Buy and read what an order asks for, and deliver it to a prepared frame or its IDs."""
     from leads_pandas.frames import delivery
 
+    check_timeout(timeout)
     run = EnrichmentRun(client=client)
     display = progress if isinstance(progress, Display) else Display(progress)
     if not order.lead_ids:

@@ -96,7 +96,6 @@ def find(
         from leads_pandas.seeking import seek, websites_of
     from leads_pandas.frames import delivery
 
-    _check(df, progress)
     options = SiteOptions(
         max_pages=max_pages,
         timeout=timeout,
@@ -153,7 +152,6 @@ def verify(
     from leads_pandas.frames.join import attach
     from leads_pandas.progress import counted
 
-    _check(df, progress)
     column = _column(df, email, "emails", Way("name_emails"))
     before = [one for one in df.columns if isinstance(one, str) and one == _DELIVERABLE]
     if before and not (len(before) == 1 and df[_DELIVERABLE].dtype == _KINDS):
@@ -172,14 +170,10 @@ def verify(
     return attach(rest, {_DELIVERABLE: pd.Categorical(said, dtype=_KINDS)})
 
 
-def _check(df: pd.DataFrame, progress: object) -> None:
-    if not isinstance(df, pd.DataFrame):
-        raise TypeError(f"a pandas DataFrame is needed, not {type(df).__name__}")
-    if progress is not None and not isinstance(progress, bool) and not callable(progress):
-        raise ValueError(f"progress must be None, True, False or a callable, not {progress!r}")
-
-
 def _column(df: pd.DataFrame, name: Hashable, what: str, way: Way) -> pd.Series[Any]:
+    from leads_pandas.frames.ids import check_frame
+
+    check_frame(df)
     if name not in df.columns:
         listed = ", ".join(repr(one) for one in df.columns)
         raise ValueError(

@@ -14,12 +14,13 @@ import re
 import shutil
 import tempfile
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from leads_pandas.accessor import as_method
 from leads_pandas.dask import dataset, partitions
 from leads_pandas.dask.passes import computed
 from leads_pandas.errors import LeadIdError
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
     from leads_pandas.dask.partitions import Answers, Aside, Found, Wish
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.models import CostPreview, RunStatus
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 __all__ = ["LeadsAccessor", "enrich", "preview"]
 
@@ -183,18 +181,6 @@ def enrich(
         return _write(ddf, answers, wish, place, display)
 
 
-def _method(
-    function: Callable[Concatenate[dd.DataFrame, P], T],
-) -> Callable[Concatenate[LeadsAccessor, P], T]:
-    """A public function as a method of the frame's accessor."""
-
-    @functools.wraps(function)
-    def method(self: LeadsAccessor, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return function(self._frame, *args, **kwargs)
-
-    return method
-
-
 @register_dataframe_accessor("leads")
 class LeadsAccessor:
     """Emails for the leads of a Dask DataFrame: `preview` and `enrich`."""
@@ -202,8 +188,8 @@ class LeadsAccessor:
     def __init__(self, frame: dd.DataFrame) -> None:
         self._frame = frame
 
-    preview = _method(preview)
-    enrich = _method(enrich)
+    preview = as_method(preview)
+    enrich = as_method(enrich)
 
 
 def _check_frame(ddf: dd.DataFrame) -> None:

@@ -86,7 +86,14 @@ def lead_ids(frame: pd.DataFrame, on: Hashable | None = None) -> LeadIds:
     ``on`` is its label; None takes the first of the columns ``lead_id`` and ``leadId``, then of the
     index levels of these names, then ``id`` as either.
     """
+    check_frame(frame)
     return ids_at(frame, *_locate(frame, on))
+
+
+def check_frame(frame: object) -> None:
+    """Refuse what is given for a frame and is none."""
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"a pandas DataFrame is needed, not {type(frame).__name__}")
 
 
 def recorded_ids(frame: pd.DataFrame, on: Mapping[str, Any] | None) -> LeadIds:

@@ -440,12 +440,11 @@ def set_default_client(client: LeadsClient | None) -> None:
     Example:
         >>> set_default_client(LeadsClient(account="acme"))
     """
-    check_client(client)
+    _check(client)
     _default[:] = [] if client is None else [client]
 
 
-def check_client(client: object) -> None:
-    """Refuse what is given for a client and is none."""
+def _check(client: object) -> None:
     if client is not None and not isinstance(client, LeadsClient):
         raise TypeError(f"client must be a LeadsClient or None, not {type(client).__name__}")
 
@@ -456,6 +455,7 @@ def using(client: LeadsClient | None) -> Generator[LeadsClient]:
 
     The last is made for the call and closed after it, as the environment may change.
     """
+    _check(client)
     if client is None and _default:
         client = _default[0]
     if client is not None:
