@@ -18,6 +18,7 @@ import leads_pandas
 from leads_pandas import scoring
 from leads_pandas.errors import LeadIdError, LeadsWarning
 from leads_pandas.finding.wordlists import words
+from leads_pandas.frames.delivery import Output
 from leads_pandas.frames.ids import lead_ids
 from leads_pandas.frames.join import join, plan_columns, receipt_fields, with_receipt
 from leads_pandas.models import STATUSES, Email, LeadResult
@@ -39,7 +40,7 @@ def enriched_frame(
     frame: pd.DataFrame, results: dict[str, LeadResult], on: str | None = None, **plan: Any
 ) -> Any:
     ids = lead_ids(frame, on)
-    columns = plan_columns(frame, ids, **plan)
+    columns = plan_columns(frame, ids, Output(**plan))
     table = answers_of({one: results[one] for one in ids.unique}, emails=columns.emails)
     out = join(frame, ids.codes, table, columns).frame
     statuses = [results[one].status for one in ids.unique]
@@ -243,7 +244,7 @@ def test_ids_in_a_column_of_any_name_are_found_by_the_receipt() -> None:
 def test_ids_in_a_column_named_by_a_number_are_found_by_the_receipt() -> None:
     frame = pd.DataFrame({7: ["a", "b"]})
     ids = lead_ids(frame, 7)
-    plan = plan_columns(frame, ids)
+    plan = plan_columns(frame, ids, Output())
     out = with_receipt(
         join(frame, ids.codes, answers_of({"a": FOUND, "b": FOUND}), plan).frame,
         receipt_fields(ids, plan),

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from leads_pandas.frames import parquet
 from leads_pandas.frames.columns import answers
+from leads_pandas.frames.delivery import Output
 from leads_pandas.frames.ids import as_arrow, bad_rows, object_keys, values_at
 from leads_pandas.frames.join import RECEIPT, join, plan_columns, with_receipt
 
@@ -77,14 +78,9 @@ class Wish:
             return self.plan
         known = part.copy(deep=False)
         known.attrs = {RECEIPT: self.attrs}
-        return plan_columns(
-            known,
-            replace(self.ids, codes=codes),
-            emails=self.plan.emails,
-            min_confidence=self.plan.min_confidence,
-            rename=self.plan.columns,
-            on_conflict="fill" if self.on_conflict == "fill" else "replace",
-        )
+        plan, conflict = self.plan, "fill" if self.on_conflict == "fill" else "replace"
+        output = Output(None, plan.emails, plan.min_confidence, plan.columns, conflict)
+        return plan_columns(known, replace(self.ids, codes=codes), output)
 
 
 def values_of(part: pd.DataFrame, ids: LeadIds) -> Any:

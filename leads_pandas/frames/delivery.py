@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,7 +21,7 @@ from leads_pandas.frames.columns import SCHEMA, answers, gather, to_pandas
 from leads_pandas.frames.ids import distinct, lead_ids, shown
 from leads_pandas.frames.join import (
     ColumnPlan,
-    check_options,
+    check_output,
     join,
     plan_columns,
     receipt_fields,
@@ -31,12 +30,13 @@ from leads_pandas.frames.join import (
 )
 from leads_pandas.frames.origin import Origin, origin
 from leads_pandas.frames.ours import marks
-from leads_pandas.frames.target import check_target, first_line, names_in, texts_in, write
+from leads_pandas.frames.target import check_target, first_line, held_by, write
+from leads_pandas.home import version
 from leads_pandas.models import STATUSES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     import numpy.typing as npt
 
@@ -88,14 +88,7 @@ class Prepared:
 def prepare(frame: pd.DataFrame, on: Any, output: Output) -> Prepared:
     """Find everything that can be found wrong beforehand, by doing it on one row."""
     ids = lead_ids(frame, on)
-    plan = plan_columns(
-        frame,
-        ids,
-        emails=output.emails,
-        min_confidence=output.min_confidence,
-        rename=output.rename,
-        on_conflict=output.on_conflict,
-    )
+    plan = plan_columns(frame, ids, output)
     attempt(frame, plan)
     if output.path is None:
         return Prepared(frame, ids, plan, None, None)
@@ -134,14 +127,14 @@ def prepare_listed(lead_ids: list[str], output: Output) -> Prepared:
 
 def _more(target: Target, ready: Prepared) -> str:
     """What a run's own results would lose of the file that they replace; empty: nothing."""
-    there = names_in(target)
-    if there is None:
+    held = held_by(target, "lead_id")
+    if held is None:
         return "is no Parquet file and would be replaced"
-    lost = [one for one in there if one not in ("lead_id", *ready.plan.columns.values())]
+    lost = [one for one in held[0] if one not in ("lead_id", *ready.plan.columns.values())]
     if lost:
         return f"has columns that the run's results alone do not: {_some(lost)}"
     known = set(ready.ids.unique)
-    leads = [one for one in texts_in(target, "lead_id") if one not in known]
+    leads = [one for one in held[1] if one not in known]
     return f"has {plural(len(leads), 'lead')} that the run has not: {_some(leads)}" * bool(leads)
 
 
@@ -158,10 +151,7 @@ def receipt(out: pd.DataFrame | pa.Table) -> dict[str, Any]:
 
 
 def deliver(
-    ready: Prepared,
-    table: pa.Table,
-    facts: Mapping[str, Any],
-    bought: Collection[str] = (),
+    ready: Prepared, table: pa.Table, facts: Mapping[str, Any], bought: Collection[str] = ()
 ) -> pd.DataFrame:
     """Join answers to the frame, write the file, and put the receipt on both.
 
@@ -171,15 +161,9 @@ def deliver(
     joined = join(ready.frame, ready.plan.asked(ready.ids).codes, table, ready.plan)
     codes = ready.ids.codes if joined.rows is None else ready.ids.codes[joined.rows]
     receipt = {
-        **receipt_of_call(facts, ready.ids.unique, codes, joined.columns, bought),
-        "rows": {
-            "total": len(ready.frame),
-            "without_id": ready.ids.rows_without,
-            "duplicate": ready.ids.duplicate_rows,
-        },
+        **receipt_of_call(facts, ready.ids, codes, joined.columns, bought),
         **receipt_fields(ready.ids, ready.plan),
         **_origin(ready, codes, joined.columns, here=facts.get("here") is True)._asdict(),
-        "marks": marks(joined.columns, codes, ready.ids.unique),
     }
     out = with_receipt(joined.frame, receipt)
     if ready.target is not None and ready.converted is not None:
@@ -205,16 +189,16 @@ def _origin(ready: Prepared, codes: Codes, columns: pa.Table, *, here: bool) -> 
 
 def receipt_of_call(
     facts: Mapping[str, Any],
-    unique: Sequence[str],
+    ids: LeadIds | Distinct,
     codes: Codes,
     columns: pa.Table,
-    bought: Collection[str] = (),
+    bought: Collection[str],
 ) -> dict[str, Any]:
     """What the receipt says whatever the answers were joined to; as `deliver` has them."""
-    statuses = _statuses(columns, codes, len(unique))
+    statuses = _statuses(columns, codes, len(ids.unique))
     counts = np.bincount(statuses[statuses >= 0], minlength=len(STATUSES)).tolist()
     mine = set(bought)
-    paid = [position for position, lead in enumerate(unique) if lead in mine] if mine else []
+    paid = [position for position, lead in enumerate(ids.unique) if lead in mine]
     return {
         "format": FORMAT,
         "run_id": None,
@@ -231,7 +215,13 @@ def receipt_of_call(
             "leads": len(paid),
             "found": int(np.count_nonzero(statuses[paid] == STATUSES.index("found"))),
         },
-        "version": _version(),
+        "version": version(),
+        "rows": {
+            "total": ids.rows,
+            "without_id": ids.rows_without,
+            "duplicate": ids.duplicate_rows,
+        },
+        "marks": marks(columns, codes, ids.unique),
     }
 
 
@@ -242,13 +232,6 @@ def _statuses(columns: pa.Table, codes: Codes, leads: int) -> npt.NDArray[np.int
     statuses = np.full(leads, -1, dtype=np.int8)
     statuses[codes[there][::-1]] = rows[there][::-1]
     return statuses
-
-
-def _version() -> str | None:
-    try:
-        return version("leads_pandas")
-    except PackageNotFoundError:  # a zipapp, a frozen program, a copy on the path
-        return None
 
 
 @dataclass(slots=True)
@@ -274,33 +257,22 @@ class PreparedIds:
 
 def prepare_ids(ids: Any, output: Output) -> PreparedIds:
     """Find everything that can be found wrong with lead IDs beforehand."""
-    columns = check_options(
-        emails=output.emails, min_confidence=output.min_confidence, rename=output.rename
-    )
+    columns = check_output(output)
     return PreparedIds(distinct(ids), output.emails, float(output.min_confidence), columns)
 
 
 def deliver_ids(
-    ready: PreparedIds,
-    table: pa.Table,
-    facts: Mapping[str, Any],
-    bought: Collection[str] = (),
+    ready: PreparedIds, table: pa.Table, facts: Mapping[str, Any], bought: Collection[str] = ()
 ) -> pa.Table:
     """Answers by value as given, the receipt in the schema's metadata; see `deliver`."""
     given = ready.given
     out, codes = by_value(given, table)
     receipt = {
-        **receipt_of_call(facts, given.unique, codes, out, bought),
-        "rows": {
-            "total": given.rows,
-            "without_id": given.rows_without,
-            "duplicate": given.duplicate_rows,
-        },
+        **receipt_of_call(facts, given, codes, out, bought),
         "on": {"name": "lead_id", "kind": "column", "position": 0, "type": "str"},
         "columns": dict(ready.columns),
         "emails": ready.emails,
         "min_confidence": ready.min_confidence,
-        "marks": marks(out, codes, given.unique),
     }
     named = out.rename_columns(["lead_id", *ready.columns.values()])
     return named.replace_schema_metadata({parquet.METADATA_KEY: json.dumps(receipt).encode()})
@@ -308,9 +280,8 @@ def deliver_ids(
 
 def empty(ready: Prepared | PreparedIds) -> Any:
     """The result where there are no IDs to ask for: no key, no store, no request."""
-    if isinstance(ready, PreparedIds):
-        return deliver_ids(ready, answers([]), {})
-    return deliver(ready, answers([]), {})
+    made: Any = deliver_ids if isinstance(ready, PreparedIds) else deliver
+    return made(ready, answers([]), {})
 
 
 def by_value(given: Distinct, table: pa.Table) -> tuple[pa.Table, Codes]:

@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 
 ID_NAMES: Final = ("lead_id", "leadId", "id")  # where IDs are looked for, in this order
 
-_LAST_RESORT: Final = ID_NAMES[-1]  # may be anything's
 _SHOWN: Final = 5
-_WORDS: Final[Mapping[str, str]] = {"column": "column", "level": "index level"}
+_WORDS: Final[Mapping[Kind, str]] = {"column": "column", "level": "index level"}
 
 _logger = logging.getLogger("leads_pandas")
 
@@ -63,6 +62,11 @@ class LeadIds:
     unique: list[str]
 
     @property
+    def rows(self) -> int:
+        """How many rows the frame has."""
+        return len(self.codes)
+
+    @property
     def rows_without(self) -> int:
         """How many rows have no ID."""
         return int(np.count_nonzero(self.codes < 0))
@@ -70,7 +74,7 @@ class LeadIds:
     @property
     def duplicate_rows(self) -> int:
         """How many rows repeat the lead of another row."""
-        return len(self.codes) - self.rows_without - len(self.unique)
+        return self.rows - self.rows_without - len(self.unique)
 
     def where(self, rows: Mask) -> LeadIds:
         """Keep the IDs of these rows only; the other rows count as having none."""
@@ -98,29 +102,24 @@ def check_frame(frame: object) -> None:
 
 def recorded_ids(frame: pd.DataFrame, on: Mapping[str, Any] | None) -> LeadIds:
     """Read the lead IDs where a receipt's ``on`` says that they are, else where they are found."""
-    place = None if not isinstance(on, Mapping) else _recorded(frame, on)
-    return ids_at(frame, *(place or _locate(frame, None)))
-
-
-def _recorded(frame: pd.DataFrame, on: Mapping[str, Any]) -> tuple[Kind, int] | None:
-    """Where the receipt's column or level stands now; None where that is not sure."""
+    on = on if isinstance(on, Mapping) else {}
     kind: Kind = "level" if on.get("kind") == "level" else "column"
     labels = _labels(frame, kind)
     found = [i for i, label in enumerate(labels) if _label_text(label) == on.get("name")]
     # JSON knows labels as text only: 0 beside "0" is told apart by its type, twins by position.
     found = [i for i in found if type(labels[i]).__name__ == on.get("type")] or found
     found = [i for i in found if i == on.get("position")] or found
-    return (kind, found[0]) if len(found) == 1 else None
+    return ids_at(frame, *((kind, found[0]) if len(found) == 1 else _locate(frame, None)))
 
 
 def ids_at(frame: pd.DataFrame, kind: Kind, position: int) -> LeadIds:
     """Read the lead IDs of one column or index level."""
     label = _labels(frame, kind)[position]
     name = _label_text(label)
-    keys = _keys(values_at(frame, kind, position))
-    codes, unique, faults = _clean(keys)
+    values = values_at(frame, kind, position)
+    codes, unique, faults = _clean(_keys(values))
     if faults:
-        raise _fault(place_of(kind, name), frame.index, keys.codes, faults)
+        raise refusal(place_of(kind, name), *bad_rows(values, frame.index))
     return LeadIds(name, kind, position, type(label).__name__, codes, unique)
 
 
@@ -173,7 +172,7 @@ def distinct(ids: Any) -> Distinct:
     keys = _keys(values)
     codes, unique, faults = _clean(keys)
     if faults:
-        raise _fault("this list", pd.RangeIndex(len(keys.codes)), keys.codes, faults)
+        raise refusal("this list", *bad_rows(values, pd.RangeIndex(len(keys.codes))))
     # What a key is worth, by the first row that has it.
     worth = np.full(len(keys.cells), -1, dtype=np.intp)
     worth[keys.codes[keys.codes >= 0]] = codes[keys.codes >= 0]
@@ -221,8 +220,8 @@ def _as_given(keys: Keys, worth: Codes) -> tuple[Any, Codes]:
 
 def _locate(frame: pd.DataFrame, on: Hashable | None) -> tuple[Kind, int]:
     found = _find(frame, ID_NAMES[:-1] if on is None else (on,))
-    if found is None and on is None:
-        found = _find(frame, (_LAST_RESORT,))
+    if found is None and on is None:  # the last name may be anything's
+        found = _find(frame, ID_NAMES[-1:])
         if found is not None:
             _logger.info(
                 "lead IDs are taken from the %s 'id'; if they are in another, %s",
@@ -240,8 +239,7 @@ def _locate(frame: pd.DataFrame, on: Hashable | None) -> tuple[Kind, int]:
 
 
 def _find(frame: pd.DataFrame, names: Sequence[Hashable]) -> tuple[Kind, int] | None:
-    kinds: tuple[Kind, ...] = ("column", "level")
-    for kind in kinds:
+    for kind in _WORDS:
         labels = _labels(frame, kind)
         for name in names:
             if (position := _only(labels, name, kind)) is not None:
@@ -412,23 +410,12 @@ def _read(cell: Any) -> tuple[str, str]:
     return "", f"of type {type(cell).__name__}, neither text nor an integer"
 
 
-def _fault(
-    what: str, labels: pd.Index[Any], codes: Codes, faults: Mapping[int, str]
-) -> LeadIdError:
-    return refusal(what, *_bad_rows(labels, codes, faults))
-
-
 def bad_rows(values: Any, labels: pd.Index[Any]) -> tuple[list[str], int]:
     """The first rows whose values are no lead IDs, in words, and how many there are."""
     keys = _keys(values)
-    return _bad_rows(labels, keys.codes, _clean(keys)[2])
-
-
-def _bad_rows(
-    labels: pd.Index[Any], codes: Codes, faults: Mapping[int, str]
-) -> tuple[list[str], int]:
-    rows = np.flatnonzero(np.isin(codes, np.fromiter(faults, np.intp, len(faults))))
-    named = [f"row {shown(labels[row])} ({faults[int(codes[row])]})" for row in rows[:_SHOWN]]
+    faults = _clean(keys)[2]
+    rows = np.flatnonzero(np.isin(keys.codes, np.fromiter(faults, np.intp, len(faults))))
+    named = [f"row {shown(labels[row])} ({faults[int(keys.codes[row])]})" for row in rows[:_SHOWN]]
     return named, len(rows)
 
 
@@ -445,7 +432,7 @@ def refusal(what: str, bad: Sequence[str], count: int) -> LeadIdError:
 
 def _label_text(label: Hashable) -> str:
     if isinstance(label, tuple) and label and is_padded(label):
-        return str(label[0])
+        label = label[0]
     return str(_plain(label))
 
 

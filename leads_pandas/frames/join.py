@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from leads_pandas.frames.columns import Codes, Mask
+    from leads_pandas.frames.delivery import Output
     from leads_pandas.frames.ids import LeadIds
 
 RECEIPT: Final = "leads"
@@ -73,25 +74,18 @@ class ColumnPlan:
         return ids if self.keep_rows is None else ids.where(~self.keep_rows)
 
 
-def check_options(
-    *,
-    emails: str = "best",
-    min_confidence: float = 0.0,
-    rename: Mapping[str, str] | None = None,
-    on_conflict: str = "raise",
-) -> dict[str, str]:
-    """Check the values that need no frame, and return what the new columns are called."""
-    if emails not in ("best", "all"):
-        raise ValueError(f"emails must be 'best' or 'all', not {shown(emails)}")
-    if on_conflict not in ("raise", "replace", "fill"):
+def check_output(output: Output) -> dict[str, str]:
+    """Check the options that need no frame, and return what the new columns are called."""
+    if output.emails not in ("best", "all"):
+        raise ValueError(f"emails must be 'best' or 'all', not {shown(output.emails)}")
+    if output.on_conflict not in ("raise", "replace", "fill"):
         raise ValueError(
-            f"on_conflict must be 'raise', 'replace' or 'fill', not {shown(on_conflict)}"
+            f"on_conflict must be 'raise', 'replace' or 'fill', not {shown(output.on_conflict)}"
         )
-    if not is_number(min_confidence) or not 0 <= min_confidence <= 1:
-        raise ValueError(
-            f"min_confidence must be a number from 0 to 1, not {shown(min_confidence)}"
-        )
-    return _new_names(rename)
+    least = output.min_confidence
+    if not is_number(least) or not 0 <= least <= 1:
+        raise ValueError(f"min_confidence must be a number from 0 to 1, not {shown(least)}")
+    return _new_names(output.rename)
 
 
 def _new_names(rename: Mapping[str, str] | None) -> dict[str, str]:
@@ -118,24 +112,15 @@ def _new_names(rename: Mapping[str, str] | None) -> dict[str, str]:
     return names
 
 
-def plan_columns(
-    frame: pd.DataFrame,
-    ids: LeadIds,
-    *,
-    emails: str = "best",
-    min_confidence: float = 0.0,
-    rename: Mapping[str, str] | None = None,
-    on_conflict: str = "raise",
-) -> ColumnPlan:
+def plan_columns(frame: pd.DataFrame, ids: LeadIds, output: Output) -> ColumnPlan:
     """Decide what the new columns are called, which old ones go, and which rows are kept.
 
     The result has the frame's other columns in their order, then the five new ones, also where
     they replace or fill columns of these names. With MultiIndex columns, a new column is labelled
     with its name on the first level and ``""`` on the others, as pandas itself does.
     """
-    names = check_options(
-        emails=emails, min_confidence=min_confidence, rename=rename, on_conflict=on_conflict
-    )
+    names = check_output(output)
+    emails, on_conflict = output.emails, output.on_conflict
     if emails == "all" and not frame.flags.allows_duplicate_labels:
         raise ValueError(
             "emails='all' repeats index labels, which this frame forbids "
@@ -164,7 +149,7 @@ def plan_columns(
     stays[[one for found in at.values() for one in found]] = False
     _warn_of_twins(frame, stays, names)
     shape: Literal["best", "all"] = "all" if emails == "all" else "best"
-    base = ColumnPlan(shape, float(min_confidence), names, stays)
+    base = ColumnPlan(shape, float(output.min_confidence), names, stays)
     if on_conflict == "fill":
         return _fill(frame, base, at, _said_here(frame, ids, receipt, written))
     if emails == "all" and receipt.get("emails") == "all":
@@ -203,17 +188,16 @@ def _receipt(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _labelled(frame: pd.DataFrame, name: str) -> list[int]:
     """Where the frame has columns of this name, or groups of them."""
-    if not isinstance(frame.columns, pd.MultiIndex):
-        return [i for i, label in enumerate(frame.columns) if same_label(label, name)]
-    return [i for i, label in enumerate(frame.columns) if same_label(label[0], name)]
+    grouped = isinstance(frame.columns, pd.MultiIndex)
+    heads = [label[0] if grouped else label for label in frame.columns]
+    return [i for i, head in enumerate(heads) if same_label(head, name)]
 
 
 def _positions(frame: pd.DataFrame, name: str, names: Mapping[str, str]) -> list[int]:
     """Where the frame has columns of this name."""
     found = _labelled(frame, name)
-    if isinstance(frame.columns, pd.MultiIndex) and not all(
-        is_padded(frame.columns[i]) for i in found
-    ):
+    labels = [frame.columns[i] for i in found]
+    if isinstance(frame.columns, pd.MultiIndex) and not all(map(is_padded, labels)):
         raise ColumnConflictError(
             f"the leads have a group of columns called {shown(name)}",
             "nothing was requested",
@@ -410,12 +394,7 @@ def receipt_fields(ids: LeadIds, plan: ColumnPlan) -> dict[str, Any]:
     ``plan_columns`` reads ``columns`` and ``emails`` back when the result is enriched again.
     """
     return {
-        "on": {
-            "name": ids.name,
-            "kind": ids.kind,
-            "position": ids.position,
-            "type": ids.type,
-        },
+        "on": {name: getattr(ids, name) for name in ("name", "kind", "position", "type")},
         "columns": dict(plan.columns),
         "emails": plan.emails,
         "min_confidence": plan.min_confidence,

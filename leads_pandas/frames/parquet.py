@@ -73,15 +73,9 @@ def _check_names(labels: Sequence[Any]) -> None:
     seen: dict[str, Any] = {}
     for label in labels:
         if str(label) in seen:
-            other = seen[str(label)]
-            twice = (
-                f"{shown(label)} twice"
-                if type(other) is type(label)
-                else f"{shown(other)} and {shown(label)}, which it writes alike"
-            )
             raise ValueError(
-                f"Parquet cannot hold columns called {twice}. Nothing was requested; rename one, "
-                f"or {Way('no_file')}"
+                f"Parquet cannot hold columns called {shown(seen[str(label)])} and {shown(label)}, "
+                f"which it writes alike. Nothing was requested; rename one, or {Way('no_file')}"
             )
         seen[str(label)] = label
 

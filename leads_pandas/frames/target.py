@@ -130,29 +130,20 @@ def first_line(error: BaseException) -> str:
     return clean(text.strip().partition("\n")[0]).rstrip(".")
 
 
-def names_in(target: Target) -> list[str] | None:
-    """The columns of the file that is there; none where there is none; None: it is no Parquet."""
-    import pyarrow.parquet as pq
-
-    try:
-        return list(pq.read_schema(target.location, filesystem=target.filesystem).names)
-    except FileNotFoundError:
-        return []
-    except pa.ArrowException:
-        return None
-
-
-def texts_in(target: Target, name: str) -> list[str]:
-    """The distinct values of a column of the file that is there, if any, as text."""
+def held_by(target: Target, name: str) -> tuple[list[str], list[str]] | None:
+    """The columns of the file that is there, if any, and the texts of one; None: no Parquet."""
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(target.location, filesystem=target.filesystem) as file:
             cells = file.read(columns=[name])
+            names = list(file.schema_arrow.names)
     except FileNotFoundError:
-        return []
-    values = cells[name].to_pylist() if name in cells.column_names else []
-    return list(dict.fromkeys(str(one) for one in values if one is not None))
+        return [], []
+    except pa.ArrowException:
+        return None
+    texts = cells[name].to_pylist() if name in cells.column_names else []
+    return names, list(dict.fromkeys(str(one) for one in texts if one is not None))
 
 
 def _os_error(code: int, path: str) -> OSError:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import leads_pandas
+from leads_pandas import home
 from leads_pandas.errors import ColumnConflictError
 from leads_pandas.frames.columns import COLUMNS, SCHEMA, answers
 from leads_pandas.frames.delivery import Output, Prepared, by_value, deliver, prepare
@@ -286,13 +287,11 @@ def test_systems_without_posix_names_write_all_the_same(
 def test_a_version_that_is_not_installed_is_null(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.metadata import PackageNotFoundError
 
-    from leads_pandas.frames import delivery
-
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(delivery, "version", missing)
-    assert enrich(pd.DataFrame({"lead_id": IDS})).attrs["leads"]["version"] is None
+    monkeypatch.setattr(home, "installed_version", missing)
+    assert enrich(pd.DataFrame({"lead_id": IDS})).attrs["leads"]["version"] == "unknown"
 
 
 # Whose a column is

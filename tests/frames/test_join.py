@@ -12,10 +12,11 @@ import pytest
 
 from leads_pandas.errors import ColumnConflictError
 from leads_pandas.frames.columns import COLUMNS
+from leads_pandas.frames.delivery import Output
 from leads_pandas.frames.ids import LeadIds, lead_ids
 from leads_pandas.frames.join import (
     ColumnPlan,
-    check_options,
+    check_output,
     join,
     plan_columns,
     receipt_fields,
@@ -46,7 +47,7 @@ def enrich(
 ) -> Any:
     """What a call does between the frame and the service: find, plan, ask, join."""
     ids = lead_ids(frame, options.pop("on", None))
-    plan = plan_columns(frame, ids, **options)
+    plan = plan_columns(frame, ids, Output(**options))
     asked = plan.asked(ids)
     table = answers_of(
         {one: answer(one) if results is None else results[one] for one in asked.unique},
@@ -105,15 +106,15 @@ class Color(str, enum.Enum):  # noqa: UP042 - unlike StrEnum, str() of it is not
 )
 def test_a_value_outside_the_documented_ones_is_a_value_error(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError) as raised:
-        check_options(**options)
+        check_output(Output(**options))
     assert "\n" not in str(raised.value)
 
 
 def test_new_names_keep_the_documented_order() -> None:
-    names = check_options(rename={"source": "email", "email": "source"}, min_confidence=1)
+    names = check_output(Output(rename={"source": "email", "email": "source"}, min_confidence=1))
     assert list(names) == list(COLUMNS)
     assert (names["email"], names["source"]) == ("source", "email")
-    assert list(check_options(rename=None).values()) == list(COLUMNS)
+    assert list(check_output(Output()).values()) == list(COLUMNS)
 
 
 # Joining
@@ -327,20 +328,20 @@ def test_attrs_flags_and_class_are_kept() -> None:
 def test_all_emails_are_refused_where_labels_must_not_repeat() -> None:
     frame = pd.DataFrame({"lead_id": ["a"]}).set_flags(allows_duplicate_labels=False)
     with pytest.raises(ValueError, match="allows_duplicate_labels"):
-        plan_columns(frame, lead_ids(frame), emails="all")
+        plan_columns(frame, lead_ids(frame), Output(emails="all"))
 
 
 def test_answers_that_do_not_match_the_ids_are_refused() -> None:
     frame = pd.DataFrame({"lead_id": ["a", "b"]})
     ids = lead_ids(frame)
     with pytest.raises(ValueError, match="answers for 1 leads, and 2 lead IDs"):
-        join(frame, ids.codes, answers_of({"a": MISSING}), plan_columns(frame, ids))
+        join(frame, ids.codes, answers_of({"a": MISSING}), plan_columns(frame, ids, Output()))
 
 
 def test_codes_of_another_frame_are_refused() -> None:
     frame = pd.DataFrame({"lead_id": ["a", "b"]})
     ids = lead_ids(frame)
-    plan = plan_columns(frame, ids)
+    plan = plan_columns(frame, ids, Output())
     table = answers_of({"a": MISSING, "b": MISSING})
     with pytest.raises(ValueError, match="another frame"):
         join(frame.iloc[:1], ids.codes, table, plan)
@@ -474,7 +475,7 @@ def test_fill_asks_for_rows_that_are_not_done_and_changes_only_them() -> None:
         },
     )
     ids = lead_ids(first)
-    plan = plan_columns(first, ids, on_conflict="fill")
+    plan = plan_columns(first, ids, Output(on_conflict="fill"))
     assert plan.keep_rows is not None
     assert plan.keep_rows.tolist() == [True, True, False, False, False, True]
     asked = plan.asked(ids)
@@ -593,7 +594,7 @@ def test_a_plan_to_fill_works_with_all_ids_too() -> None:
     frame = pd.DataFrame({"lead_id": ["a", "b"], "email": ["mine@x", None]})
     ids = lead_ids(frame)
     for emails in ("best", "all"):
-        plan = plan_columns(frame, ids, on_conflict="fill", emails=emails)
+        plan = plan_columns(frame, ids, Output(on_conflict="fill", emails=emails))
         two = found(("a1@x", 0.1), ("a2@x", 0.2))
         table = answers_of({"a": two, "b": answer("b")}, emails=emails)
         out = join(frame, ids.codes, table, plan).frame
@@ -621,7 +622,7 @@ def test_a_receipt_is_plain_json_and_leaves_the_given_frame_alone() -> None:
 def test_the_receipt_says_where_the_ids_were_and_what_the_columns_are_called() -> None:
     frame = pd.DataFrame(index=pd.Index(["a"], name="place"))
     ids = lead_ids(frame, "place")
-    fields = receipt_fields(ids, plan_columns(frame, ids, rename={"email": "mail"}))
+    fields = receipt_fields(ids, plan_columns(frame, ids, Output(rename={"email": "mail"})))
     assert fields["on"] == {"name": "place", "kind": "level", "position": 0, "type": "str"}
     assert fields["columns"]["email"] == "mail"
     assert list(fields["columns"]) == list(COLUMNS)
@@ -630,7 +631,7 @@ def test_the_receipt_says_where_the_ids_were_and_what_the_columns_are_called() -
 def test_plans_and_ids_are_plain_values() -> None:
     frame = pd.DataFrame({"lead_id": ["a"]})
     ids = lead_ids(frame)
-    plan = plan_columns(frame, ids)
+    plan = plan_columns(frame, ids, Output())
     assert isinstance(ids, LeadIds)
     assert isinstance(plan, ColumnPlan)
     assert plan.asked(ids) is ids

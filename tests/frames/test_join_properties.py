@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from leads_pandas.errors import LeadIdError
 from leads_pandas.frames.columns import COLUMNS
+from leads_pandas.frames.delivery import Output
 from leads_pandas.frames.ids import lead_ids
 from leads_pandas.frames.join import join, plan_columns
 from leads_pandas.models import STATUSES, Email, LeadResult
@@ -106,7 +107,7 @@ def test_the_best_email_of_a_rows_own_lead_reaches_it(
 ) -> None:
     before = frame.copy(deep=True)
     ids = lead_ids(frame)
-    plan = plan_columns(frame, ids, min_confidence=minimum)
+    plan = plan_columns(frame, ids, Output(min_confidence=minimum))
     asked = {one: answers[one] for one in ids.unique}
     table = answers_of(asked, emails=plan.emails, min_confidence=minimum)
     out = join(frame, ids.codes, table, plan).frame
@@ -125,7 +126,7 @@ def test_every_email_of_a_rows_own_lead_gets_a_row(
     frame: pd.DataFrame, answers: dict[str, LeadResult], minimum: float
 ) -> None:
     ids = lead_ids(frame)
-    plan = plan_columns(frame, ids, emails="all", min_confidence=minimum)
+    plan = plan_columns(frame, ids, Output(emails="all", min_confidence=minimum))
     asked = {one: answers[one] for one in ids.unique}
     table = answers_of(asked, emails=plan.emails, min_confidence=minimum)
     out = join(frame, ids.codes, table, plan).frame
@@ -148,8 +149,8 @@ def test_fill_changes_no_row_that_is_done_and_asks_for_every_other(
 ) -> None:
     ids = lead_ids(frame)
     table = answers_of({one: first[one] for one in ids.unique})
-    once = join(frame, ids.codes, table, plan_columns(frame, ids)).frame
-    plan = plan_columns(once, ids, on_conflict="fill")
+    once = join(frame, ids.codes, table, plan_columns(frame, ids, Output())).frame
+    plan = plan_columns(once, ids, Output(on_conflict="fill"))
     asked = plan.asked(ids)
     table = answers_of({one: second[one] for one in asked.unique})
     twice = join(once, asked.codes, table, plan).frame

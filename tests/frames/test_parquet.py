@@ -29,6 +29,7 @@ import pytest
 
 from leads_pandas.frames import join as frames
 from leads_pandas.frames.columns import COLUMNS, schema
+from leads_pandas.frames.delivery import Output
 from leads_pandas.frames.ids import lead_ids
 from leads_pandas.frames.parquet import METADATA_KEY, again, complete, convert, read_receipt
 from leads_pandas.frames.target import Target, check_target, write
@@ -51,7 +52,7 @@ def result_of(lead: str) -> LeadResult:
 
 def converted(frame: pd.DataFrame, **options: Any) -> pa.Table:
     """What is done before anything is spent."""
-    plan = frames.plan_columns(frame, lead_ids(frame), **options)
+    plan = frames.plan_columns(frame, lead_ids(frame), Output(**options))
     return convert(frame, plan)
 
 
@@ -60,7 +61,7 @@ def enrich(
 ) -> tuple[pd.DataFrame, pa.Table]:
     receipt = RECEIPT if receipt is None else receipt
     ids = lead_ids(frame)
-    plan = frames.plan_columns(frame, ids, **options)
+    plan = frames.plan_columns(frame, ids, Output(**options))
     whole = convert(frame, plan)
     table = answers_of({one: result_of(one) for one in ids.unique}, emails=plan.emails)
     joined = frames.join(frame, ids.codes, table, plan)
@@ -199,7 +200,7 @@ def test_categories_survive_several_row_groups(tmp_path: Path) -> None:
 
 def test_a_result_read_back_can_be_enriched_again(tmp_path: Path, small: pd.DataFrame) -> None:
     ids = lead_ids(small)
-    plan = frames.plan_columns(small, ids)
+    plan = frames.plan_columns(small, ids, Output())
     receipt = frames.receipt_fields(ids, plan)
     out, table = enrich(small, receipt)
     write(table, check_target(tmp_path / "a.parquet"))
@@ -649,7 +650,7 @@ def test_a_column_that_will_be_replaced_need_not_fit() -> None:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (["lead_id", "x", "x"], "'x' twice"),
+        (["lead_id", "x", "x"], "'x' and 'x', which it writes alike"),
         (["lead_id", 1, "1"], "1 and '1', which it writes alike"),
         (["lead_id", None, "None"], "None and 'None'"),
     ],
