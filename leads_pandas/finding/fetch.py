@@ -8,6 +8,8 @@ nothing resolves it a second time. No proxy and no credentials are taken from th
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import math
 import os
 import socket
@@ -17,7 +19,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import certifi
-from urllib3.util.wait import wait_for_write
+from urllib3.util.wait import wait_for_read, wait_for_write
 
 from leads_pandas.finding.guard import (
     PUBLIC_PORTS,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     Resolve = Callable[[str, int], Sequence[str]]
     Turn = Callable[[str], AbstractContextManager[None]]
+    Wait = Callable[[socket.socket, float], bool]
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_REDIRECTS = 5
@@ -55,7 +58,9 @@ PATIENCE = 0.25  # seconds that a server may take without being one of the slow
 
 _RECEIVE = 64 * 1024
 _FREE, _HELD = 128 * 1024, 32 * 1024 * 1024  # bytes of one page, and of what all exceed it by
+_UNDER_WAY = frozenset((errno.EINPROGRESS, errno.EWOULDBLOCK))
 _CRUMB, _CRUMBS, _REST = 512, 16, 0.002
+_MAKING = threading.Lock()
 
 
 def _left(deadline: float) -> float:
@@ -66,11 +71,18 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _tls() -> ssl.SSLContext:
+@functools.cache
+def _make_tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     # Small images come without the system's certificates.
     context.load_verify_locations(certifi.where())
     return context
+
+
+def _tls() -> ssl.SSLContext:
+    """The one context of this process: reading the certificates takes a tenth of a second."""
+    with _MAKING:
+        return _make_tls()
 
 
 class Line:
@@ -136,7 +148,6 @@ class Fetcher:
         self._max_bytes = max_bytes
         self._resolve = resolve
         self.aside = aside
-        self._context = _tls()
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._lookups: set[threading.Event] = set()
@@ -256,8 +267,9 @@ class Fetcher:
             answer = read_answer(receive, self._max_bytes, wanted=worth_reading)
             return answer
         finally:
-            with self._lock:
-                self._held -= held
+            if held:
+                with self._lock:
+                    self._held -= held
             if line is not None and answer is not None and answer.complete:
                 line.keep(origin, connection)
             else:
@@ -333,7 +345,7 @@ class Fetcher:
                 connection.dial(address, port_of(url), share)
                 if url.scheme == "https":
                     name = (url.host or "").strip("[]").rstrip(".")
-                    connection.encrypt(self._context, name, deadline)
+                    connection.encrypt(_tls(), name, deadline)
             except OSError as error:
                 connection.close()
                 if isinstance(error, ssl.SSLError):
@@ -348,15 +360,14 @@ class Fetcher:
 
     def register(self, sock: socket.socket) -> None:
         """Have a socket shut down when the fetcher closes."""
-        with self._lock:
-            if self._closed.is_set():
-                raise Stopped
-            self._sockets.add(sock)
+        # No lock, which every connection would wait for: `close` looks after it has said so.
+        self._sockets.add(sock)
+        if self._closed.is_set():
+            raise Stopped
 
     def unregister(self, sock: socket.socket) -> None:
         """Forget a socket that is about to be closed."""
-        with self._lock:
-            self._sockets.discard(sock)
+        self._sockets.discard(sock)
 
     @contextlib.contextmanager
     def _registered(self, among: set[Any], one: object) -> Iterator[None]:
@@ -381,15 +392,14 @@ class _Connection:
 
     def dial(self, address: str, port: int, deadline: float) -> None:
         self._fetcher.register(self._sock)
-        self._sock.settimeout(min(_left(deadline), PATIENCE))
-        try:
-            self._sock.connect((address, port))
-        except TimeoutError:
-            with self._fetcher.aside():
-                if not wait_for_write(self._sock, _left(deadline)):
-                    raise
-            if error := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                raise OSError(error, os.strerror(error)) from None
+        # Waiting is ours: a socket with a timeout asks the system twice for every step.
+        self._sock.setblocking(False)
+        error = self._sock.connect_ex((address, port))
+        if error in _UNDER_WAY:
+            self._wait(wait_for_write, deadline)
+            error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
 
     def encrypt(self, context: ssl.SSLContext, name: str, deadline: float) -> None:
         plain = self._sock
@@ -397,14 +407,15 @@ class _Connection:
         self._sock = secure
         self._fetcher.register(secure)
         self._fetcher.unregister(plain)
-        self._through(secure.do_handshake, deadline)
+        self._through(secure.do_handshake, wait_for_read, deadline)
 
     def send(self, data: bytes, deadline: float) -> None:
         while data:
-            data = data[self._through(self._sock.send, deadline, data) :]
+            data = data[self._through(self._sock.send, wait_for_write, deadline, data) :]
 
     def receive(self, deadline: float) -> bytes:
-        part: bytes = self._through(self._sock.recv, deadline, _RECEIVE)
+        self._wait(wait_for_read, deadline)
+        part: bytes = self._through(self._sock.recv, wait_for_read, deadline, _RECEIVE)
         if 0 < len(part) < _CRUMB:
             self._crumbs += 1
             if self._crumbs > _CRUMBS:
@@ -416,17 +427,25 @@ class _Connection:
         self._fetcher.unregister(self._sock)
         self._sock.close()
 
-    def _through(self, work: Callable[..., Any], deadline: float, *given: object) -> Any:
+    def _through(
+        self, work: Callable[..., Any], wait: Wait, deadline: float, *given: object
+    ) -> Any:
+        while True:
+            try:
+                return work(*given)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait(wait, deadline)
+            except ssl.SSLWantWriteError:
+                self._wait(wait_for_write, deadline)
+
+    def _wait(self, wait: Wait, deadline: float) -> None:
+        """Wait until the socket can go on; aside, where that takes long."""
         left = _left(deadline)
-        self._sock.settimeout(min(left, PATIENCE))
-        try:
-            return work(*given)
-        except TimeoutError:
-            if left <= PATIENCE:
-                raise
+        if wait(self._sock, min(left, PATIENCE)):
+            return
         with self._fetcher.aside():
-            self._sock.settimeout(_left(deadline))
-            return work(*given)
+            if not wait(self._sock, _left(deadline)):
+                raise TimeoutError("timed out")
 
 
 def _is_address(host: str) -> bool:

@@ -51,6 +51,7 @@ _BOUNDARIES = _words("ul ol menu dl table select button object template body")
 # Elements deeper than this under the innermost one are not looked for, to stay linear.
 _LOOK_BACK = 64
 _MAX_ELEMENTS = 20_000
+_NO_ATTRIBUTES: dict[str, str] = {}
 
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _FOOTER = re.compile(r"(?:^|[\s_-])(?:page|site)?(?:footer|colophon|copyright)", re.IGNORECASE)
@@ -127,6 +128,7 @@ class _Reader:
         self._hidden: int | None = None  # how many elements are open outside the hidden one
         self._footer: tuple[int, int] | None = None  # likewise, and where it began
         self._menu: int | None = None
+        self._marked = -1  # how many are open outside the innermost of these three
         self._link: Element | None = None
 
     def read(self, markup: str, *, nested: bool) -> None:
@@ -149,7 +151,7 @@ class _Reader:
             elif kind is start:
                 name = token.tag or ""
                 given = token.attrs
-                attributes = dict(given) if given else {}
+                attributes = dict(given) if given else _NO_ATTRIBUTES
                 self._start(name, attributes)
                 raw = name if name in _RAW else ""
             elif kind is end:
@@ -208,6 +210,8 @@ class _Reader:
             name == "template" or (self._menu is None and not opened and _is_hidden(attributes))
         ):
             self._hidden = depth
+        if depth in (self._menu, self._footer and self._footer[0], self._hidden):
+            self._marked = depth
 
     def _end(self, name: str) -> None:
         if self._hidden is None:
@@ -219,7 +223,11 @@ class _Reader:
             self._end_link()
         depth = len(self._open)
         if depth and self._open[-1] == name:
-            self._close(depth - 1)
+            if depth - 1 > self._marked:
+                self._open.pop()
+                self._paragraphs -= name == "p"
+            else:
+                self._close(depth - 1)
             return
         for index in range(depth - 1, max(depth - _LOOK_BACK, 0) - 1, -1):
             if self._open[index] == name:
@@ -240,6 +248,8 @@ class _Reader:
     def _close(self, index: int) -> None:
         while len(self._open) > index:
             self._paragraphs -= self._open.pop() == "p"
+        if index > self._marked:
+            return
         if self._hidden is not None and index <= self._hidden:
             self._hidden = None
         if self._menu is not None and index <= self._menu:
@@ -247,6 +257,8 @@ class _Reader:
         if self._footer is not None and index <= self._footer[0]:
             self._out.footers.append((self._footer[1], self._size))
             self._footer = None
+        outside = (self._hidden, self._menu, self._footer and self._footer[0])
+        self._marked = max((one for one in outside if one is not None), default=-1)
 
     def _look_at(self, name: str, attributes: dict[str, str]) -> None:
         if name == "html":

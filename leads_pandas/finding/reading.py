@@ -425,8 +425,9 @@ class _Reader:
             return
         position, effort = 0, _MAX_EFFORT
         hinted = re.compile("|".join(map(re.escape, hints))).search
+        sign = hints[0] if len(hints) == 1 else ""  # as on most pages
         for block, small in zip(text.split(BLOCK), text.casefold().split(BLOCK), strict=True):
-            if small and hinted(small):
+            if small and (sign in small if sign else hinted(small)):
                 before = " ".join(text[max(position - 3 * _BEFORE, 0) : position].split(BLOCK))
                 self._read_block(block[:effort], before, self._in_footer(position))
                 effort -= len(block) + _BLOCK_EFFORT
