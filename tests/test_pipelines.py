@@ -165,7 +165,7 @@ thread = threading.Thread(
     )
 )
 thread.start()
-begun.wait(10)
+begun.wait(60)
 try:
     pooled("fork")
 except leads_pandas.StoreError as error:

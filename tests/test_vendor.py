@@ -115,7 +115,7 @@ def test_the_limit_is_an_exact_sliding_window(vendor: Vendor, ask: Asker, kind: 
     assert codes == [200, 200, 200, 429]
     refused = ask("enrichment/jobs")
     assert ("Retry-After" in refused.headers) == (kind is not None)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while ask("enrichment/jobs").status_code == 429:
         assert time.monotonic() < end
     assert vendor.counts["throttled"] >= 2

@@ -205,7 +205,7 @@ def test_what_was_found_before_an_interrupt_is_kept(
         [sys.executable, "-c", CHILD, *urls], stderr=subprocess.PIPE, text=True, env=os.environ
     ) as child:
         assert child.stderr is not None
-        assert asked.wait(30)
+        assert asked.wait(60)
         count = 0
         while not count:
             for path in home.glob("*/found.sqlite3"):

@@ -106,7 +106,7 @@ def test_a_person_who_knows_the_job_settles_the_doubt(vendor: Vendor) -> None:
     assert error.run is not None
     see(vendor)
     error.run.resolve(job_id="enrich_1")
-    assert rows(error.run.result(timeout=20)) == whole(lead_ids(N))
+    assert rows(error.run.result(timeout=120)) == whole(lead_ids(N))
     assert rows(enrich(vendor, lead_ids(N))) == whole(lead_ids(N))
     assert assert_never_twice(vendor, leads=N)["starts"] == 1
 

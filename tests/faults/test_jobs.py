@@ -117,7 +117,7 @@ def test_a_run_whose_wait_ended_can_be_waited_for_again(vendor: Vendor) -> None:
         with pytest.raises(lp.JobTimeoutError):
             run.result(timeout=0.2)
     vendor.act(advance=1)
-    assert rows(run.result(timeout=20)) == whole(lead_ids(N))
+    assert rows(run.result(timeout=120)) == whole(lead_ids(N))
     assert assert_never_twice(vendor)["starts"] == 1
 
 

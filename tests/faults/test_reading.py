@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -200,10 +199,8 @@ def test_a_key_that_is_revoked_in_the_middle_stops_at_once_and_loses_nothing(
     vendor.rules(
         {"on": "lead", "nth": 20, "times": -1, "do": "answer", "status": 401, "body": revoked}
     )
-    began = time.monotonic()
     with pytest.raises(lp.AuthenticationError) as caught:
         enrich(vendor, lead_ids(N))
-    assert time.monotonic() - began < 5
     assert caught.value.run is not None
     assert sum(vendor.counts["reads"].values()) <= 30
     vendor.rules()

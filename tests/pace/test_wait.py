@@ -79,19 +79,15 @@ def test_signs_of_life_are_given_several_times_a_second(clock: FakeClock) -> Non
 def test_an_event_ends_a_real_sleep_at_once() -> None:
     stop = threading.Event()
     threading.Timer(0.05, stop.set).start()
-    began = time.monotonic()
     with pytest.raises(Interrupted):
-        Wait(stop=stop).sleep(60.0)
-    assert time.monotonic() - began < 30.0
+        Wait(stop=stop).sleep(3600.0)
 
 
 @pytest.mark.parametrize("stop", [None, threading.Event()])
 def test_ctrl_c_goes_through_a_real_sleep_at_once(stop: threading.Event | None) -> None:
     threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        Wait(stop=stop).sleep(60.0)
-    assert time.monotonic() - began < 30.0
+        Wait(stop=stop).sleep(3600.0)
 
 
 def test_a_real_sleep_is_no_shorter_than_asked_for() -> None:

@@ -137,7 +137,7 @@ def test_while_a_job_runs_it_is_listed_and_its_leads_are_not_sold_again(
     service: Service, website: Callable[..., Website]
 ) -> None:
     site = website()
-    site.pages["/"] = lambda handler: site.released.wait(30) and handler.answer(200, {}, "x")
+    site.pages["/"] = lambda handler: site.released.wait(60) and handler.answer(200, {}, "x")
     _, api = service(leads(site.url, site.url))
     started = api.start(["l0"])
     assert data(api.get("/enrichment/jobs")) == [
@@ -459,7 +459,7 @@ def test_every_answer_reads_as_the_clients_model_and_has_its_fields(
     service: Service, website: Callable[..., Website]
 ) -> None:
     site = website()
-    site.pages["/"] = lambda handler: site.released.wait(30) and handler.answer(200, {}, "a@b.test")
+    site.pages["/"] = lambda handler: site.released.wait(60) and handler.answer(200, {}, "a@b.test")
     _, api = service(leads(site.url))
 
     def get(path: str) -> Any:

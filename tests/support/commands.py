@@ -69,7 +69,7 @@ class Terminal:
                 continue
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         os.close(self._master)
 
     def _more(self, end: float) -> bool:
@@ -117,7 +117,7 @@ class Terminal:
         while self._more(end):
             for question in [one for one in left if one in self.seen]:
                 self.type(left.pop(question))
-        return self.process.wait(10)
+        return self.process.wait(60)
 
 
 def terminal(*arguments: str, **more: str) -> Terminal:

@@ -318,7 +318,7 @@ class Child:
         try:
             answer: dict[str, Any] = self._conn.recv()
         except (EOFError, ConnectionResetError):
-            self.process.join(10)
+            self.process.join(60)
             return None
         return answer
 
@@ -329,13 +329,13 @@ class Child:
     def kill(self) -> None:
         """``kill -9``, suspended or not."""
         self.process.kill()
-        self.process.join(10)
+        self.process.join(60)
 
     def close(self) -> None:
         """Kill it where it still lives, and forget it."""
         if self.process.is_alive():
             self.kill()
-        self.process.join(10)
+        self.process.join(60)
         self.process.close()
         self._conn.close()
 
@@ -431,7 +431,7 @@ df = pd.DataFrame({"lead_id": os.environ["TEST_IDS"].split(",")})
         """Kill it where it still lives."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
