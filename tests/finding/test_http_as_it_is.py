@@ -17,12 +17,11 @@ from leads_pandas.finding.fetch import (
     _REST,
     MAX_BYTES,
     Fetcher,
-    FetchError,
     _Connection,
 )
 from leads_pandas.finding.finder import Finder
+from leads_pandas.finding.guard import FetchError
 from leads_pandas.finding.manners import Manners, Visit
-from leads_pandas.finding.reply import FetchError
 from leads_pandas.finding.verify import MailDomains
 from tests.support.raw_server import RawServer
 
