@@ -166,6 +166,13 @@ class CostPreview(Wire):
         return card_html(title, rows, note=note)
 
 
+def is_whole(preview: CostPreview | None) -> bool:
+    """Whether every lead is enriched; that none is to be bought may mean that they are at work."""
+    if preview is None or preview.to_enrich:
+        return False
+    return preview.already_enriched >= preview.total_leads
+
+
 @dataclass(frozen=True, slots=True)
 class StartedJob(Wire):
     """The answer to a start (``POST /api/v1/enrichment/start``).

@@ -20,7 +20,8 @@ from leads_pandas.errors import (
     UnknownRunError,
     Way,
 )
-from leads_pandas.money.evidence import BLIND, Before, Case, Look, Verdict, is_whole
+from leads_pandas.models import is_whole
+from leads_pandas.money.evidence import BLIND, Before, Case, Look, Verdict
 from leads_pandas.money.plan import Stale
 from leads_pandas.store.journal import DOUBTFUL, Op
 
@@ -310,9 +311,10 @@ class Doubts:
                 first = look.preview.already_enriched if first is None else first
                 if look.preview.already_enriched > first:
                     return False
-            if case.is_over(look):
+            over = case.is_over(look.at)
+            if over:
                 return True
-            if look.at >= case.gives_up():
+            if over is None:
                 self._moved(op, ("started",), "unknown")
                 raise self.undecided(op, verdict.words)
             self._wait.sleep(self._pause(pause), lambda: self._tick("unknown"))
@@ -375,17 +377,18 @@ class Doubts:
             f"; a start of run {', '.join(sorted(others))} is in doubt as well and blurs what can "
             "be seen: settle that one first"
         ) * bool(others)
+        of_it = "whether it was charged" if op.credits_reserved is None else "what became of it"
         return self._doubt(
-            op,
-            f"and the evidence until {looked} does not settle whether it was charged: {words}"
-            + blurred,
+            op, f"and the evidence until {looked} does not settle {of_it}: {words}{blurred}"
         )
 
     def _doubt(self, op: Op, why: str) -> StartOutcomeUnknown:
+        answer = "got no answer"
+        if op.credits_reserved is not None:
+            answer = f"was answered as job {op.job_id}, which the service does not know any more"
         error = StartOutcomeUnknown(
             f"a start of {plural(op.lead_count, 'lead')} ({plural(op.estimate, 'credit')} at "
-            f"stake) of run {op.run_id}, sent at {_utc((op.sent_at or 0) / 1e6)}, got no answer, "
-            f"{why}",
+            f"stake) of run {op.run_id}, sent at {_utc((op.sent_at or 0) / 1e6)}, {answer}, {why}",
             "its leads are not started again until it is settled",
             Way("again"),
             Way("resolve", {"run": op.run_id}),

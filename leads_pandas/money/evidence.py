@@ -10,10 +10,13 @@ and only after the start could no longer be taken.
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from leads_pandas.display import plural
+from leads_pandas.models import is_whole
+from leads_pandas.pace.silence import Silence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
 PATIENCE = 600.0  # seconds to watch a job that may be ours while nothing about it moves
 MOST = 3600.0  # seconds after which a doubt is handed to a person, whatever still moves
 BLIND = 60.0  # seconds of looking where absence is never concluded
-_GAP = 20.0  # seconds between two looks that always count as one silence
 _SUMS = 10  # own starts whose charges are told apart in every combination
 
 
@@ -100,13 +102,6 @@ class Verdict:
     ended: bool = False
 
 
-def is_whole(preview: CostPreview | None) -> bool:
-    """Whether every lead is enriched; that none is to be bought may mean that they are at work."""
-    if preview is None or preview.to_enrich:
-        return False
-    return preview.already_enriched >= preview.total_leads
-
-
 @dataclass(slots=True)
 class Case:
     """One start in doubt, and what the looks at it add up to.
@@ -133,62 +128,69 @@ class Case:
     strangers: dict[str, int] = field(default_factory=dict)
     closed: bool = False
     listed: set[str] = field(default_factory=set)
-    _silent: float | None = None
-    _seen: float | None = None
+    _silence: Silence = field(init=False)
+    _still: Silence = field(init=False)
     _began: float | None = None
     _moved: float = 0.0
     _shown: object = None
+
+    def __post_init__(self) -> None:
+        self._silence, self._still = Silence(self.settle), Silence(self.settle)
 
     def see(self, look: Look) -> Verdict:
         """Take in one look."""
         self._sort(look)
         live = self.listed = self._live(look)
-        preview = look.preview
-        enriched = (
-            None if preview is None else preview.already_enriched - (self.before.enriched or 0)
-        )
-        silent = self._is_silent(look, live, enriched)
-        self._note(look, live, enriched, silent=silent)
-        words = self._words(look, live, enriched)
-        if is_whole(preview):
+        enriched = self._enriched(look)
+        silent = self._is_silent(look, live)
+        self._note(look, live, silent=silent)
+        words = self._words(look, live)
+        if is_whole(look.preview):
             # Whoever did it: no start of these leads will be sent again.
             return self._ran(live, words)
         if enriched is not None and enriched > 0 and (live or self.candidates):
             # A job that is not listed was looked up by its id, or it would be live.
             job = min(live, key=self._fit(look)) if live else min(self.candidates)
             return Verdict("job", words, job, ended=not live)
-        if silent and self._is_absent(look.at):
+        if self._proves(self._silence, look.at):
             return Verdict("absent", words)
-        return Verdict("undecided" if look.at >= self.gives_up(live=bool(live)) else "wait", words)
+        # A silence that has begun is listened to its end.
+        given_up = self._gives_up(look.at, live=bool(live)) and not (silent and self.settle)
+        return Verdict("undecided" if given_up else "wait", words)
 
     def is_silent(self, look: Look) -> bool:
         """Whether one look shows nothing at all of the start."""
         self._sort(look)
-        preview = look.preview
-        enriched = (
-            None if preview is None else preview.already_enriched - (self.before.enriched or 0)
-        )
-        return (
-            self._is_silent(look, self._live(look), enriched)
-            and preview is not None
-            and (preview.to_enrich == self.before.to_enrich)
-        )
+        return self._is_silent(look, self._live(look))
 
-    def is_over(self, look: Look) -> bool:
-        """Whether, after `see` took in this look, no job of the start can be running any more."""
-        if self.settle is None or look.jobs is None or look.preview is None:
-            return False
-        silent = look.at >= max(self.until, self._moved) + self.settle
-        return silent and not self._live(look)
+    def is_over(self, at: float) -> bool | None:
+        """Whether no job of the start can be running any more, by what `see` has taken in.
 
-    def gives_up(self, *, live: bool = False) -> float:
-        """The moment from which on looking no longer helps, unless something moves."""
+        Returns:
+            None where looking on will not tell.
+        """
+        if self._proves(self._still, at):
+            return True
+        waits = self.settle is not None and self._still.seconds is not None
+        return False if waits or not self._gives_up(at) else None
+
+    def _proves(self, silence: Silence, at: float) -> bool:
+        """Whether a silence has been heard out that began when the start had its time."""
+        return silence.is_enough and at >= self.until + (self.settle or 0.0)
+
+    def _gives_up(self, at: float, *, live: bool = False) -> bool:
+        """Whether looking no longer helps, unless something moves."""
         settle = BLIND if self.settle is None else self.settle
         patience = max(PATIENCE, settle) if live else settle
-        # A silence that has begun is listened to its end.
-        last = max(self.until, self._moved, self._silent or 0.0)
+        last = max(self.until, self._moved)
         began = last if self._began is None else self._began
-        return min(last + patience, max(began, self.until) + MOST)
+        return at >= min(last + patience, max(began, self.until) + MOST)
+
+    def _enriched(self, look: Look) -> int | None:
+        """How many leads of it became enriched."""
+        if look.preview is None:
+            return None
+        return look.preview.already_enriched - (self.before.enriched or 0)
 
     def _sort(self, look: Look) -> None:
         """Put the jobs that came up since the snapshot where they belong."""
@@ -216,26 +218,30 @@ class Case:
         listed = {job.job_id for job in look.jobs or ()}
         return {one for one in self.candidates if one in listed or one not in look.ended}
 
-    def _is_silent(self, look: Look, live: set[str], enriched: int | None) -> bool:
+    def _is_silent(self, look: Look, live: set[str]) -> bool:
         """Whether every endpoint answered, and none shows a sign without another reason."""
-        before, preview = self.before, look.preview
-        if look.jobs is None or preview is None or before.available is None or live or enriched:
+        before, preview, enriched = self.before, look.preview, self._enriched(look)
+        if look.jobs is None or preview is None or before.available is None or live:
             return False
+        if preview.to_enrich < before.to_enrich - (enriched or 0):
+            return False  # some are neither enriched nor to be enriched: they are at work
         spent = before.available - preview.available_credits
-        others = self._others(look)
+        # Where others enriched leads of it, nothing may have been charged that could be its own.
+        others = [] if enriched else self._others(look)
+        charges = () if enriched else look.charges
         if before.transaction is not None:
             if look.transactions is None:
                 return False
             booked = -sum(one.amount for one in look.transactions)
             # The balance may lag behind the book, or the book behind the balance.
-            return not self._suspicious(look) and (
-                spent == booked or _explained(spent, look.charges, sum(others))
+            return not self._suspicious(look, charges, others) and (
+                spent == booked or _explained(spent, charges, sum(others))
             )
         if before.used is not None:
             if look.used is None:
                 return False
             spent = look.used - (before.used if look.reset == before.reset else 0)
-        return _explained(spent, look.charges, sum(others))
+        return _explained(spent, charges, sum(others))
 
     def _others(self, look: Look) -> list[int]:
         """The sizes of new jobs that are not ours, smallest first.
@@ -246,16 +252,11 @@ class Case:
         completed = [size for one, size in self.candidates.items() if one in look.completed]
         return sorted([*completed, *self.strangers.values(), look.concluded])
 
-    def _suspicious(self, look: Look) -> bool:
+    def _suspicious(self, look: Look, charges: Sequence[int], others: list[int]) -> bool:
         """Whether a transaction may be this start's charge."""
-        own = list(look.charges)
-        others = self._others(look)
+        own, others = list(charges), list(others)
         for one in look.transactions or ():
-            if (
-                one.amount >= 0
-                or -one.amount > self.estimate
-                or "search" in (one.description or "").lower()
-            ):
+            if one.amount >= 0 or -one.amount > self.estimate or _is_search(one.description):
                 continue
             if -one.amount in own:
                 own.remove(-one.amount)
@@ -271,26 +272,19 @@ class Case:
             others.remove(job)
         return False
 
-    def _note(self, look: Look, live: set[str], enriched: int | None, *, silent: bool) -> None:
+    def _note(self, look: Look, live: set[str], *, silent: bool) -> None:
         """Remember since when everything has been silent, and when anything last moved."""
         progress = {job.job_id: job.progress for job in look.jobs or ()}
+        enriched = self._enriched(look)
         shown = (sorted((one, progress.get(one)) for one in live), enriched)
         if shown != self._shown:
             self._shown, self._moved = shown, look.at
+            self._still.seconds = None
         if self._began is None:
             self._began = look.at
-        # Between two looks far apart anything may have come and gone.
-        gap = self._seen is not None and look.at - self._seen > max(self.settle or 0.0, _GAP)
-        if not silent:
-            self._silent = None
-        elif self._silent is None or gap:
-            self._silent = look.at
-        self._seen = look.at
-
-    def _is_absent(self, now: float) -> bool:
-        if self.settle is None or self._silent is None:
-            return False
-        return now >= self.until + self.settle and now >= self._silent + self.settle
+        self._silence.look(look.at, silent=silent)
+        answered = look.jobs is not None and look.preview is not None
+        self._still.look(look.at, silent=answered and not live)
 
     def _ran(self, live: set[str], words: str) -> Verdict:
         if live:
@@ -300,7 +294,7 @@ class Case:
     def _fit(self, look: Look) -> _Fit:
         return _Fit({job.job_id: job.lead_count for job in look.jobs or ()}, self)
 
-    def _words(self, look: Look, live: set[str], enriched: int | None) -> str:
+    def _words(self, look: Look, live: set[str]) -> str:
         seen = []
         if look.jobs is None:
             seen.append("the running jobs could not be read")
@@ -315,10 +309,10 @@ class Case:
         else:
             spent = (self.before.available or 0) - look.preview.available_credits
             seen.append(f"the balance went down by {spent}")
-            seen.append(f"{plural(enriched or 0, 'lead')} of it became enriched")
+            seen.append(f"{plural(self._enriched(look) or 0, 'lead')} of it became enriched")
         if self.before.transaction is not None and look.transactions is None:
             seen.append("the transactions could not be read")
-        elif look.transactions and self._suspicious(look):
+        elif look.transactions and self._suspicious(look, look.charges, self._others(look)):
             seen.append("a transaction may be its charge")
         return ", ".join(seen)
 
@@ -343,4 +337,12 @@ def _explained(spent: int, charges: Sequence[int], others: int) -> bool:
         0 <= spent - sum(some) <= others
         for many in range(len(charges) + 1)
         for some in itertools.combinations(charges, many)
+    )
+
+
+def _is_search(words: str | None) -> bool:
+    """Whether a transaction is surely a search's, by its words: a start's may name a search too."""
+    said = re.findall(r"\w+", (words or "").lower())
+    return any(one.startswith("search") for one in said) and not any(
+        one.startswith("enrich") for one in said
     )

@@ -164,8 +164,13 @@ class Purchase:
                 self._tick("unknown")
                 self._wait.check()
                 began = self._wait.now()
-                if not case.is_silent(self.doubts.look(case, op)):
+                look = self.doubts.look(case, op)
+                if not case.is_silent(look):
                     raise _Shown
+                if look.preview is None or look.preview.to_enrich != op.to_enrich:
+                    # Others have enriched some of its leads: what is left is priced anew.
+                    self._journal.move(op.id, ("unknown",), "absent")
+                    raise Stale
                 if self._wait.now() <= began + _SWIFT:
                     break
             self.doubts.remember(case, op)

@@ -20,7 +20,7 @@ from leads_pandas.errors import (
     TransportError,
 )
 from leads_pandas.leadsapi.transport import WORKERS
-from leads_pandas.models import CostPreview, JobStatus, LeadEnrichment, LeadResult
+from leads_pandas.models import CostPreview, JobStatus, LeadEnrichment, LeadResult, is_whole
 from leads_pandas.pace.wait import Wait
 from leads_pandas.reading.pool import Event, Pool, Task
 from leads_pandas.reading.source import Source, left_out
@@ -103,7 +103,7 @@ class Collector:
         known = self._settled(sent)
         left = [one for one in sent if one not in known]
         wanted = left if needed is None else set(needed) & set(left)
-        return Source(op, sent, left, wanted, now=self._wait.now())
+        return Source(op, sent, left, wanted, now=self._wait.now(), settle=self._settle_seconds)
 
     def _settled(self, lead_ids: list[str]) -> set[str]:
         # A lead once unknown is asked for only where somebody wants it looked for again.
@@ -213,7 +213,7 @@ class Collector:
             return event.error
         status = event.value
         if isinstance(status, JobStatus):
-            source.gone = None
+            source.silence.seconds = source.enriched = None
             total = status.total_leads or len(source.sent)
             source.poller.observe(self._wait.now(), status.processed_leads, total)
             self._note(op, status.status, status.processed_leads, status.found_emails)
@@ -223,15 +223,26 @@ class Collector:
         """The service does not know a job of ours: it may not yet, or no more; its leads tell."""
         now = self._wait.now()
         source.poller.observe(now, source.poller.processed, len(source.sent))
-        enriched = self._api.preview(source.sent).already_enriched
-        queued = op.to_enrich if op.leads_queued is None else op.leads_queued
-        if enriched >= (op.enriched_before or 0) + queued:
+        preview = self._api.preview(source.sent)
+        if is_whole(preview):
             self._note(op, "COMPLETED", len(source.sent), op.found_emails)
-        elif source.gone is None or source.gone[1] != enriched or self._is_listed(op):
-            source.gone = (now, enriched)
-        elif now >= source.gone[0] + self._settle_seconds:
-            # Not listed, and nothing moves: it has ended, and what it left is let go.
-            self._note(op, "FAILED", enriched, op.found_emails)
+            return
+        still, source.enriched = (
+            source.enriched == preview.already_enriched,
+            preview.already_enriched,
+        )
+        source.silence.look(now, silent=still and not self._is_listed(op))
+        if not source.silence.is_enough:
+            return
+        # Not listed, and nothing moves: it has ended, and what it left is let go.
+        queued = op.to_enrich if op.leads_queued is None else op.leads_queued
+        if preview.already_enriched >= (op.enriched_before or 0) + queued:
+            self._note(op, "COMPLETED", len(source.sent), op.found_emails)
+        elif self._api.settle is not None:
+            self._note(op, "FAILED", preview.already_enriched, op.found_emails)
+        elif self._store.journal.move(op.id, ("started",), "unknown"):
+            # Who lets no silence prove anything is asked.
+            op.state, source.closed = "unknown", True
 
     def _is_listed(self, op: Op) -> bool:
         try:

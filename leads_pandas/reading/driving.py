@@ -184,6 +184,8 @@ class Driving:
             op = source.op
             if op is None:
                 continue
+            if op.state == "unknown":
+                raise self._doubts.undecided(op, "it is not listed, and its status is not known")
             if op.state == "started" and op.provisional and not self._is_over(op, source):
                 continue
             if op.state == "done" and op.id in own:

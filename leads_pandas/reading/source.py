@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
+from leads_pandas.pace.silence import Silence
 from leads_pandas.reading.pool import Task
 from leads_pandas.reading.schedule import Poller
 from leads_pandas.reading.scout import Look, Scout
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _QUESTIONS = 50  # previews at most to tell which leads the service does not know
 
 # Not asked for, or how a lead answered that is not enriched: by 404, or without a date.
-Silence = Literal["unasked", "404", "empty"]
+Blank = Literal["unasked", "404", "empty"]
 
 
 class Source:
@@ -33,6 +34,7 @@ class Source:
         left: those of them that have not been read.
         needed: those of them whose end this call waits for.
         now: the moment.
+        settle: seconds of silence after which a job that does not show is taken for ended.
         expect: how many of those left are enriched; None: not known.
 
     Attributes:
@@ -45,7 +47,8 @@ class Source:
         looks: how often pending leads have been looked for.
         strange: those of them that the service does not know; None: it has not been asked.
         ended: when the job was seen to have ended.
-        gone: since when the service has not known the job, and how many leads were enriched then.
+        silence: since the service has neither listed the job nor known its status, and
+        enriched: how many leads were enriched at the last look meanwhile.
         closed: whether nothing is left to do here.
     """
 
@@ -57,6 +60,7 @@ class Source:
         needed: Collection[str],
         *,
         now: float,
+        settle: float = 0.0,
         expect: int | None = None,
     ) -> None:
         self.op = op
@@ -64,7 +68,7 @@ class Source:
         self.needed = set(needed)
         self.expect = expect
         self.unread = deque(left if op is None else ())
-        self.pending: dict[str, Silence] = {}
+        self.pending: dict[str, Blank] = {}
         self.in_flight = 0
         self.polling = False
         self.read = 0
@@ -72,7 +76,8 @@ class Source:
         self.looks = 0
         self.strange: set[str] | None = None
         self.ended: float | None = None
-        self.gone: tuple[float, int] | None = None
+        self.silence = Silence(settle)
+        self.enriched: int | None = None
         self.closed = False
         self.poller = Poller(now, total=len(sent))
         self._had = len(sent) - len(left)
@@ -175,7 +180,7 @@ class Source:
         self.ended = now
         self.unread = deque([*(self._early[one] for one in self.scout.rest()), *self._late])
 
-    def missed(self, task: Task, how: Silence) -> None:
+    def missed(self, task: Task, how: Blank) -> None:
         """A lead is not enriched, or not yet."""
         if task.guess is None:
             self.pending[task.keys[0]] = how
@@ -192,7 +197,7 @@ class Source:
         if task.guess is not None:
             self.scout.hit(task.guess)
 
-    def ask_again(self, how: Silence | None = None, among: Collection[str] | None = None) -> None:
+    def ask_again(self, how: Blank | None = None, among: Collection[str] | None = None) -> None:
         """Read once more what is pending: all of it, or what answered so, among these."""
         again = [
             one

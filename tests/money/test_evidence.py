@@ -44,11 +44,13 @@ def a_look(
     at: float = 1.0,
     spent: int = 0,
     enriched: int = 0,
+    at_work: int = 0,
     blind: str = "",
     **more: Any,
 ) -> Look:
-    """What a look shows: jobs, credits spent and leads enriched since the start."""
-    preview = CostPreview(SENT, 1 + enriched, QUEUED - enriched, QUEUED - enriched, 100 - spent)
+    """What a look shows: jobs, credits spent, leads enriched or under way since the start."""
+    left = QUEUED - enriched - at_work
+    preview = CostPreview(SENT, 1 + enriched, left, left, 100 - spent)
     return Look(
         at,
         None if "jobs" in blind else list(jobs),
@@ -140,10 +142,19 @@ def test_one_look_without_an_answer_begins_the_silence_anew(blind: str) -> None:
     assert through(case, lambda at: a_look(at=at), 180.0, 500.0) == "absent at 240"
 
 
-def test_looks_far_apart_are_no_silence() -> None:
+def test_looks_far_apart_are_no_silence_and_more_of_them_are() -> None:
     case = a_case()
-    case.see(a_look(at=100.0))
-    assert case.see(a_look(at=400.0)).kind != "absent"
+    kinds = [case.see(a_look(at=at)).kind for at in (140.0, 200.0, 260.0, 320.0)]
+    assert kinds == ["wait", "wait", "wait", "absent"]
+
+
+def test_a_job_has_not_ended_because_two_looks_far_apart_do_not_show_it() -> None:
+    case = a_case()
+    over = []
+    for at in (140.0, 200.0, 260.0, 320.0):
+        case.see(a_look(at=at, enriched=2, **GONE))
+        over.append(case.is_over(at))
+    assert over == [False, False, False, True]
 
 
 def test_a_listed_job_is_never_dismissed_and_ends_in_a_doubt_that_is_said() -> None:
@@ -208,6 +219,11 @@ QUIET = {
         {"used": 10, "reset": "r"},
         {"spent": -50, "used": 10, "reset": "r"},
     ),
+    "others enriched some, nothing was charged": ({}, {"enriched": 2}),
+    "others enriched some, and the book has no charge so small": (
+        {"transaction": "old"},
+        {"enriched": 2, "spent": 17, "transactions": [charge(-17)]},
+    ),
     "the monthly reset": ({"used": 10, "reset": "r"}, {"spent": -10, "used": 0, "reset": "later"}),
 }
 LOUD = {
@@ -226,6 +242,24 @@ LOUD = {
     "two charges, one own start": (
         {"transaction": "old"},
         {"spent": 8, "charges": (4,), "transactions": [charge(-4), charge(-4, name="u")]},
+    ),
+    "some enriched and money gone": ({}, {"enriched": 2, "spent": 2}),
+    "some enriched, a stranger's job that cost less than it may": (
+        {},
+        {"jobs": [MATE], "enriched": 2, "spent": 17},
+    ),
+    "some enriched, an own start's charge": (
+        {"transaction": "old"},
+        {"enriched": 2, "spent": 3, "charges": (3,), "transactions": [charge(-3)]},
+    ),
+    "some neither enriched nor to be enriched": ({}, {"at_work": 2}),
+    "a charge whose words name a search": (
+        {"transaction": "old"},
+        {"spent": 4, "transactions": [charge(-4, "Enrichment of the search: Dentists")]},
+    ),
+    "a charge for research": (
+        {"transaction": "old"},
+        {"spent": 4, "transactions": [charge(-4, "Email research")]},
     ),
     "the book unreadable": ({"transaction": "old"}, {}),
     "the balance unreadable": ({"used": 10, "reset": "r"}, {}),
@@ -360,7 +394,7 @@ RUNS = st.builds(
     begins=st.floats(0.0, 300.0),
     seconds=st.sampled_from([0.0, 1.0, 30.0, 200.0, 900.0]),
     leads=st.integers(1, 9),
-    ours=st.just(0),
+    ours=st.integers(0, 2),
     listed_after=LAGS,
     charged=st.none() | st.integers(0, 9),
     refund=st.none() | LAGS,
@@ -426,7 +460,7 @@ def test_no_looks_at_a_consistent_service_release_a_start_whose_job_exists(
         while at < ours.ends():
             look = world.look(at, case)
             case.see(look)
-            assert not case.is_over(look)
+            assert not case.is_over(look.at)
             at += 9.0
 
 
@@ -440,7 +474,7 @@ def test_a_start_that_never_happened_is_found_absent_where_the_book_tells_all(
     colleagues: list[Run], balance_lag: float, count_lag: float
 ) -> None:
     for number, run in enumerate(colleagues):
-        run.name, run.drops, run.charged = f"mate{number}", False, None
+        run.name, run.drops, run.charged, run.ours = f"mate{number}", False, None, 0
         run.refund, run.listed_after, run.seconds = None, 0.0, max(run.seconds, 30.0)
     world = World(colleagues, balance_lag, count_lag, keeps_book=True)
     case = a_case(transaction="")

@@ -369,3 +369,81 @@ def test_a_job_that_was_only_guessed_to_be_one_starts_is_not_kept_from_another(
     service.behind = False  # type: ignore[attr-defined]
     assert all_found(enrich(ids=MORE[:6]))
     assert service.charges == dict.fromkeys(MORE[:6], 1)
+
+
+class Flickering(Service):
+    """A gateway hides the first job twice; reads take long, and leave no time for a poll."""
+
+    def receive(self, method: str, path: str, body: Any, timeout: float) -> Any:
+        if "/lead/more" in path:
+            self.clock.sleep(1.2)
+        return super().receive(method, path, body, timeout)
+
+    def _hides(self) -> bool:
+        began = next((job.began for job in self.jobs.values()), 0.0)
+        passed = self.clock.now - began
+        return passed < 20.0 or 60.0 < passed < 110.0
+
+    def _status(self, job_id: str) -> Any:
+        hidden = job_id == "job-0" and self._hides()
+        return service_model.refuse(404, "no route") if hidden else super()._status(job_id)
+
+    def _jobs(self) -> Any:
+        return service_model.ok([]) if self._hides() else super()._jobs()
+
+
+def test_a_job_missed_twice_with_no_poll_between_has_not_been_gone_since(make: Make) -> None:
+    service = make(Flickering, job_seconds=3600.0)
+    service.fates += ["slow", "instant"]
+    with pytest.raises(lp.JobTimeoutError):
+        enrich(timeout=0.2)
+    assert all_found(enrich(ids=[*IDS, *MORE]))
+    assert len(service.starts) == 2
+
+
+class Reserved(Service):
+    """Counts leads late in its prices, and knows the status of a job after a moment only."""
+
+    def _status(self, job_id: str) -> Any:
+        young = self.clock.now < self.jobs[job_id].began + 1.0
+        return service_model.refuse(404) if young else super()._status(job_id)
+
+
+def test_leads_that_others_enriched_are_not_taken_for_those_of_a_job_that_does_not_show(
+    make: Make,
+) -> None:
+    service = make(Reserved, count_lag=0.3, jobs_lag=1.0, job_seconds=60.0)
+    # A colleague's job has just done half of them, which the price does not count yet.
+    service.enriched.update(dict.fromkeys(IDS[:3], service.clock.now))
+    enrich(partial=True)
+    assert all_found(enrich())
+    assert service.charges == dict.fromkeys(IDS[3:], 1)
+
+
+def test_without_settle_a_job_that_the_service_does_not_know_is_not_let_go(make: Make) -> None:
+    service = make(Behind, job_seconds=3600.0)
+    with pytest.raises(lp.JobTimeoutError):
+        enrich(settle=None, timeout=3.0)
+    service.behind = True  # type: ignore[attr-defined]
+    for _ in range(2):
+        with pytest.raises(lp.StartOutcomeUnknown) as caught:
+            enrich(settle=None)
+    assert "job-0" in str(caught.value)
+    service.behind = False  # type: ignore[attr-defined]
+    assert all_found(enrich(settle=None))
+    assert service.charges == ONCE
+    assert len(service.starts) == 1
+
+
+@pytest.mark.parametrize("shown", [{}, {"book": []}, {"shows": True}])
+def test_leads_that_a_colleague_enriches_meanwhile_do_not_hold_a_start_in_doubt(
+    make: Make, shown: dict[str, Any]
+) -> None:
+    service = make(**shown)
+    # Its charge, and it in the list of jobs, stand in what was seen before the start.
+    service.teammate(IDS[:3], 100.0)
+    service.faults.append(Fault("start", "cut"))
+    began = service.clock.now
+    assert all_found(enrich())
+    assert service.clock.now < began + 400.0
+    assert service.charges == dict.fromkeys(IDS[3:], 1)
