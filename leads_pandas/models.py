@@ -92,7 +92,7 @@ def read_selection(body: object) -> tuple[list[str] | None, str | None, int | No
     return ids, query, cap
 
 
-_NO_JOB_YET = "how long a job takes is not known yet: none has ended here"
+_NO_JOB_YET = "how long a job takes is known once one has ended here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,8 @@ class CostPreview(Wire):
         least, most = self.estimated_seconds, self.longest_seconds
         shortest = duration(least) if least >= 1 else "a moment"
         if most is None:
-            return f"at least {shortest}" if self.to_enrich else shortest
+            unsure = f"at least {shortest}" if least >= 1 else "not known yet"
+            return unsure if self.to_enrich else shortest
         return f"{shortest} to {duration(most)}" if most >= least + 1 else shortest
 
     def __str__(self) -> str:

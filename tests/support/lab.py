@@ -29,7 +29,7 @@ PICTURE = Path(__file__).parents[2] / "docs" / "img" / "quickstart.png"
 PICTURED = ("rest.leads.preview()", "out.leads.plot.status()")
 MILLISECONDS = 60_000
 _WAIT = 240.0
-_SIZE = (1_180, 1_800)
+_SIZE = (1_260, 1_800)
 
 # Nothing but what the test needs: no look for updates or news, no cells taken out of the page.
 _SETTINGS = {
