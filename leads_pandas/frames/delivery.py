@@ -68,6 +68,7 @@ class Prepared:
     plan: ColumnPlan
     target: Target | None
     converted: pa.Table | None
+    keeps: bool = False  # a file that knows more than the result is not replaced
 
     @property
     def asked(self) -> list[str]:
@@ -115,14 +116,19 @@ def attempt(frame: pd.DataFrame, plan: ColumnPlan) -> None:
 def prepare_listed(lead_ids: list[str], output: Output) -> Prepared:
     """Prepare a frame that has nothing but these IDs, in a column ``lead_id``."""
     ready = prepare(pd.DataFrame({"lead_id": lead_ids}), "lead_id", output)
-    if ready.target is not None and (fault := _more(ready.target, ready)):
+    ready.keeps = True
+    _refuse_loss(ready, "nothing was requested")
+    return ready
+
+
+def _refuse_loss(ready: Prepared, meaning: str) -> None:
+    if ready.keeps and ready.target is not None and (fault := _more(ready.target, ready)):
         raise ColumnConflictError(
             f"{ready.path} {fault}",
-            "it stays as it is, and nothing was requested",
+            f"it stays as it is, and {meaning}",
             Way("do", {"what": "run the line that made it again, which goes on and keeps them"}),
             Way("do", {"what": "name another file"}),
         )
-    return ready
 
 
 def _more(target: Target, ready: Prepared) -> str:
@@ -169,7 +175,9 @@ def deliver(
     if ready.target is not None and ready.converted is not None:
         whole = ready.converted if joined.rows is None else parquet.again(joined.frame)
         whole = parquet.complete(whole, joined.columns, receipt, out.attrs)
-        write(whole, ready.target)
+        # It may have come, or changed, while the run was waited for.
+        kept = "every result is kept in the store"
+        write(whole, ready.target, before=lambda: _refuse_loss(ready, kept))
     return out
 
 

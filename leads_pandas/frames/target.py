@@ -22,6 +22,8 @@ from leads_pandas.display import clean
 from leads_pandas.frames.columns import encodable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyarrow.fs import FileSystem
 
 _OTHER_FORMATS: Final = re.compile(
@@ -222,18 +224,20 @@ def _check_remote(filesystem: FileSystem, location: str, shown: str) -> Target:
     return Target(shown, location, filesystem, renames=renames)
 
 
-def write(table: pa.Table, target: Target) -> None:
+def write(table: pa.Table, target: Target, *, before: Callable[[], None] = lambda: None) -> None:
     """Write a table as Parquet, so that a reader sees the old file or the whole new one.
 
     The file is written beside the target and renamed. It is not forced onto the disk: after a
     power cut the store still holds every result, and the same call writes the file again without
     spending. An existing file's mode is kept, and its owner and group where that is allowed.
+
+    ``before`` has the last word on what is there: it is called right before that is replaced.
     """
     if target.filesystem is not None:
-        _write_remote(table, target, target.filesystem)
+        _write_remote(table, target, target.filesystem, before)
         return
     try:
-        _write_local(table, target.location)
+        _write_local(table, target.location, before)
     except OSError as error:
         if error.errno is None:
             raise
@@ -241,7 +245,7 @@ def write(table: pa.Table, target: Target) -> None:
         raise _os_error(error.errno, target.path) from None
 
 
-def _write_local(table: pa.Table, location: str) -> None:
+def _write_local(table: pa.Table, location: str, before: Callable[[], None]) -> None:
     import pyarrow.parquet as pq
 
     old = None
@@ -254,6 +258,7 @@ def _write_local(table: pa.Table, location: str) -> None:
         pq.write_table(table, temporary)
         if old is not None:
             _take_over(temporary, old)
+        before()
         os.replace(temporary, location)  # noqa: PTH105 - likewise
     except BaseException:
         with suppress(FileNotFoundError):
@@ -274,17 +279,20 @@ def _take_over(path: str, old: os.stat_result) -> None:
     os.chmod(path, mode)  # noqa: PTH101 - likewise
 
 
-def _write_remote(table: pa.Table, target: Target, filesystem: FileSystem) -> None:
+def _write_remote(
+    table: pa.Table, target: Target, filesystem: FileSystem, before: Callable[[], None]
+) -> None:
     import pyarrow.parquet as pq
 
     if not target.renames:
-        _write_in_place(table, target, filesystem)
+        _write_in_place(table, target, filesystem, before)
         return
     # An object appears when its stream is closed, also where a failure closes it half-written:
     # so under a name of its own first.
     written = _beside(target.location, "/")
     try:
         pq.write_table(table, written, filesystem=filesystem)
+        before()
         filesystem.move(written, target.location)
     except BaseException:
         with suppress(OSError):
@@ -292,13 +300,16 @@ def _write_remote(table: pa.Table, target: Target, filesystem: FileSystem) -> No
         raise
 
 
-def _write_in_place(table: pa.Table, target: Target, filesystem: FileSystem) -> None:
+def _write_in_place(
+    table: pa.Table, target: Target, filesystem: FileSystem, before: Callable[[], None]
+) -> None:
     """Write over what is there, with nothing left to do that may fail but sending the bytes."""
     import pyarrow.parquet as pq
     from pyarrow import fs
 
     whole = pa.BufferOutputStream()
     pq.write_table(table, whole)
+    before()
     new = filesystem.get_file_info([target.location])[0].type == fs.FileType.NotFound
     try:
         with filesystem.open_output_stream(target.location) as file:

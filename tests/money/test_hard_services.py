@@ -16,6 +16,7 @@ from tests.support.service_model import Fault, Job, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Make = Callable[..., Service]
 
@@ -447,3 +448,25 @@ def test_leads_that_a_colleague_enriches_meanwhile_do_not_hold_a_start_in_doubt(
     assert all_found(enrich())
     assert service.clock.now < began + 400.0
     assert service.charges == dict.fromkeys(IDS[3:], 1)
+
+
+def test_a_file_that_came_while_a_run_was_waited_for_stays_where_it_knows_more(
+    make: Make, tmp_path: Path
+) -> None:
+    service = make()
+    with pytest.raises(lp.JobTimeoutError) as caught:
+        enrich(timeout=0.5)
+    run, file = caught.value.run, tmp_path / "leads.parquet"
+    assert run is not None
+    other = pd.DataFrame({"lead_id": ["else"]})
+
+    def watch(endpoint: str, *_: object) -> None:
+        if endpoint == "lead" and not file.exists():
+            other.to_parquet(file)
+
+    service.watchers.append(watch)
+    with pytest.raises(lp.ColumnConflictError, match=r"'else'.*kept in the store"):
+        run.result(file)
+    pd.testing.assert_frame_equal(pd.read_parquet(file), other)
+    assert [one.name for one in tmp_path.glob("*.tmp")] == []
+    assert all_found(run.result(tmp_path / "mine.parquet"))
