@@ -317,20 +317,26 @@ class EnrichmentRun:
         """Join what is known to the frame or the IDs, write the file, and say what came of it."""
         from leads_pandas.frames import delivery
 
+        journal, outcomes = session.store.journal, session.driving.outcomes
+        answers = session.store.results.answers(ready.asked, outcomes, **ready.wanted)
+        # Each start's credits stand on one receipt, whoever is there to see its end.
+        told = journal.tell(session.order.lead_ids, but=session.driving.others)
         facts = {
             "run_id": self.id,
             "job_ids": self.job_ids,
             "preview": None if self.preview is None else asdict(self.preview),
             "credits_reserved": self.credits_reserved,
-            "credits_new": session.tally.credits(session.buying.run_id),
+            "credits_new": sum(op.stake for op in told),
             "host": session.api.host,
         }
-        outcomes = session.driving.outcomes
-        answers = session.store.results.answers(ready.asked, outcomes, **ready.wanted)
-        with kept_on_failure(self):
-            ids_only = isinstance(ready, delivery.PreparedIds)
-            give = delivery.deliver_ids if ids_only else delivery.deliver
-            out: Any = give(ready, answers, facts, session.buying.bought())
+        ids_only = isinstance(ready, delivery.PreparedIds)
+        give = delivery.deliver_ids if ids_only else delivery.deliver
+        try:
+            with kept_on_failure(self):
+                out: Any = give(ready, answers, facts, session.buying.bought(told))
+        except BaseException:
+            journal.untell(told)
+            raise
         if session.display is not None:
             session.display.finished(delivery.receipt(out), ready.path)
         return out

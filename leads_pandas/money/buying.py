@@ -31,13 +31,13 @@ from leads_pandas.money.plan import (
 from leads_pandas.tracebacks import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.models import CostPreview
     from leads_pandas.money.purchase import Purchase
     from leads_pandas.store import Store
-    from leads_pandas.store.journal import OpLock
+    from leads_pandas.store.journal import Op, OpLock
 
 _WRONG_COLUMN = 3  # IDs from which on it is the column that is wrong if none is known
 # What spreadsheets make of IDs: 1.2E+17, 123.0, '001, and zeros lost or added.
@@ -59,7 +59,6 @@ class Buying:
         run_id: the run, from when it is written down.
         preview: the price that was agreed to, of the whole frame.
         locks: those of the ops that this call has started and still drives.
-        started_ops: all ops that it has started.
         reads: leads that need no start, and how many of them are enriched.
         errors: why leads were left out.
         doubts: settles starts in doubt.
@@ -84,7 +83,6 @@ class Buying:
         self.run_id: str | None = None
         self.preview: CostPreview | None = None
         self.locks: dict[str, OpLock] = {}
-        self.started_ops: list[str] = []
         self.reads: list[tuple[list[str], int | None]] = []
         self.errors: list[LeadsError] = []
 
@@ -94,17 +92,20 @@ class Buying:
             lock.release()
         self.locks.clear()
 
-    def bought(self) -> list[str]:
-        """The leads that this call's own starts have enriched; others of them cost nothing."""
-        ops = [op for op in map(self._journal.op, self.started_ops) if op is not None]
-        return [
-            one
-            for op in ops
-            for one in self._store.results.newest(
-                self._journal.lead_ids(op.id),
-                op.to_enrich if op.leads_queued is None else min(op.to_enrich, op.leads_queued),
-            )
-        ]
+    def bought(self, ops: Iterable[Op]) -> set[str]:
+        """The leads that these starts have enriched; others of them cost nothing.
+
+        Empty where some were not asked for: what an email of the others cost, nobody can say.
+        """
+        found: set[str] = set()
+        asked = set(self._order.lead_ids)
+        for op in ops:
+            sent = self._journal.lead_ids(op.id)
+            if not asked.issuperset(sent):
+                return set()
+            paid = op.to_enrich if op.leads_queued is None else min(op.to_enrich, op.leads_queued)
+            found.update(self._store.results.newest(sent, paid))
+        return found
 
     def quote(self, missing: list[str]) -> CostPreview:
         """The price of what is missing, asked once; nothing is written down."""
@@ -302,5 +303,4 @@ class Buying:
                 self._most = len(batch.lead_ids) // 2
                 raise Stale from None
             self.locks[op.id] = lock
-            self.started_ops.append(op.id)
             self._started()

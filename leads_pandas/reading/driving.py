@@ -40,6 +40,7 @@ class Driving:
     Attributes:
         outcomes: what became of the leads that have no result.
         errors: why leads are missing; raised when all has been read.
+        others: starts whose end other calls have seen to.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Driving:
         self._left_out: Callable[[], int] = int
         self.outcomes: dict[str, LeadStatus] = {}
         self.errors: list[LeadsError] = []
+        self.others: set[str] = set()
 
     def close_finished(self) -> None:
         """Close the starts whose every lead has been read and that nobody drives any more."""
@@ -151,11 +153,13 @@ class Driving:
         if op is None or op.state != "started":
             return False
         self._tally.ops[op_id] = op
+        self.others.discard(op_id)
         self._sources.append(collector.of(op, needed))
         return True
 
     def _watch_others(self, waiting: Sequence[str]) -> None:
         """Wait for other processes, asking nothing until one of them has written something."""
+        self.others.update(waiting)
         for op_id in waiting:
             op = self._store.journal.op(op_id)
             if op is not None:

@@ -63,13 +63,9 @@ class Tally:
         """The jobs of the run, those attached to included."""
         return [op.job_id for op in self.ops.values() if op.job_id]
 
-    def credits(self, run_id: str | None = None) -> int:
-        """Credits that the run's jobs reserved; of one run's own starts only, where it is named."""
-        return sum(
-            op.stake
-            for op in self.ops.values()
-            if op.state in ("started", "done") and run_id in (None, op.run_id)
-        )
+    def credits(self) -> int:
+        """Credits that the run's jobs reserved."""
+        return sum(op.stake for op in self.ops.values() if op.state in ("started", "done"))
 
     def status(self) -> RunStatus:
         """How far the run is."""

@@ -108,6 +108,8 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE ops ADD COLUMN ended_at INTEGER;     -- when its job was first seen to have ended
     ALTER TABLE ops ADD COLUMN ended_boot TEXT;      -- likewise, by the machine's clock
     ALTER TABLE ops ADD COLUMN ended_clock REAL;
+    ALTER TABLE ops ADD COLUMN told INTEGER NOT NULL DEFAULT 0;  -- a receipt has its credits
+    UPDATE ops SET told = 1 WHERE state = 'done';
     """,
 )
 VERSION = len(MIGRATIONS)

@@ -20,7 +20,7 @@ from leads_pandas.errors import LeadsError
 from leads_pandas.store.database import chunks, now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping, Sequence
+    from collections.abc import Collection, Iterable, MutableMapping, Sequence
 
     from leads_pandas.store.database import Database
 
@@ -370,6 +370,31 @@ class Journal:
         ):
             found |= wanted.intersection(_unpack(blob))
         return found
+
+    def tell(self, lead_ids: Sequence[str], *, but: Collection[str]) -> list[Op]:
+        """The starts of any of these leads whose credits no receipt had; now one has.
+
+        Args:
+            lead_ids: the leads that the receipt is about.
+            but: starts that another receipt will have.
+        """
+        wanted = set(lead_ids)
+        with self._file.transaction() as db:
+            rows = db.execute(
+                "SELECT id, lead_ids FROM ops WHERE NOT told AND state IN ('started', 'done')"
+            ).fetchall()
+            told = [
+                (one,)
+                for one, blob in rows
+                if one not in but and not wanted.isdisjoint(_unpack(blob))
+            ]
+            db.executemany("UPDATE ops SET told = 1 WHERE id = ?", told)
+        return [op for one in told for op in self._ops("WHERE id = ?", one)]
+
+    def untell(self, ops: Iterable[Op]) -> None:
+        """Take back that a receipt has the credits of these starts: it came to nobody."""
+        with self._file.transaction() as db:
+            db.executemany("UPDATE ops SET told = 0 WHERE id = ?", [(op.id,) for op in ops])
 
     def job_times(self) -> list[tuple[int, float]]:
         """How many leads the latest jobs enriched, and the seconds until their end was seen."""

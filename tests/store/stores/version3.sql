@@ -29,8 +29,8 @@ CREATE TABLE ops (
         found_emails INTEGER NOT NULL DEFAULT 0,
         beat INTEGER NOT NULL DEFAULT 0,  -- moves while somebody drives the op
         note TEXT NOT NULL DEFAULT ''
-    , timeout REAL, evidence TEXT, candidates TEXT NOT NULL DEFAULT '{}', provisional INTEGER NOT NULL DEFAULT 0, sent_boot TEXT, sent_clock REAL, ended_at INTEGER, ended_boot TEXT, ended_clock REAL);
-INSERT INTO "ops" VALUES('op1',1,'run1','started',X'789C8B56CA494D4C31568A05000E4D02C6',1,NULL,1,1,0,88,0,'["job0"]','[]',1764000000000000,'job1',1,1,NULL,0,0,0,'',NULL,NULL,'{}',0,'boot',12.5,NULL,NULL,NULL);
+    , timeout REAL, evidence TEXT, candidates TEXT NOT NULL DEFAULT '{}', provisional INTEGER NOT NULL DEFAULT 0, sent_boot TEXT, sent_clock REAL, ended_at INTEGER, ended_boot TEXT, ended_clock REAL, told INTEGER NOT NULL DEFAULT 0);
+INSERT INTO "ops" VALUES('op1',1,'run1','started',X'789C8B56CA494D4C31568A05000E4D02C6',1,NULL,1,1,0,88,0,'["job0"]','[]',1764000000000000,'job1',1,1,NULL,0,0,0,'',NULL,NULL,'{}',0,'boot',12.5,NULL,NULL,NULL,0);
 CREATE TABLE results (
         lead_id TEXT PRIMARY KEY,
         status TEXT NOT NULL CHECK (status IN ('found', 'not_found', 'unknown_lead')),
