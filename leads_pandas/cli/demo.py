@@ -90,7 +90,7 @@ def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
             ("no email", f"{counts['not_found']:>4}"),
             (
                 "credits",
-                f"{spent:>4}  for {preview.to_enrich}: what could not be read is paid back",
+                f"{spent:>4}  of {preview.to_enrich}: the unread are paid back",
             ),
             ("time", f"{duration(seconds):>6}"),
             ("file", f" {_shown(path)} ({path.stat().st_size / 1000:.1f} kB)"),
