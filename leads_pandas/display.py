@@ -149,11 +149,6 @@ def wrapped(text: str, width: int | None) -> str:
     return "\n".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))
 
 
-def painted(text: str, code: str | None, *, on: bool) -> str:
-    """Text in a colour of the terminal, such as ``31``, where colour is on."""
-    return f"\x1b[{code}m{text}\x1b[0m" if on and code else text
-
-
 def card_html(
     title: str,
     rows: Sequence[tuple[str, str]],

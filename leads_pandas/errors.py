@@ -299,3 +299,17 @@ class JobFailedError(LeadsError):
 
 class JobTimeoutError(LeadsError, TimeoutError):
     """The wait ended before the run did. The job goes on and can be resumed."""
+
+
+@contextlib.contextmanager
+def of_extra(name: str, what: str) -> Generator[None]:
+    """Name the extra where one of its packages is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("", "leads_pandas"):
+            raise
+        raise ModuleNotFoundError(
+            f'{what} needs the package {error.name}: pip install "leads_pandas[{name}]"',
+            name=error.name,
+        ) from None

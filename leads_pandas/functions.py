@@ -436,7 +436,7 @@ def _order(
     label: str | None = None,
 ) -> Order:
     from leads_pandas.asking import consent
-    from leads_pandas.leadsapi.client import check_credits, standing_cap
+    from leads_pandas.leadsapi.client import standing_cap, whole
     from leads_pandas.money.plan import Order
 
     if query_id is not None and (not isinstance(query_id, str) or not query_id.strip()):
@@ -450,7 +450,7 @@ def _order(
     return Order(
         lead_ids,
         query_id=query_id,
-        max_credits=standing if max_credits is None else check_credits(max_credits),
+        max_credits=standing if max_credits is None else whole("max_credits", max_credits),
         standing=standing is not None,
         partial=partial,
         refresh=refresh,

@@ -31,7 +31,6 @@ _LOCAL_FILESYSTEMS = re.compile(
 )
 _SAME_HOST = ("127.0.0.1", "localhost", "[::1]")
 _LOCK_TIMEOUT = 10.0  # seconds to wait for another process that writes down an account
-_LOCAL_HOME = Way("do", {"what": "set LEADS_PANDAS_HOME to a folder on a disk of this machine"})
 
 
 def version() -> str:
@@ -94,7 +93,11 @@ def store_folder(folder: Path, place: Place) -> Path:
 
 
 def find_place(folder: Path, base_url: str, *, unnamed: str | None, named: str) -> Place:
-    """The one place of a key's store, remembered for every process that comes later."""
+    """The one place of a key's store, remembered for every process that comes later.
+
+    ``unnamed`` is the `fingerprint` of the key, None where there is no key; ``named`` the account's
+    name as this process has it, empty where it has none.
+    """
     spelled = hosts(base_url)
     typed = urlsplit(base_url).netloc.lower() + urlsplit(base_url).path
     path = private_folder(folder) / "accounts.json"
@@ -114,13 +117,10 @@ def find_place(folder: Path, base_url: str, *, unnamed: str | None, named: str) 
             f"{path} is held by another process; nothing was requested: "
             "wait for that process, or end it"
         ) from None
+    except StoreError:
+        raise
     except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(
-            f"{path} cannot be written ({error.strerror}); nothing was requested: "
-            "make it writable or set LEADS_PANDAS_HOME to a folder that is"
-        ) from None
+        raise _unwritable(f"{path} cannot be written ({error.strerror})") from None
 
 
 def _account(
@@ -203,23 +203,24 @@ def private_folder(path: Path) -> Path:
         kind = _filesystem(path)
         writable = os.access(path, os.R_OK | os.W_OK | os.X_OK)
     except OSError as error:
-        raise StoreError(
-            f"the store's folder {path} cannot be made ({error.strerror}); nothing was requested: "
-            "make it writable or set LEADS_PANDAS_HOME to a folder that is"
-        ) from None
+        raise _unwritable(f"the store's folder {path} cannot be made ({error.strerror})") from None
     if kind and not _LOCAL_FILESYSTEMS.fullmatch(kind):
         raise StoreError(
             f"the store's folder {path} is on a filesystem that is not known to be local ({kind}), "
             "and locks that other machines do not see cannot keep a lead from being bought twice",
             "nothing was requested",
-            _LOCAL_HOME,
+            Way("do", {"what": "set LEADS_PANDAS_HOME to a folder on a disk of this machine"}),
         )
     if not writable:
-        raise StoreError(
-            f"the store's folder {path} is not writable; nothing was requested: "
-            "make it writable or set LEADS_PANDAS_HOME to a folder that is"
-        )
+        raise _unwritable(f"the store's folder {path} is not writable")
     return path
+
+
+def _unwritable(what: str) -> StoreError:
+    return StoreError(
+        f"{what}; nothing was requested: "
+        "make it writable or set LEADS_PANDAS_HOME to a folder that is"
+    )
 
 
 def _filesystem(path: Path) -> str:
@@ -254,9 +255,5 @@ def _mounts() -> list[tuple[str, str]]:
 
 def _deepest(path: Path, mounts: list[tuple[str, str]]) -> str:
     """The type of the last, innermost mount that holds a path."""
-    best, kind = "", ""
-    for mount, its_kind in mounts:
-        inside = str(path) == mount or str(path).startswith(mount.rstrip("/") + "/")
-        if inside and len(mount) >= len(best):
-            best, kind = mount, its_kind
-    return kind
+    holding = [one for one in reversed(mounts) if path.is_relative_to(one[0])]
+    return max(holding, key=lambda one: len(one[0]), default=("", ""))[1]

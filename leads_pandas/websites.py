@@ -5,17 +5,16 @@ Thin, as `functions` is, and the twins of ``df.leads`` likewise.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from leads_pandas.errors import ColumnConflictError, Way
+from leads_pandas.errors import ColumnConflictError, Way, of_extra
 from leads_pandas.tracebacks import pointing_outside
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from leads_pandas.models import RunStatus
 
@@ -91,7 +90,7 @@ def find(
         >>> found = df.leads.find()
         >>> both = leads_pandas.find(df).leads.enrich("both.parquet", on_conflict="fill")
     """
-    with _extra():
+    with of_extra("find", "reading websites"):
         from leads_pandas.finding.options import USER_AGENT, SiteOptions
         from leads_pandas.seeking import seek, websites_of
     from leads_pandas.frames import delivery
@@ -146,7 +145,7 @@ def verify(
         >>> str(leads_pandas.verify(out).dtypes["deliverable"])
         'category'
     """
-    with _extra():
+    with of_extra("find", "reading websites"):
         from leads_pandas.finding.verify import MailDomains, deliverable
     from leads_pandas.frames.columns import cells_of
     from leads_pandas.frames.join import attach
@@ -184,16 +183,3 @@ def _column(df: pd.DataFrame, name: Hashable, what: str, way: Way) -> pd.Series[
     if not isinstance(column, pd.Series):
         raise ValueError(f"the frame has more than one column {name!r}; rename or drop the others")  # noqa: TRY004 - a wrong value
     return column
-
-
-@contextlib.contextmanager
-def _extra() -> Generator[None]:
-    """Name the extra where one of its packages is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("", "leads_pandas"):
-            raise
-        raise ImportError(
-            f'reading websites needs the package {error.name}: pip install "leads_pandas[find]"'
-        ) from error

@@ -12,7 +12,6 @@ from leads_pandas.display import (
     clean,
     duration,
     is_coloured,
-    painted,
     plural,
     terminal_width,
     wrapped,
@@ -151,7 +150,6 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("NO_COLOR", "")
     monkeypatch.setenv("TERM", "dumb")
     assert not is_coloured(Screen())
-    assert painted("text", "31", on=False) == painted("text", None, on=True) == "text"
 
 
 def test_text_is_broken_between_its_words() -> None:

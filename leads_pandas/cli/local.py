@@ -18,12 +18,9 @@ import click
 from leads_pandas.asking import say
 from leads_pandas.cli import files, options, output
 from leads_pandas.display import plural
-from leads_pandas.errors import LeadsError, Way
 from leads_pandas.interrupts import Stopped, stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     import pandas as pd
 
     from leads_pandas.finding.sites import Unread
@@ -43,12 +40,13 @@ def enriched(
         on = "lead_id"
         frame = frame.assign(lead_id=[f"row-{n}" for n in range(1, len(frame) + 1)])
     leads = _leads_of(frame, on, website)
-    with _extra_needed():
-        from leads_pandas.server.settings import own_settings
+    from leads_pandas.server import LocalServer
+    from leads_pandas.server.settings import own_settings
+
     with (
         stoppable(),
         own_settings(),
-        _server(
+        LocalServer(
             leads, credits=len(leads), requests_per_minute=0, allow_private=allow_private
         ) as server,
         server.client() as client,
@@ -143,6 +141,8 @@ def serve(
     It prints the two variables to export, and serves until Ctrl-C or SIGTERM (exit code 0); with
     --db, jobs that were running go on at the next start. Needs: pip install "leads_pandas[server]"
     """
+    from leads_pandas.server import LocalServer
+
     chosen = {name: value for name, value in given.items() if value not in (None, ())}
     if leads is None and "db" not in chosen:
         raise click.UsageError("name the leads with --leads, or a --db that has them")
@@ -152,7 +152,7 @@ def serve(
     if leads is not None:
         told = _leads_of(files.read(leads, on, sep=sep, encoding=encoding), on, website)
     # Ended by either signal it has done what it was asked for; jobs go on at the next start.
-    with contextlib.suppress(Stopped), stoppable(), _server(told, **chosen) as server:
+    with contextlib.suppress(Stopped), stoppable(), LocalServer(told, **chosen) as server:
         output.write(_variables(server, as_json=as_json))
         if not sys.stdout.isatty():
             # So that eval "$(leads-pandas serve ... &)" does not wait for the service's end.
@@ -189,35 +189,9 @@ def demo(*, folder: str, as_json: bool) -> str:
 
     Needs: pip install "leads_pandas[server]"
     """
-    with stoppable(), _extra_needed():
-        from leads_pandas.cli.demo import run_demo
+    from leads_pandas.cli.demo import run_demo
 
+    with stoppable():
         stream = sys.stderr if as_json else sys.stdout
         path = run_demo(Path(options.expanded(folder)), stream=stream)
     return output.as_json({"path": str(path)}) if as_json else ""
-
-
-@contextlib.contextmanager
-def _server(leads: list[dict[str, str]] | None, **given: Any) -> Generator[LocalServer]:
-    """The local service, from here until the end of the block."""
-    with _extra_needed():
-        from leads_pandas.server import LocalServer
-
-        server = LocalServer(leads, **given)
-    with server:
-        yield server
-
-
-@contextlib.contextmanager
-def _extra_needed() -> Generator[None]:
-    """Name the extra where a package of the local service is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("", "leads_pandas"):
-            raise
-        raise LeadsError(
-            f"the local service needs {error.name}, which is not installed",
-            "",
-            Way("do", {"what": 'pip install "leads_pandas[server]"'}),
-        ) from None

@@ -29,7 +29,6 @@ from leads_pandas.display import (
     card_text,
     clean,
     is_coloured,
-    painted,
     plural,
     terminal_width,
     wrapped,
@@ -93,7 +92,8 @@ def complain(error: Exception) -> None:
     """Say in one line what went wrong."""
     label = "error:"
     line = spoken(f"{label} {failures.sentence(error)}")
-    _tell(line.replace(label, painted(label, "1;31", on=is_coloured(sys.stderr)), 1))
+    painted = f"\x1b[1;31m{label}\x1b[0m" if is_coloured(sys.stderr) else label
+    _tell(line.replace(label, painted, 1))
 
 
 def refuse(refused: click.UsageError) -> None:

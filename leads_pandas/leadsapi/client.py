@@ -97,15 +97,13 @@ class LeadsClient:
         if self._timeout == 0:
             raise ValueError("timeout must be more than 0 seconds")
         self._key = key
-        self._wait = FOREVER
+        self.wait = FOREVER  # how long requests wait, and by which clock: a call derives its own
         self._home = home()
         # Made when first needed, and shared by `within`.
         self._transport: list[Transport] = []
         self._place: list[Place] = []
 
     def __repr__(self) -> str:
-        if "_place" not in self.__dict__:
-            return "<LeadsClient, not finished>"  # as a debugger sees it when `__init__` failed
         return (
             f"LeadsClient(base_url={self.base_url!r}, "
             f"requests_per_minute={self.requests_per_minute})"
@@ -131,7 +129,7 @@ class LeadsClient:
         """The same client, whose requests stop when this wait does."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin._wait = wait
+        twin.wait = wait
         return twin
 
     @property
@@ -165,11 +163,6 @@ class LeadsClient:
                 )
             )
         return self._place[0]
-
-    @property
-    def wait(self) -> Wait:
-        """How long this client's requests wait, and by which clock: a call derives its own."""
-        return self._wait
 
     @property
     def pacer(self) -> Pacer:
@@ -227,7 +220,7 @@ class LeadsClient:
     ) -> StartedJob:
         """`start`, with a last word (``before``) between the budget's slot and the first byte."""
         if max_credits is not None:
-            max_credits = check_credits(max_credits)
+            max_credits = whole("max_credits", max_credits)
         body = selection(_ids(lead_ids), query_id, max_credits)
         return self._http().call_once(
             "POST",
@@ -235,7 +228,7 @@ class LeadsClient:
             StartedJob.from_wire,
             body=body,
             timeout=self._timeout or _START_TIMEOUT,
-            wait=self._wait,
+            wait=self.wait,
             before=before,
         )
 
@@ -312,7 +305,7 @@ class LeadsClient:
         urgent: bool = True,
     ) -> T:
         return self._http().call(
-            method, _API + path, parse, body=body, wait=self._wait, urgent=urgent
+            method, _API + path, parse, body=body, wait=self.wait, urgent=urgent
         )
 
     def _http(self) -> Transport:
@@ -322,7 +315,7 @@ class LeadsClient:
                 Transport(
                     self.base_url,
                     self._key or _key(None),
-                    pacer=Pacer(path, self.requests_per_minute, clock=self._wait.clock),
+                    pacer=Pacer(path, self.requests_per_minute, clock=self.wait.clock),
                     timeout=self._timeout or _ANSWER_TIMEOUT,
                     user_agent=f"leads_pandas/{version()}",
                 )
@@ -353,10 +346,9 @@ def _key(given: str | None, *, needed: bool = True) -> str:
 
 def _budget(given: int | None) -> int:
     if given is not None:
-        return _whole("requests_per_minute", given, " (0: unlimited)")
-    name = "LOCALLEADS_REQUESTS_PER_MINUTE"
-    told = _told(name)
-    return REQUESTS_PER_MINUTE if told == "" else _whole(name, told, " (0: unlimited)")
+        return whole("requests_per_minute", given, " (0: unlimited)")
+    told = _told(name := "LOCALLEADS_REQUESTS_PER_MINUTE")
+    return REQUESTS_PER_MINUTE if told == "" else whole(name, told, " (0: unlimited)")
 
 
 def _told(name: str) -> int | str:
@@ -365,7 +357,7 @@ def _told(name: str) -> int | str:
     return int(text) if text.isascii() and text.isdecimal() else text
 
 
-def _whole(name: str, value: object, more: str = "") -> int:
+def whole(name: str, value: object, more: str = "") -> int:
     """A whole number of 0 or more."""
     try:
         whole = -1 if isinstance(value, bool) else operator.index(cast("int", value))
@@ -383,17 +375,11 @@ def _seconds(name: str, value: float) -> float:
     return float(value)
 
 
-def check_credits(value: int) -> int:
-    """Return a credit cap as a plain integer."""
-    return _whole("max_credits", value)
-
-
 def standing_cap() -> int | None:
     """The credit cap of every call without one of its own: ``LEADS_PANDAS_MAX_CREDITS``."""
-    name = "LEADS_PANDAS_MAX_CREDITS"
-    told = _told(name)
+    told = _told(name := "LEADS_PANDAS_MAX_CREDITS")
     try:
-        return None if told == "" else _whole(name, told)
+        return None if told == "" else whole(name, told)
     except ValueError as error:
         raise ConfigurationError(str(error), "nothing was requested") from None
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Pacer:
-    """A request budget shared with every process that uses the same file.
+    """A request budget shared with every process that uses the same file; 0: no limit, no file.
 
     Whatever is granted may be sent at once, a whole limit in a burst; after a 429 all processes
     slow down together. Threads, of whichever process, are served first come, first served.
@@ -32,16 +32,8 @@ class Pacer:
     def __init__(
         self, path: Path | None, limit: int, *, window: float = 60.0, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        if limit < 0 or not 0 < window < math.inf or (limit and path is None):
-            raise ValueError("a limit is a count of requests in a window, kept in a file")
-        self._limit = limit
-        self._window = window
         self._clock = clock
         self.ledger = Ledger(path, limit, window, clock) if limit and path is not None else None
-
-    def __repr__(self) -> str:
-        pace = f"{self._limit} per {self._window:g} s" if self._limit else "no limit"
-        return f"<Pacer {pace}>"
 
     def acquire(self, *, lease: float, wait: Wait = FOREVER, urgent: bool = False) -> Slot:
         """Wait for a slot. Sending must begin within `FRESH` seconds; see `Slot.fresh`."""
@@ -79,7 +71,7 @@ class Pacer:
             self.ledger.give_back(slot)
 
     def throttled(self, retry_after: float | None, slot: Slot) -> float:
-        """Take in a 429: all processes wait, and then send evenly spaced for a while.
+        """Take in a 429, and return the seconds for which nobody sends now.
 
         Requests that were under way at the same time are one strike, however many are refused.
         """

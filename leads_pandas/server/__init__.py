@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from leads_pandas.errors import of_extra
+
 if TYPE_CHECKING:
     from leads_pandas.server.local import LocalServer
 
@@ -16,14 +18,6 @@ __all__ = ["LocalServer"]
 def __getattr__(name: str) -> Any:
     if name != "LocalServer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
+    with of_extra("server", "the local service"):
         from leads_pandas.server.local import LocalServer
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "leads_pandas":
-            raise
-        raise ModuleNotFoundError(
-            f"the local service needs {error.name}, which is not installed: "
-            'pip install "leads_pandas[server]"',
-            name=error.name,
-        ) from None
     return LocalServer

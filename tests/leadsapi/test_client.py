@@ -19,7 +19,7 @@ from leads_pandas.errors import (
     NotFoundError,
     ResponseError,
 )
-from leads_pandas.leadsapi.client import check_credits, standing_cap, using
+from leads_pandas.leadsapi.client import standing_cap, using, whole
 from leads_pandas.models import (
     ActiveJob,
     Balance,
@@ -309,8 +309,8 @@ def test_credit_caps_are_plain_integers() -> None:
         def __index__(self) -> int:
             return 7
 
-    assert check_credits(Numpy()) == 7  # type: ignore[arg-type] # whatever counts as an integer
-    assert check_credits(0) == 0
+    assert whole("max_credits", Numpy()) == 7  # whatever counts as an integer
+    assert whole("max_credits", 0) == 0
 
 
 # -- settings and where they come from -----------------------------------------------------------

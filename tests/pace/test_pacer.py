@@ -182,22 +182,6 @@ def test_without_a_limit_nothing_waits_and_no_file_is_made(tmp_path: Path) -> No
         assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("limit", "window"), [(-1, 60.0), (5, 0.0), (5, math.inf), (5, math.nan)])
-def test_a_budget_that_makes_no_sense_is_refused(path: Path, limit: int, window: float) -> None:
-    with pytest.raises(ValueError):
-        Pacer(path, limit, window=window)
-
-
-def test_a_limit_without_a_file_is_refused() -> None:
-    with pytest.raises(ValueError):
-        Pacer(None, 100)
-
-
-def test_its_repr_says_the_pace(path: Path) -> None:
-    assert repr(Pacer(path, 100)) == "<Pacer 100 per 60 s>"
-    assert repr(Pacer(None, 0)) == "<Pacer no limit>"
-
-
 def test_a_slot_stops_being_fresh_after_a_second(
     make: Callable[..., Pacer], clock: FakeClock
 ) -> None:

@@ -502,7 +502,7 @@ def test_a_missing_extra_says_how_to_install_it(missing: str) -> None:
             print(error)
         """
     )
-    assert f"the local service needs {missing}" in done.stdout
+    assert f"the local service needs the package {missing}" in done.stdout
     assert 'pip install "leads_pandas[server]"' in done.stdout
 
 
