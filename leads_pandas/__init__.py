@@ -119,19 +119,6 @@ _HOMES = {
     "set_default_client": "leadsapi.client",
     "read_receipt": "frames.parquet",
     "EnrichmentRun": "run",
-    **dict.fromkeys(
-        (
-            "ActiveJob",
-            "Balance",
-            "CostPreview",
-            "Email",
-            "JobStatus",
-            "LeadEnrichment",
-            "RunStatus",
-            "StartedJob",
-        ),
-        "models",
-    ),
 }
 
 
@@ -143,7 +130,9 @@ def __getattr__(name: str) -> Any:
     elif name == "__version__":
         value = import_module("leads_pandas.home").version()
     elif name in __all__:
-        value = getattr(import_module(f"leads_pandas.{_HOMES.get(name, 'errors')}"), name)
+        errors = import_module("leads_pandas.errors")
+        home = _HOMES.get(name) or ("errors" if hasattr(errors, name) else "models")
+        value = getattr(import_module(f"leads_pandas.{home}"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

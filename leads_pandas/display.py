@@ -11,10 +11,8 @@ import os
 import re
 import textwrap
 import unicodedata
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
+from typing import TextIO
 
 # Colours come from the notebook's own text colour, so that a card reads in light and dark themes.
 _CARD = (

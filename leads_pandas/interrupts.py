@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from leads_pandas.tracebacks import shorten
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
 
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
@@ -51,14 +50,22 @@ def terminable() -> Generator[None]:
 
     A Ctrl-C stays what it is, and takes one line where it ends a notebook's cell.
     """
+    turned: Mapping[int, object] = {}
     try:
-        with _turned((signal.SIGTERM,), Terminated):
+        with terminated() as turned:
             yield
     except KeyboardInterrupt as interrupt:
         shorten(interrupt)
         raise
     except Terminated:
+        if not turned:  # whoever else did it knows what comes then
+            raise
         raise SystemExit(pass_on(signal.SIGTERM)) from None
+
+
+def terminated() -> contextlib.AbstractContextManager[Mapping[int, Any]]:
+    """Turn SIGTERM into `Terminated` for a while, and leave the end to whoever catches it."""
+    return _turned((signal.SIGTERM,), Terminated)
 
 
 def pass_on(number: int) -> int:
@@ -71,20 +78,30 @@ def pass_on(number: int) -> int:
     return 128 + number
 
 
+@dataclass(frozen=True, slots=True)
+class _Strike:
+    """A handler that raises an error."""
+
+    error: type[BaseException]
+
+    def __call__(self, number: int, _: object) -> None:
+        raise self.error(number)
+
+
 @contextlib.contextmanager
-def _turned(numbers: Iterable[int], error: type[BaseException]) -> Generator[None]:
-    """Raise an error for signals that do what they do by default."""
+def _turned(numbers: Iterable[int], error: type[BaseException]) -> Generator[Mapping[int, Any]]:
+    """Raise an error for signals that do what they do by default; yields which those are.
+
+    What must be put away goes before what is merely said at the end.
+    """
+    ours = (*_DEFAULTS, _Strike(Terminated)) if error is Stopped else _DEFAULTS
     before: dict[int, Any] = {}
-
-    def strike(number: int, _: object) -> None:
-        raise error(number)
-
     try:
         if threading.current_thread() is threading.main_thread():
             for number in numbers:
-                if signal.getsignal(number) in _DEFAULTS:
-                    before[number] = signal.signal(number, strike)
-        yield
+                if signal.getsignal(number) in ours:
+                    before[number] = signal.signal(number, _Strike(error))
+        yield before
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

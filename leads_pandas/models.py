@@ -7,9 +7,10 @@ No I/O, no pandas.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime  # noqa: TC003 - a field's type says how it is read
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from leads_pandas.contract import (
     LARGEST,
@@ -23,9 +24,6 @@ from leads_pandas.contract import (
     text,
 )
 from leads_pandas.display import card_html, card_text, duration, plural
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 JobState = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED"]
 Phase = Literal["starting", "enriching", "reading", "done", "failed", "unknown"]

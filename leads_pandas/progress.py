@@ -13,9 +13,10 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from leads_pandas.display import (
     card_html,
@@ -28,10 +29,6 @@ from leads_pandas.display import (
     wrapped,
 )
 from leads_pandas.models import RunStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
-
 
 _logger = logging.getLogger("leads_pandas")
 _FORMAT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
@@ -71,8 +68,8 @@ class Picture(NamedTuple):
         return self.stage or self.status.phase
 
 
-class Reporter(Protocol):
-    """What shows a run's progress."""
+class Reporter:
+    """What shows a run's progress; by itself nothing."""
 
     def update(self, picture: Picture) -> None:
         """Show how far the run is."""
@@ -102,24 +99,21 @@ def _words(picture: Picture, *, room: int | None = None) -> str:
     status, why = picture.status, picture.why
     if picture.stage:
         return ""
-    read = f"{status.read:,}/{status.total:,} read"
-    emails = f"{plural(status.found_emails, 'email')} found"
-    credit = plural(status.credits_reserved, "credit")
-    left = _left(picture)
-    with_why = (
-        (emails, read, credit, why, left),
-        (emails, read, why, left),
-        (read, why, left),
-        (read, why),
-        (why,),
-        (_BRIEF.split(why)[0],),
-    )
-    without = (emails, read, credit, left), (emails, read, left), (read, left)
-    for words in (*(with_why if why else ()), *without):
-        text = ", ".join(filter(None, words))
-        if room is None or len(text) <= room:
+    parts = {
+        "emails": f"{plural(status.found_emails, 'email')} found",
+        "read": f"{status.read:,}/{status.total:,} read",
+        "credit": plural(status.credits_reserved, "credit"),
+        "why": why,
+        "left": _left(picture),
+    }
+    read = parts["read"]
+    for dropped in ("", "credit", "emails", "left", "read"):
+        parts.pop(dropped, None)
+        text = ", ".join(filter(None, parts.values()))
+        if text and (room is None or len(text) <= room):
             return text
-    return read
+    brief = _BRIEF.split(why)[0]
+    return brief if brief and room is not None and len(brief) <= room else read
 
 
 def _left(picture: Picture) -> str:
@@ -140,7 +134,7 @@ def _move(bar: Any, picture: Picture, *, width: int | None = None) -> None:
     bar.refresh()
 
 
-class _Terminal:
+class _Terminal(Reporter):
     """One tqdm bar for the whole run, on standard error."""
 
     def __init__(self) -> None:
@@ -176,7 +170,7 @@ def _text_bar(file: Any, **width: Any) -> Any:
     return bar_class()(total=1.0, bar_format=_FORMAT, file=file, **width)
 
 
-class _Notebook:
+class _Notebook(Reporter):
     """The run's card and, under it, one tqdm bar while the call lasts; both redrawn in place."""
 
     def __init__(self, owner: Display) -> None:
@@ -218,7 +212,7 @@ class _Notebook:
             print(line)
 
 
-class _Marimo:
+class _Marimo(Reporter):
     """The run's card in place of the cell's output while the call lasts."""
 
     def __init__(self, owner: Display) -> None:
@@ -282,7 +276,7 @@ class _Output:
         """Nothing waits: each line is sent when it is written."""
 
 
-class _Log:
+class _Log(Reporter):
     """One log line per tenth of the run, and one whenever there is a new reason to wait."""
 
     def __init__(self) -> None:
@@ -315,14 +309,6 @@ class _Log:
             _logger.info("%s", line)
 
 
-class _Silent:
-    def update(self, picture: Picture) -> None:
-        pass
-
-    def close(self, line: str | None) -> None:
-        pass
-
-
 class Display:
     """The progress of one call, from its first report to its closing line.
 
@@ -348,7 +334,7 @@ class Display:
 
     def _choose(self, progress: bool | Callable[[RunStatus], object] | None) -> Reporter:
         if callable(progress) or progress is False:
-            return _Silent()
+            return Reporter()
         if progress not in (None, True):
             raise ValueError(f"progress must be None, True, False or a callable, not {progress!r}")
         if _in_jupyter():
@@ -387,7 +373,7 @@ class Display:
             draw(self._reporter)
             drawn = True
         if not drawn:
-            self._reporter = _Silent()
+            self._reporter = Reporter()
 
     def finished(
         self,
@@ -430,7 +416,7 @@ class Display:
     def close(self) -> None:
         """End the display, with its closing line where there is one; once is enough."""
         self._draw(lambda reporter: reporter.close(self._line))
-        self._reporter = _Silent()
+        self._reporter = Reporter()
 
 
 def _own_rows(status: RunStatus) -> Sequence[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leads_pandas.interrupts import Stopped, Terminated, stoppable, terminable
+from leads_pandas.interrupts import Stopped, Terminated, stoppable, terminable, terminated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +73,16 @@ def test_a_handler_of_the_users_own_stays(block: Any) -> None:
 
 def test_the_outer_block_decides_what_a_signal_does() -> None:
     with pytest.raises(Stopped), stoppable(), terminable():
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_what_must_be_put_away_goes_before_what_is_said_at_the_end() -> None:
+    with pytest.raises(Stopped), terminated(), stoppable(), terminable():
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_where_another_block_has_turned_the_signal_a_run_leaves_the_end_to_it() -> None:
+    with pytest.raises(Terminated), terminated(), terminable():
         signal.raise_signal(signal.SIGTERM)
 
 

@@ -22,7 +22,7 @@ from leads_pandas.cli import failures, local, options, output, websites
 from leads_pandas.cli.failures import DOOR
 from leads_pandas.display import plural
 from leads_pandas.errors import EnrichmentDeclined, LeadsError, Way, at
-from leads_pandas.interrupts import Stopped, pass_on
+from leads_pandas.interrupts import Stopped, Terminated, pass_on, terminated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +68,8 @@ def main(words: Sequence[str]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     try:
-        with output.messages_shown(), program.make_context(DOOR.name, list(words)) as context:
+        context = program.make_context(DOOR.name, list(words))
+        with output.messages_shown(), terminated(), context:
             answer = program.invoke(context)
         output.write(answer or "")
     except click.exceptions.Exit as end:  # the help or the version has been shown
@@ -77,16 +78,7 @@ def _run(words: Sequence[str]) -> int:
         output.refuse(refused)
         error, code = LeadsError(refused.format_message()), failures.MISUSED
         return _told(error, code, words, kind=type(refused).__name__)
-    except Stopped as stopped:
-        if stopped.number == signal.SIGTERM:
-            return pass_on(signal.SIGTERM)
-        take_leave(
-            stopped, LeadsError("interrupted; nothing was spent, and nothing is left running")
-        )
-        return _interrupted(stopped, words)
-    except KeyboardInterrupt as interrupt:
-        if not hasattr(interrupt, "farewell"):
-            take_leave(interrupt, LeadsError("interrupted; nothing was spent"))
+    except (KeyboardInterrupt, Stopped, Terminated) as interrupt:
         return _interrupted(interrupt, words)
     except BrokenPipeError:  # whoever read it has seen enough
         output.leave()
@@ -100,8 +92,17 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _interrupted(interrupt: BaseException, words: Sequence[str]) -> int:
+    """Say how things stand where nobody has, and end as the signal asks."""
+    if not hasattr(interrupt, "farewell"):
+        nothing = "nothing was spent"
+        if isinstance(interrupt, Stopped):
+            nothing += ", and nothing is left running"
+        take_leave(interrupt, LeadsError("interrupted", nothing))
     goodbye: LeadsError = vars(interrupt)["farewell"]
-    return _told(goodbye, failures.INTERRUPTED, words, kind=KeyboardInterrupt.__name__)
+    if isinstance(interrupt, KeyboardInterrupt) or interrupt.args == (signal.SIGINT,):
+        return _told(goodbye, failures.INTERRUPTED, words, kind=KeyboardInterrupt.__name__)
+    _told(goodbye, failures.TERMINATED, words, kind=Terminated.__name__)
+    return pass_on(signal.SIGTERM)
 
 
 def _told(error: Exception, code: int, words: Sequence[str], *, kind: str = "") -> int:

@@ -7,7 +7,8 @@ and the one table of what its exit codes mean.
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from leads_pandas.errors import (
     AuthenticationError,
@@ -24,9 +25,6 @@ from leads_pandas.errors import (
     StartOutcomeUnknown,
     TransportError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DONE, FAILED, MISUSED, RETRY, KEY, PRICE, DOUBT = range(7)
 INTERRUPTED, TERMINATED = 130, 143

@@ -7,6 +7,7 @@ a file is opened. What commands do is in `commands`, `websites` and `local`.
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,6 @@ _ENVIRONMENT = {
     "LEADS_PANDAS_ACCOUNT": "name of the account in the store",
     "LEADS_PANDAS_MAX_CREDITS": "cap of every call that has none of its own",
 }
-_PATIENCE = click.FloatRange(min=0, min_open=True)
 
 
 _EXAMPLES = (
@@ -37,6 +37,19 @@ _EXAMPLES = (
     "leads-pandas enrich leads.csv -o enriched.parquet --max-credits 50",
 )
 _COMPLETION = 'eval "$(_LEADS_PANDAS_COMPLETE=bash_source leads-pandas)"'
+
+
+class _Number(click.FloatRange):
+    """A range that does not hold NaN, for which every comparison is false."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number that was typed."""
+        if math.isnan(number := super().convert(value, param, ctx)):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+_PATIENCE = _Number(min=0, min_open=True)
 
 
 class _Command(click.Command):
@@ -171,7 +184,7 @@ def output(
 timeout = option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=_Number(min=0),
     text="Wait no longer; the job goes on and can be resumed.",
 )
 on_conflict = option(
@@ -204,7 +217,7 @@ shape = together(
     option(
         "--min-confidence",
         metavar="X",
-        type=click.FloatRange(0, 1),
+        type=_Number(0, 1),
         default=0.0,
         text="Leave out emails below it, 0 to 1.",
     ),

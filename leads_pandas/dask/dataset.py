@@ -15,16 +15,14 @@ import re
 import secrets
 import shutil
 import sys
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pyarrow import fs
 
 from leads_pandas.frames.target import check_target
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2

@@ -11,8 +11,10 @@ import math
 import operator
 import os
 import re
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
+from pathlib import Path
+from typing import Any, NoReturn, Self, TypeVar, cast
 from urllib.parse import quote
 
 from leads_pandas.contract import WireError
@@ -33,10 +35,6 @@ from leads_pandas.models import (
 )
 from leads_pandas.pace.pacer import Pacer
 from leads_pandas.pace.wait import FOREVER, Wait
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-    from pathlib import Path
 
 BASE_URL = "https://leadsapi.postorbit.io"
 REQUESTS_PER_MINUTE = 100

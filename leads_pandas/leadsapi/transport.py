@@ -234,11 +234,12 @@ class Transport:
 
         Retried: no answer, 408, 429, 5xx, and answers outside the contract.
         """
-        request = _Request(method, path, body)
         patience, tries = PATIENCE, 0
         while True:
             try:
-                return self._once(request, parse, wait=wait, urgent=urgent)
+                return self.call_once(
+                    method, path, parse, body=body, wait=wait, urgent=urgent, fresh=False
+                )
             except RateLimitError as refusal:
                 pause = 1.0 if refusal.retry_after is None else refusal.retry_after
                 patience -= pause
@@ -258,28 +259,17 @@ class Transport:
         parse: Callable[[object], T],
         *,
         body: dict[str, Any] | None = None,
-        timeout: float,
         wait: Wait = FOREVER,
+        urgent: bool = False,
+        fresh: bool = True,
+        timeout: float | None = None,
         before: Callable[[], None] | None = None,
     ) -> T:
-        """Request something that must not be repeated: once, on a fresh connection.
+        """Request something once; what must not be repeated on a fresh connection.
 
         ``before`` is called when the budget has granted the request, just before it is sent.
         """
         request = _Request(method, path, body)
-        return self._once(request, parse, wait=wait, fresh=True, timeout=timeout, before=before)
-
-    def _once(
-        self,
-        request: _Request,
-        parse: Callable[[object], T],
-        *,
-        wait: Wait,
-        urgent: bool = False,
-        fresh: bool = False,
-        timeout: float | None = None,
-        before: Callable[[], None] | None = None,
-    ) -> T:
         timeout = self._timeout if timeout is None else timeout
         blocked = self.pacer.paused()
         if blocked > PATIENCE:

@@ -12,13 +12,10 @@ lower limit goes short while others use more than it may.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from leads_pandas.pace.ledger import Ledger, Slot
 from leads_pandas.pace.wait import FOREVER, SYSTEM_CLOCK, Clock, Late, Wait
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Pacer:

@@ -8,10 +8,8 @@ and its kind of window (sliding, fixed, token bucket), it cannot see more than t
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import NamedTuple
 
 FRESH = 1.0  # seconds after its grant within which a request must begin to be sent
 GUARD = 0.001  # share of a window added to it: clocks that drift, servers that count in ms

@@ -6,16 +6,13 @@ is waited for.
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import math
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable
 
 _SLICE = 0.2  # seconds; where a lock's wait cannot be interrupted (Windows), Ctrl-C waits for this
 _SIGN = 0.25  # seconds between two signs of life
@@ -37,41 +34,28 @@ class Late(Exception):  # noqa: N818 - a fact about time, not a fault
         self.wait = wait
 
 
-class Clock(Protocol):
-    """The time that a process lives by; a test's moves only when somebody sleeps."""
+class Clock:
+    """The time that a process lives by: `time.monotonic`; a test's moves only when somebody sleeps.
 
-    @property
-    def boot(self) -> str:
-        """What tells one run of the clock from the next, or an empty string where nothing does."""
+    Attributes:
+        boot: tells one run of the clock from the next; empty where nothing does.
+    """
+
+    def __init__(self) -> None:
+        self.boot = ""
+        with contextlib.suppress(OSError):
+            self.boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
     def now(self) -> float:
         """Seconds; never goes back during one `boot`, and is the same in all processes."""
-
-    def utc(self) -> float:
-        """Seconds since 1970 in UTC, for what is written down; it may jump."""
-
-    def sleep(self, seconds: float, wake: threading.Event | None = None) -> None:
-        """Return when the seconds are over or the event is set; an interrupt goes through."""
-
-
-class SystemClock:
-    """`time.monotonic`, which processes share between two boots of the machine."""
-
-    @property
-    def boot(self) -> str:
-        """The kernel's boot id; empty on systems without one."""
-        return _boot_id()
-
-    def now(self) -> float:
-        """`time.monotonic`."""
         return time.monotonic()
 
     def utc(self) -> float:
-        """`time.time`."""
+        """Seconds since 1970 in UTC, for what is written down; it may jump."""
         return time.time()
 
     def sleep(self, seconds: float, wake: threading.Event | None = None) -> None:
-        """`time.sleep`, or slices of a wait for the event."""
+        """Return when the seconds are over or the event is set; an interrupt goes through."""
         ends = time.monotonic() + seconds
         if wake is None:
             time.sleep(max(seconds, 0.0))
@@ -80,15 +64,7 @@ class SystemClock:
             pass
 
 
-SYSTEM_CLOCK = SystemClock()
-
-
-@functools.cache
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""
+SYSTEM_CLOCK = Clock()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ def test_no_option_takes_the_key_and_none_needs_an_underscore(name: str) -> None
         ["enrich", "leads.csv", "--website", "url"],
         ["enrich", "leads.csv", "--max-credits", "-1"],
         ["enrich", "leads.csv", "--min-confidence", "2"],
+        ["enrich", "leads.csv", "--min-confidence", "nan"],
+        ["find", "leads.csv", "--site-timeout", "nan"],
         ["enrich", "leads.csv", "--timeout", "-1"],
         ["enrich", "leads.csv", "--rename", "phone=tel"],
         ["preview", "leads.csv", "--sep", "ab"],

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from leads_pandas.pace.wait import FOREVER, SYSTEM_CLOCK, Interrupted, Late, SystemClock, Wait
+from leads_pandas.pace.wait import FOREVER, SYSTEM_CLOCK, Clock, Interrupted, Late, Wait
 from tests.support.clock import FakeClock
 
 
@@ -93,7 +93,7 @@ def test_ctrl_c_goes_through_a_real_sleep_at_once(stop: threading.Event | None) 
 def test_a_real_sleep_is_no_shorter_than_asked_for() -> None:
     for event in (None, threading.Event()):
         began = SYSTEM_CLOCK.now()
-        SystemClock().sleep(0.02, event)
+        Clock().sleep(0.02, event)
         assert SYSTEM_CLOCK.now() - began >= 0.02
     FOREVER.sleep(0.0)
 

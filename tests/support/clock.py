@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
 
-if TYPE_CHECKING:
-    import threading
+from leads_pandas.pace.wait import Clock
 
 
-class FakeClock:
-    """A `leads_pandas.pace.wait.Clock` for code that runs in one thread.
+class FakeClock(Clock):
+    """A clock for code that runs in one thread.
 
     Args:
         moment: what it shows; a test may set it.
