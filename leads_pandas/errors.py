@@ -55,17 +55,11 @@ if TYPE_CHECKING:
 
 
 class Door(NamedTuple):
-    """Where a user stands.
+    """Where a user stands."""
 
-    Attributes:
-        name: of the program, which begins what it says by itself.
-        words: how each way on is worded there, with the names of its arguments.
-        quoted: writes an argument that is to be typed there.
-    """
-
-    name: str
-    words: Mapping[str, str]
-    quoted: Callable[[str], str]
+    name: str  # of the program, which begins what it says by itself
+    words: Mapping[str, str]  # how each way on is worded there, with the names of its arguments
+    quoted: Callable[[str], str]  # writes an argument that is to be typed there
 
 
 _PYTHON_WORDS: Mapping[str, str] = {
@@ -116,14 +110,10 @@ def at(place: Door) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way on from an error.
+    """One way on from an error."""
 
-    Attributes:
-        action: what to do; each door has words for it.
-        arguments: with what, under the names that the words of each door use; ``what`` is words.
-    """
-
-    action: str
+    action: str  # what to do; each door has words for it
+    # Under the names that the words of each door use; `what` is words.
     arguments: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:

@@ -358,14 +358,8 @@ STATUSES: tuple[LeadStatus, ...] = get_args(LeadStatus)
 
 
 class LeadResult(NamedTuple):
-    """What is known of one lead at the end of a call.
+    """What is known of one lead at the end of a call."""
 
-    Attributes:
-        status: one of `STATUSES`.
-        emails: the addresses, in the service's order.
-        enriched_at: when it was enriched, in microseconds since the epoch (UTC), or None.
-    """
-
-    status: LeadStatus
-    emails: tuple[Email, ...] = ()
-    enriched_at: int | None = None
+    status: LeadStatus  # one of `STATUSES`
+    emails: tuple[Email, ...] = ()  # the addresses, in the service's order
+    enriched_at: int | None = None  # microseconds since the epoch (UTC)

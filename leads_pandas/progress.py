@@ -40,22 +40,14 @@ _BRIEF = re.compile(r"[:,]| \(")  # ends the short form of a reason to wait
 
 
 class Picture(NamedTuple):
-    """What there is to show at one moment.
+    """What there is to show at one moment."""
 
-    Attributes:
-        status: how far the run is.
-        seconds_left: until it is done, where that can be told.
-        fraction: how much of the way is behind, 0-1: of the time where it can be told, else of the
-            leads; never less than before.
-        why: why it takes its time; empty where it moves.
-        stage: what goes on before the run or after it, in place of its phase and counts.
-    """
-
-    status: RunStatus
-    seconds_left: float | None
+    status: RunStatus  # how far the run is
+    seconds_left: float | None  # until it is done, where that can be told
+    # How much of the way is behind: of the time where it can be told, else of the leads.
     fraction: float
-    why: str = ""
-    stage: str = ""
+    why: str = ""  # why it takes its time; empty where it moves
+    stage: str = ""  # what goes on before the run or after it, in place of its phase and counts
 
     @property
     def waits(self) -> bool:

@@ -149,17 +149,11 @@ def messages_shown() -> Generator[None]:
 
 
 class Column(NamedTuple):
-    """One column of a table: its cells are plain text, made safe by `table`.
+    """One column of a table: its cells are plain text, made safe by `table`."""
 
-    Attributes:
-        title: its heading.
-        cells: one text per row.
-        kind: ``right``: numbers, on the right and never shortened; ``whole``: never shortened,
-            because it is there to be copied; ``spare``: left out where there is no room for it.
-    """
-
-    title: str
-    cells: Sequence[str]
+    title: str  # its heading
+    cells: Sequence[str]  # one text per row
+    # `right` (numbers) and `whole` (to be copied) are never shortened; `spare` may be left out.
     kind: _Kind = ""
 
 

@@ -42,19 +42,12 @@ _LAST_ROW: Final[list[Row]] = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wish:
-    """What is asked for, decided on the frame's meta, for every partition alike.
+    """What is asked for, decided on the frame's meta, for every partition alike."""
 
-    Attributes:
-        ids: where the lead IDs stand; without any.
-        plan: the new columns; without any rows.
-        on_conflict: as the caller gave it.
-        attrs: what earlier columns of ours are told by.
-    """
-
-    ids: LeadIds
-    plan: ColumnPlan
-    on_conflict: str
-    attrs: dict[str, Any]
+    ids: LeadIds  # where the lead IDs stand; without any
+    plan: ColumnPlan  # the new columns; without any rows
+    on_conflict: str  # as the caller gave it
+    attrs: dict[str, Any]  # what earlier columns of ours are told by
 
     def __dask_tokenize__(self) -> Any:
         ids, plan = self.ids, self.plan

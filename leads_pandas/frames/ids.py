@@ -43,23 +43,14 @@ _logger = logging.getLogger("leads_pandas")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeadIds:
-    """The lead IDs of a frame.
+    """The lead IDs of a frame."""
 
-    Attributes:
-        name: the column label or index level that held them, as text.
-        kind: ``column`` or ``level``.
-        position: which column or level.
-        type: the label's type; 0 and "0" are written alike.
-        codes: per row the position in ``unique``; -1 where the row has no ID.
-        unique: each ID once, in order of first appearance.
-    """
-
-    name: str
-    kind: Kind
-    position: int
-    type: str
-    codes: Codes
-    unique: list[str]
+    name: str  # the column label or index level that held them, as text
+    kind: Kind  # `column` or `level`
+    position: int  # which column or level
+    type: str  # the label's type; 0 and "0" are written alike
+    codes: Codes  # per row the position in `unique`; -1 where the row has no ID
+    unique: list[str]  # each ID once, in order of first appearance
 
     @property
     def rows(self) -> int:
@@ -144,21 +135,13 @@ def place_of(kind: Kind, name: str) -> str:
 
 
 class Distinct(NamedTuple):
-    """The distinct values of some lead IDs, as they were given.
+    """The distinct values of some lead IDs, as they were given."""
 
-    Attributes:
-        as_given: each value that is an ID, once, in the type it came in.
-        codes: per value the position of its ID in ``unique``.
-        unique: each ID once; ``" a"`` and ``"a"`` are two values of one.
-        rows: how many IDs were given, missing ones included.
-        rows_without: how many of them were missing or blank.
-    """
-
-    as_given: Any
-    codes: Codes
-    unique: list[str]
-    rows: int
-    rows_without: int
+    as_given: Any  # each value that is an ID, once, in the type it came in
+    codes: Codes  # per value the position of its ID in `unique`
+    unique: list[str]  # each ID once; `" a"` and `"a"` are two values of one
+    rows: int  # how many IDs were given, missing ones included
+    rows_without: int  # how many of them were missing or blank
 
     @property
     def duplicate_rows(self) -> int:

@@ -45,29 +45,18 @@ _SETTLED: Final = ("found", "not_found")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColumnPlan:
-    """How results become columns of one frame, decided before anything is requested.
+    """How results become columns of one frame, decided before anything is requested."""
 
-    Attributes:
-        emails: ``best`` or ``all``.
-        min_confidence: emails below it are left out, 0-1.
-        columns: the documented names and what they are called in this frame, in order.
-        stays: per column of the frame, whether it stays.
-        keep_rows: per row, whether its values are kept and its lead is not asked for
-            (``on_conflict="fill"``); None where no row is.
-        repeats: per row, whether it only repeats the row above for a further email of an earlier
-            ``emails="all"``; None where no row does.
-        kept: what the rows of ``keep_rows`` hold in the five columns, one row each.
-        here: per row, whether what is kept of it was found on this machine; as `keep_rows`.
-    """
-
-    emails: Literal["best", "all"]
-    min_confidence: float
-    columns: dict[str, str]
-    stays: Mask
+    emails: Literal["best", "all"]  # `best` or `all`
+    min_confidence: float  # emails below it are left out, 0-1
+    columns: dict[str, str]  # the documented names and what they are called in this frame, in order
+    stays: Mask  # per column of the frame, whether it stays
+    # Per row: whether its values are kept and its lead is not asked for; None where no row is.
     keep_rows: Mask | None = None
+    # Per row: whether it only repeats the one above, for a further email; None where no row does.
     repeats: Mask | None = None
-    kept: pa.Table | None = None
-    here: Mask | None = None
+    kept: pa.Table | None = None  # what the rows of `keep_rows` hold in the five columns
+    here: Mask | None = None  # per row, whether what is kept of it was found on this machine
 
     def asked(self, ids: LeadIds) -> LeadIds:
         """The IDs that must be asked for: all but those of kept rows."""
@@ -287,17 +276,11 @@ def _fill(
 
 
 class Joined(NamedTuple):
-    """A frame with its answers.
+    """A frame with its answers."""
 
-    Attributes:
-        frame: the frame's own columns, then the five.
-        rows: which of the frame's rows each row is; None: each once, in order.
-        columns: the five columns, by their documented names, as Arrow.
-    """
-
-    frame: pd.DataFrame
-    rows: Codes | None
-    columns: pa.Table
+    frame: pd.DataFrame  # the frame's own columns, then the five
+    rows: Codes | None  # which of the frame's rows each row is; None: each once, in order
+    columns: pa.Table  # the five columns, by their documented names, as Arrow
 
 
 def join(frame: pd.DataFrame, codes: Codes, table: pa.Table, plan: ColumnPlan) -> Joined:

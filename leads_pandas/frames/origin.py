@@ -20,15 +20,10 @@ if TYPE_CHECKING:
 
 
 class Origin(NamedTuple):
-    """What a receipt says of the leads that this machine answered.
+    """What a receipt says of the leads that this machine answered."""
 
-    Attributes:
-        here: the receipt's ``here``.
-        credits_saved: how many leads with an email were not bought for it, which is a credit each.
-    """
-
-    here: str | bool | None = None
-    credits_saved: int = 0
+    here: str | bool | None = None  # the receipt's `here`
+    credits_saved: int = 0  # how many leads with an email were not bought for it
 
 
 def said_here(receipt: Mapping[str, Any], unique: Sequence[str]) -> Mask:

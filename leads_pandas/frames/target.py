@@ -39,20 +39,12 @@ _PREFIX: Final = 100  # bytes of the target's name in a temporary one, well belo
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a Parquet file goes, found writable.
+    """Where a Parquet file goes, found writable."""
 
-    Attributes:
-        path: as the caller gave it, without credentials, for messages.
-        location: absolute path with links resolved, or the path inside ``filesystem``.
-        filesystem: a pyarrow filesystem; None for a local file.
-        renames: whether a file there can be replaced by a rename. Where it cannot (some object
-            stores), the whole file is made first and then sent over the old one.
-    """
-
-    path: str
-    location: str
-    filesystem: FileSystem | None = None
-    renames: bool = True
+    path: str  # as the caller gave it, without credentials, for messages
+    location: str  # absolute path with links resolved, or the path inside `filesystem`
+    filesystem: FileSystem | None = None  # a pyarrow filesystem; None for a local file
+    renames: bool = True  # whether a rename replaces a file there; some object stores have none
 
 
 def check_target(path: str | os.PathLike[str]) -> Target:

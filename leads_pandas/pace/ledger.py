@@ -51,17 +51,11 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The right to send one request.
+    """The right to send one request."""
 
-    Attributes:
-        id: random, so that no two processes, nor two ledger files, ever mean different slots by it.
-        granted: moment of the grant.
-        until: moment from which it no longer counts if it is never released.
-    """
-
-    id: int
-    granted: float
-    until: float
+    id: int  # random, so that two processes or ledger files never mean different slots by it
+    granted: float  # moment of the grant
+    until: float  # moment from which it no longer counts if it is never released
     _clock: Clock = field(repr=False, compare=False)
 
     def fresh(self) -> bool:
@@ -70,15 +64,10 @@ class Slot:
 
 
 class Queued(NamedTuple):
-    """A place in the line.
+    """A place in the line."""
 
-    Attributes:
-        ticket: the place; the lower the earlier.
-        moment: when it is worth asking again, at best.
-    """
-
-    ticket: int
-    moment: float
+    ticket: int  # the place; the lower the earlier
+    moment: float  # when it is worth asking again, at best
 
 
 # A ledger of another layout must have another file name: two versions would delete it in turn.

@@ -19,21 +19,13 @@ _BACKOFF = 2.0  # seconds after a first 429 that names no wait, doubling
 
 
 class Pace(NamedTuple):
-    """What the service's refusals have taught, and when the last request went.
+    """What the service's refusals have taught, and when the last request went."""
 
-    Attributes:
-        granted: moment of the latest grant.
-        blocked: moment before which nobody sends.
-        struck: moment of the latest 429 that counted.
-        level: 0 for bursts; 1 for even spacing, and twice the spacing for each level above.
-        calm: moment at which the level falls by one.
-    """
-
-    granted: float = -math.inf
-    blocked: float = -math.inf
-    struck: float = -math.inf
-    level: int = 0
-    calm: float = -math.inf
+    granted: float = -math.inf  # moment of the latest grant
+    blocked: float = -math.inf  # moment before which nobody sends
+    struck: float = -math.inf  # moment of the latest 429 that counted
+    level: int = 0  # 0 for bursts; 1 for even spacing, and twice the spacing for each level above
+    calm: float = -math.inf  # moment at which the level falls by one
 
 
 def hold(window: float) -> float:

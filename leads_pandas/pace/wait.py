@@ -69,17 +69,11 @@ SYSTEM_CLOCK = Clock()
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """How long a caller waits: until told to stop, or until a moment.
+    """How long a caller waits: until told to stop, or until a moment."""
 
-    Attributes:
-        clock: the time it lives by.
-        deadline: moment of the clock at which it ends; None: never.
-        stop: ends it when set; None: nothing does.
-    """
-
-    clock: Clock = SYSTEM_CLOCK
-    deadline: float | None = None
-    stop: threading.Event | None = None
+    clock: Clock = SYSTEM_CLOCK  # the time it lives by
+    deadline: float | None = None  # moment of the clock at which it ends; None: never
+    stop: threading.Event | None = None  # ends it when set; None: nothing does
 
     def now(self) -> float:
         """The clock's moment."""
