@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 
 from leads_pandas.display import card_html
-from leads_pandas.errors import LeadsWarning, of_extra
+from leads_pandas.errors import LeadsWarning, Way, of_extra
 from leads_pandas.finding.wordlists import words
-from leads_pandas.frames.columns import NotOurs, read_old, to_pandas
+from leads_pandas.frames.columns import NotOurs, column_of, read_old, to_pandas
 from leads_pandas.frames.ids import recorded_ids
 from leads_pandas.frames.join import RECEIPT
 from leads_pandas.models import STATUSES
@@ -142,7 +142,7 @@ def _as_of(frame: pd.DataFrame, as_of: str | datetime | None) -> Any:
     if as_of is None:
         return pd.Timestamp.now("UTC")
     if isinstance(as_of, str) and as_of in frame.columns:
-        return _moments(_one_column(frame, as_of))
+        return _moments(column_of(frame, as_of))
     try:
         return pd.to_datetime(as_of, utc=True)
     except (ValueError, TypeError):
@@ -197,16 +197,7 @@ def result_columns(frame: pd.DataFrame, *wanted: str) -> dict[str, pd.Series[Any
             f"this frame is not enriched: it has no column {', '.join(missing)}. "
             "Call df.leads.enrich(…) first, or df.leads.results() for what the store holds."
         )
-    return {one: _one_column(frame, name) for one, name in names.items()}
-
-
-def _one_column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
-    column: Any = frame[name]
-    if isinstance(column, pd.DataFrame) and len(column.columns) == 1:  # of a MultiIndex
-        column = column.iloc[:, 0]
-    if isinstance(column, pd.Series):
-        return column
-    raise ValueError(f"the frame has more than one column {name!r}; rename or drop the others.")
+    return {one: column_of(frame, name) for one, name in names.items()}
 
 
 def _website_column(frame: pd.DataFrame, website: str | None) -> pd.Series[Any]:
@@ -218,10 +209,7 @@ def _website_column(frame: pd.DataFrame, website: str | None) -> pd.Series[Any]:
         )
         return pd.Series(None, frame.index, dtype=object)
     name = _WEBSITE if website is None else website
-    if name not in frame.columns:
-        listed = ", ".join(repr(one) for one in frame.columns)
-        raise ValueError(f"there is no column {name!r} for the websites; there are {listed}.")
-    return _one_column(frame, name)
+    return column_of(frame, name, "websites", Way("name_websites"))
 
 
 def leads_of(frame: pd.DataFrame) -> LeadIds:

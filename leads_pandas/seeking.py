@@ -39,7 +39,7 @@ _SOONEST = 2.0  # seconds, before which the pace so far says nothing of the time
 
 
 def websites_of(ids: LeadIds, cells: Iterable[Any], missing: Iterable[bool]) -> dict[str, str]:
-    """The website of each lead that has one: the first that its rows give."""
+    """The website, or another text, of each lead that has one: the first that its rows give."""
     found: dict[str, str] = {}
     for code, cell, blank in zip(ids.codes.tolist(), cells, missing, strict=True):
         if code >= 0 and not blank and (text := str(cell).strip()):

@@ -5,7 +5,7 @@ Thin, as `functions` is, and the twins of ``df.leads`` likewise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -94,6 +94,7 @@ def find(
         from leads_pandas.finding.options import USER_AGENT, SiteOptions
         from leads_pandas.seeking import seek, websites_of
     from leads_pandas.frames import delivery
+    from leads_pandas.frames.columns import column_of
 
     options = SiteOptions(
         max_pages=max_pages,
@@ -104,7 +105,9 @@ def find(
         nameservers=nameservers,
         allow_private=allow_private,
     )
-    sites = _column(df, _WEBSITE if website is None else website, "websites", Way("name_websites"))
+    sites = column_of(
+        df, _WEBSITE if website is None else website, "websites", Way("name_websites")
+    )
     output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
     ready = delivery.prepare(df, on, output)
     asked = ready.plan.asked(ready.ids)
@@ -147,11 +150,11 @@ def verify(
     """
     with of_extra("find", "reading websites"):
         from leads_pandas.finding.verify import MailDomains, deliverable
-    from leads_pandas.frames.columns import cells_of
+    from leads_pandas.frames.columns import cells_of, column_of
     from leads_pandas.frames.join import attach
     from leads_pandas.progress import counted
 
-    column = _column(df, email, "emails", Way("name_emails"))
+    column = column_of(df, email, "emails", Way("name_emails"))
     before = [one for one in df.columns if isinstance(one, str) and one == _DELIVERABLE]
     if before and not (len(before) == 1 and df[_DELIVERABLE].dtype == _KINDS):
         raise ColumnConflictError(
@@ -167,19 +170,3 @@ def verify(
     said = [None if one is None else next(given) for one in cells]
     rest = df.drop(columns=_DELIVERABLE) if before else df
     return attach(rest, {_DELIVERABLE: pd.Categorical(said, dtype=_KINDS)})
-
-
-def _column(df: pd.DataFrame, name: Hashable, what: str, way: Way) -> pd.Series[Any]:
-    from leads_pandas.frames.ids import check_frame
-
-    check_frame(df)
-    if name not in df.columns:
-        listed = ", ".join(repr(one) for one in df.columns)
-        raise ValueError(
-            f"there is no column {name!r} for the {what}, and nothing was requested; there are "
-            f"{listed or 'none'}: {way}"
-        )
-    column: Any = df[name]
-    if not isinstance(column, pd.Series):
-        raise ValueError(f"the frame has more than one column {name!r}; rename or drop the others")  # noqa: TRY004 - a wrong value
-    return column

@@ -10,21 +10,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from leads_pandas.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    CreditCapError,
-    Door,
-    EnrichmentDeclined,
-    InsufficientCreditsError,
-    JobFailedError,
-    JobTimeoutError,
-    LeadsError,
-    RateLimitError,
-    ServerError,
-    StartOutcomeUnknown,
-    TransportError,
-)
+from leads_pandas import errors
 
 DONE, FAILED, MISUSED, RETRY, KEY, PRICE, DOUBT = range(7)
 INTERRUPTED, TERMINATED = 130, 143
@@ -42,10 +28,19 @@ EXIT_CODES: Mapping[int, str] = {
 }
 
 _KINDS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
-    (DOUBT, (StartOutcomeUnknown,)),
-    (KEY, (ConfigurationError, AuthenticationError)),
-    (PRICE, (CreditCapError, InsufficientCreditsError, EnrichmentDeclined)),
-    (RETRY, (TransportError, RateLimitError, ServerError, JobTimeoutError, JobFailedError)),
+    (DOUBT, (errors.StartOutcomeUnknown,)),
+    (KEY, (errors.ConfigurationError, errors.AuthenticationError)),
+    (PRICE, (errors.CreditCapError, errors.InsufficientCreditsError, errors.EnrichmentDeclined)),
+    (
+        RETRY,
+        (
+            errors.TransportError,
+            errors.RateLimitError,
+            errors.ServerError,
+            errors.JobTimeoutError,
+            errors.JobFailedError,
+        ),
+    ),
 )
 
 # A command is there to be copied: between its words stand spaces that no line ends at.
@@ -75,7 +70,7 @@ _COMMANDS: Mapping[str, str] = {
     "runs": "leads-pandas\xa0runs lists the runs",
     "top_up": "top up",
 }
-DOOR = Door("leads-pandas", _COMMANDS, shlex.quote)
+DOOR = errors.Door("leads-pandas", _COMMANDS, shlex.quote)
 
 
 def exit_code(error: BaseException) -> int:
@@ -97,7 +92,7 @@ def sentence(error: BaseException) -> str:
 def as_data(error: BaseException, code: int, kind: str = "") -> dict[str, Any]:
     """What went wrong, for programs, as an error of its own kind or another."""
     message = sentence(error).replace("\xa0", " ")
-    told = error if isinstance(error, LeadsError) else LeadsError(message)
+    told = error if isinstance(error, errors.LeadsError) else errors.LeadsError(message)
     return {
         "error": {
             "type": kind or type(error).__name__.removeprefix("_"),

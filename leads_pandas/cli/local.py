@@ -18,6 +18,7 @@ import click
 from leads_pandas.asking import say
 from leads_pandas.cli import files, options, output
 from leads_pandas.display import plural
+from leads_pandas.errors import Way
 from leads_pandas.interrupts import Stopped, stoppable
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from leads_pandas.finding.sites import Unread
     from leads_pandas.server import LocalServer
-
-_SERVED = ("website", "name", "query_id")  # what the local service is told beside the ID
 
 
 def enriched(
@@ -66,27 +65,17 @@ def _tell_unread(unread: Unread) -> None:
 
 def _leads_of(frame: pd.DataFrame, on: str | None, website: str | None) -> list[dict[str, str]]:
     """The leads of a frame as the local service wants them, each once."""
+    from leads_pandas.frames.columns import column_of
     from leads_pandas.frames.ids import lead_ids
+    from leads_pandas.seeking import websites_of
 
-    source = website or "website"
-    if source not in frame.columns:
-        raise ValueError(
-            f"the local service reads the leads' websites, and no column is called {source!r}; "
-            f"the file has {', '.join(repr(str(name)) for name in frame.columns)}: name the one "
-            "that holds them with --website COLUMN"
-        )
+    columns = {"website": column_of(frame, website or "website", "websites", Way("name_websites"))}
+    columns |= {name: frame[name] for name in ("name", "query_id") if name in frame.columns}
     ids = lead_ids(frame, on)
     leads = {one: {"lead_id": one, "website": ""} for one in ids.unique}
-    for name in _SERVED:
-        column = source if name == "website" else name
-        if column not in frame.columns:
-            continue
-        missing = frame[column].isna()
-        cells = zip(ids.codes.tolist(), frame[column].tolist(), missing, strict=True)
-        for code, value, blank in cells:
-            if code >= 0 and not blank and (text := str(value).strip()):
-                lead = leads[ids.unique[code]]
-                lead[name] = lead.get(name) or text
+    for name, cells in columns.items():
+        for lead, text in websites_of(ids, cells.tolist(), cells.isna()).items():
+            leads[lead][name] = text
     return list(leads.values())
 
 

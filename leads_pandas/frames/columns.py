@@ -16,14 +16,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from leads_pandas.frames.ids import shown
+from leads_pandas.frames.ids import check_frame, shown
 from leads_pandas.models import STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
+    from leads_pandas.errors import Way
     from leads_pandas.models import LeadStatus
 
     Codes = npt.NDArray[np.intp]
@@ -162,6 +163,25 @@ def cells_of(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
     blank = [isinstance(cell, str) and not cell.strip() for cell in cells]
     cells[np.asarray(blank, dtype=np.bool_)] = None
     return cells
+
+
+def column_of(
+    frame: pd.DataFrame, name: Hashable, what: str = "", way: Way | None = None
+) -> pd.Series[Any]:
+    """The one column of this name, which holds ``what``."""
+    check_frame(frame)
+    if name not in frame.columns:
+        listed = ", ".join(repr(one) for one in frame.columns) or "none"
+        raise ValueError(
+            f"there is no column {name!r} for the {what}, and nothing was requested; there are "
+            f"{listed}: {way}"
+        )
+    column: Any = frame[name]
+    if isinstance(column, pd.DataFrame) and len(column.columns) == 1:  # of a MultiIndex
+        column = column.iloc[:, 0]
+    if isinstance(column, pd.Series):
+        return column
+    raise ValueError(f"the frame has more than one column {name!r}; rename or drop the others")
 
 
 def nulls(kind: Any, rows: int) -> Any:

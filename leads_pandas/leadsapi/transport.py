@@ -24,21 +24,8 @@ import requests.adapters
 import requests.auth
 import urllib3.exceptions
 
-from leads_pandas import contract
+from leads_pandas import contract, errors
 from leads_pandas.display import clean, duration
-from leads_pandas.errors import (
-    APIError,
-    AuthenticationError,
-    ConfigurationError,
-    InsufficientCreditsError,
-    LeadsError,
-    NotFoundError,
-    RateLimitError,
-    ResponseError,
-    ServerError,
-    TransportError,
-    Way,
-)
 from leads_pandas.pace.rate import BELIEVED
 from leads_pandas.pace.wait import FOREVER, Wait
 
@@ -58,11 +45,11 @@ _BACKOFF = 0.25  # seconds, doubling
 _LARGEST_ANSWER = 64 << 20  # bytes
 _WORDS = 300  # characters of the service's own words in a message
 _REQUEST_TIMEOUT = 408
-_KINDS: dict[int, type[APIError]] = {
-    401: AuthenticationError,
-    402: InsufficientCreditsError,
-    403: AuthenticationError,
-    404: NotFoundError,
+_KINDS: dict[int, type[errors.APIError]] = {
+    401: errors.AuthenticationError,
+    402: errors.InsufficientCreditsError,
+    403: errors.AuthenticationError,
+    404: errors.NotFoundError,
 }
 
 
@@ -94,15 +81,15 @@ def check_base_url(url: str) -> str:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ConfigurationError(f"the base URL {clean(url)!r} is not an address") from None
+        raise errors.ConfigurationError(f"the base URL {clean(url)!r} is not an address") from None
     if not host or parts.scheme not in ("http", "https"):
-        raise ConfigurationError(f"the base URL {clean(url)!r} is not an https address")
+        raise errors.ConfigurationError(f"the base URL {clean(url)!r} is not an https address")
     if parts.username is not None or parts.query or parts.fragment:
-        raise ConfigurationError(
+        raise errors.ConfigurationError(
             "the base URL must be an address alone: no user, no query, no fragment"
         )
     if parts.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError(
+        raise errors.ConfigurationError(
             f"plain http to {clean(host)} would show the key to the network; nothing was sent: "
             "use https (http is for loopback only)"
         )
@@ -240,12 +227,12 @@ class Transport:
                 return self.call_once(
                     method, path, parse, body=body, wait=wait, urgent=urgent, fresh=False
                 )
-            except RateLimitError as refusal:
+            except errors.RateLimitError as refusal:
                 pause = 1.0 if refusal.retry_after is None else refusal.retry_after
                 patience -= pause
                 if patience < 0 or pause >= wait.left():
                     raise
-            except (APIError, TransportError) as failure:
+            except (errors.APIError, errors.TransportError) as failure:
                 tries += 1
                 if tries == _TRIES or not _passes(failure):
                     raise
@@ -281,7 +268,7 @@ class Transport:
             except BaseException:
                 self.pacer.cancel(slot)
                 raise
-        failure: TransportError | None = None
+        failure: errors.TransportError | None = None
         settle = self.pacer.release
         try:
             answer = self._send(request, timeout, fresh=fresh)
@@ -289,7 +276,7 @@ class Transport:
             # Raised further down: chained to ours, this one would carry the key.
             why, sent = _cut(error)
             host = urlsplit(self._base_url).netloc
-            failure = TransportError(f"no answer from {host} to {request}: {why}", sent=sent)
+            failure = errors.TransportError(f"no answer from {host} to {request}: {why}", sent=sent)
             settle = self.pacer.release if sent else self.pacer.cancel
         except BaseException as error:
             # An interrupt goes on without the frames it came from, whose locals are requests.
@@ -301,14 +288,14 @@ class Transport:
             raise failure
         return self._read(answer, slot, request, parse)
 
-    def _blocked(self, seconds: float, request: _Request) -> RateLimitError:
+    def _blocked(self, seconds: float, request: _Request) -> errors.RateLimitError:
         file = self.pacer.ledger.path if self.pacer.ledger is not None else ""
-        return RateLimitError(
+        return errors.RateLimitError(
             f"the service asked this machine to wait, {duration(seconds)} from now; "
             f"{request} was not sent",
             "",
-            Way("later"),
-            Way("do", {"what": f"delete {file} to try all the same"}),
+            errors.Way("later"),
+            errors.Way("do", {"what": f"delete {file} to try all the same"}),
             retry_after=seconds,
             **request.about(),
         )
@@ -355,13 +342,15 @@ class Transport:
                 return parse(contract.open_envelope(body))
             except contract.WireError as error:
                 broken = str(error)
-        raise ResponseError(
+        raise errors.ResponseError(
             self._safe(f"the answer to {request} is outside the contract: {broken}"),
             status_code=answer.status,
             **request.about(),
         )
 
-    def _refusal(self, answer: Answer, slot: Slot, body: object, request: _Request) -> APIError:
+    def _refusal(
+        self, answer: Answer, slot: Slot, body: object, request: _Request
+    ) -> errors.APIError:
         status = answer.status
         words = contract.error_message(body)
         # Scrubbed before it is cut, or a piece of the key could be left at the end.
@@ -372,26 +361,26 @@ class Transport:
             asked = answer.retry_after if answer.retry_after is not None else waits
             if asked:
                 message += f"; it asks to wait {duration(asked)}"
-            return RateLimitError(message, retry_after=asked or None, **request.about())
-        kind = _KINDS.get(status, APIError)
-        if kind is AuthenticationError:
+            return errors.RateLimitError(message, retry_after=asked or None, **request.about())
+        kind = _KINDS.get(status, errors.APIError)
+        if kind is errors.AuthenticationError:
             message += "; check the key (LOCALLEADS_API_KEY)"
         if 300 <= status < 400:  # noqa: PLR2004 - HTTP's classes of status
-            kind = ResponseError
+            kind = errors.ResponseError
             message += " (a redirect, which is not followed: the key stays here)"
         if status >= 500:  # noqa: PLR2004 - HTTP's classes of status
-            kind = ServerError
+            kind = errors.ServerError
         return kind(message, status_code=status, **request.about())
 
     def _safe(self, text: str) -> str:
         return text.replace(self._key, "<key>")
 
 
-def _passes(failure: LeadsError) -> bool:
+def _passes(failure: errors.LeadsError) -> bool:
     """Whether another try may meet a better answer."""
-    if isinstance(failure, TransportError | ServerError | ResponseError):
+    if isinstance(failure, errors.TransportError | errors.ServerError | errors.ResponseError):
         return True
-    return isinstance(failure, APIError) and failure.status_code == _REQUEST_TIMEOUT
+    return isinstance(failure, errors.APIError) and failure.status_code == _REQUEST_TIMEOUT
 
 
 def _reject(name: str) -> NoReturn:

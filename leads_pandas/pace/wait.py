@@ -89,10 +89,6 @@ class Wait:
             return self
         return replace(self, deadline=self.clock.now() + seconds)
 
-    def stopped_by(self, stop: threading.Event) -> Wait:
-        """The same wait for a worker, with an event of its own and no other."""
-        return replace(self, stop=stop)
-
     def check(self, seconds: float = 0.0) -> None:
         """Go on only if there is time for so many seconds more."""
         if self.stop is not None and self.stop.is_set():

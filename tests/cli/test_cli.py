@@ -1041,7 +1041,7 @@ def test_a_file_without_websites_cannot_be_enriched_locally(
     (leads / "x.csv").write_text("lead_id,name\nlead001,Firm\n")
     ran = run("enrich", "x.csv", "--local")
     assert ran.code == 1
-    assert "no column is called 'website'; the file has 'lead_id', 'name'" in ran.err
+    assert "there is no column 'website' for the websites" in ran.err
     assert "with --website COLUMN" in ran.err
 
 
@@ -1147,7 +1147,7 @@ def test_serve_prints_its_variables_as_json(leads: Path) -> None:
     ("arguments", "words"),
     [
         (["--leads", "x.csv"], "no column or index level is called lead_id, leadId or id"),
-        (["--leads", "y.csv"], "no column is called 'website'; the file has 'lead_id', 'url'"),
+        (["--leads", "y.csv"], "there is no column 'website' for the websites"),
     ],
 )
 def test_a_service_that_cannot_be_is_one_line(

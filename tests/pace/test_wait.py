@@ -56,7 +56,7 @@ def test_a_narrower_wait_never_outlives_the_wider_one(clock: FakeClock) -> None:
 
 def test_a_wait_that_was_told_to_stop_neither_begins_nor_goes_on(clock: FakeClock) -> None:
     stop = threading.Event()
-    wait = Wait(clock).stopped_by(stop)
+    wait = Wait(clock, stop=stop)
     with pytest.raises(Interrupted):
         wait.sleep(10.0, tick=stop.set)
     slept = list(clock.slept)
