@@ -68,18 +68,14 @@ def consent(confirm: bool | Callable[[CostPreview], bool]) -> Callable[[CostPrev
 
     def ask(preview: CostPreview) -> None:
         agreed = confirm(preview) if callable(confirm) else _ask(preview)
-        if agreed is None:
-            raise EnrichmentDeclined(
-                f"this would cost {plural(preview.estimated_credits, 'credit')}, and nobody can be "
-                "asked here",
-                "nothing was started and nothing was spent",
-                Way("confirm"),
-                preview=preview,
-            )
         if agreed is not True:
+            price = plural(preview.estimated_credits, "credit")
             raise EnrichmentDeclined(
-                "not confirmed",
+                f"this would cost {price}, and nobody can be asked here"
+                if agreed is None
+                else "not confirmed",
                 "nothing was started and nothing was spent",
+                *([Way("confirm")] if agreed is None else []),
                 preview=preview,
             )
 

@@ -90,9 +90,6 @@ def read_selection(body: object) -> tuple[list[str] | None, str | None, int | No
     return ids, query, cap
 
 
-_NO_JOB_YET = "how long a job takes is known once one has ended here"
-
-
 @dataclass(frozen=True, slots=True)
 class CostPreview(Wire):
     """What enriching a set of leads would cost (``POST /api/v1/enrichment/preview``).
@@ -144,8 +141,10 @@ class CostPreview(Wire):
             ("time", self._time()),
         ]
         short = plural(self.estimated_credits - self.available_credits, "credit")
-        unsure = _NO_JOB_YET if self.to_enrich and self.longest_seconds is None else ""
-        return "Enrichment cost", rows, unsure if self.affordable else f"{short} short"
+        note = "" if self.affordable else f"{short} short"
+        if self.affordable and self.to_enrich and self.longest_seconds is None:
+            note = "how long a job takes is known once one has ended here"
+        return "Enrichment cost", rows, note
 
     def _time(self) -> str:
         """From what reading takes at the least to what earlier jobs let expect, where they do."""

@@ -314,7 +314,7 @@ class Display:
         self, progress: bool | Callable[[RunStatus], object] | None, title: str = "Enrichment run"
     ) -> None:
         self.title = title
-        self.rows: Callable[[RunStatus], Sequence[tuple[str, str]]] = _own_rows
+        self.rows: Callable[[RunStatus], Sequence[tuple[str, str]]] = RunStatus._rows  # noqa: SLF001 - one card for both
         self._call = progress if callable(progress) else None
         self._reporter: Reporter = self._choose(progress)
         self._began = time.monotonic()
@@ -409,10 +409,6 @@ class Display:
         """End the display, with its closing line where there is one; once is enough."""
         self._draw(lambda reporter: reporter.close(self._line))
         self._reporter = Reporter()
-
-
-def _own_rows(status: RunStatus) -> Sequence[tuple[str, str]]:
-    return status._rows()  # noqa: SLF001 - one card for both
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from leads_pandas.errors import LeadsWarning, Way, of_extra
 from leads_pandas.finding.wordlists import words
 from leads_pandas.frames.columns import NotOurs, column_of, read_old, to_pandas
 from leads_pandas.frames.ids import recorded_ids
-from leads_pandas.frames.join import RECEIPT
+from leads_pandas.frames.join import receipt_of
 from leads_pandas.models import STATUSES
 from leads_pandas.tracebacks import warn
 
@@ -177,12 +177,6 @@ def _spread(rows: NDArray[np.intp], values: list[Any], missing: Any, dtype: Any 
     table[:-1] = values
     table[-1] = missing
     return table[rows]
-
-
-def receipt_of(frame: pd.DataFrame) -> Mapping[str, Any]:
-    """The receipt in ``frame.attrs``, or an empty mapping where there is none."""
-    receipt = frame.attrs.get(RECEIPT)
-    return receipt if isinstance(receipt, Mapping) else {}
 
 
 def result_columns(frame: pd.DataFrame, *wanted: str) -> dict[str, pd.Series[Any]]:

@@ -54,11 +54,7 @@ def pointing_outside(function: Callable[P, T]) -> Callable[P, T]:
 
 def shorten(interrupt: KeyboardInterrupt) -> None:
     """Show an interrupt in one line in IPython: whoever pressed the button knows where."""
-    vars(interrupt)["_render_traceback_"] = _one_line
-
-
-def _one_line() -> list[str]:
-    return [KeyboardInterrupt.__name__]
+    vars(interrupt)["_render_traceback_"] = lambda: [KeyboardInterrupt.__name__]
 
 
 def rendered(error: BaseException) -> list[str]:

@@ -1,4 +1,4 @@
-"""The commands that work with an account and its store.
+"""The commands, but for those of the local service.
 
 What lives here: from options to a public function and its answer, and the end of every command.
 Nothing here asks the service or spends anything but through the public functions. What costs time
@@ -18,7 +18,7 @@ from click.shell_completion import shell_complete
 
 import leads_pandas
 from leads_pandas.asking import agrees, ask_on_terminal, can_ask, say, take_leave
-from leads_pandas.cli import failures, local, options, output, websites
+from leads_pandas.cli import failures, files, local, options, output
 from leads_pandas.cli.failures import DOOR
 from leads_pandas.display import plural
 from leads_pandas.errors import EnrichmentDeclined, LeadsError, Way, at
@@ -216,14 +216,15 @@ def results(*, read: _Read, as_json: bool, **given: Any) -> str:
 @options.as_json
 def jobs(*, as_json: bool) -> str:
     """List the account's running jobs."""
-    return output.of_jobs(leads_pandas.jobs(), in_json=as_json)
+    none = "no job is running"
+    return output.of_list(leads_pandas.jobs(), output.JOBS, none, in_json=as_json)
 
 
 @options.command("leads-pandas runs", "leads-pandas runs --json")
 @options.as_json
 def runs(*, as_json: bool) -> str:
     """List the runs of this machine's store, newest first; no request."""
-    return output.of_runs(leads_pandas.runs(), in_json=as_json)
+    return output.of_list(leads_pandas.runs(), output.RUNS, "no run yet", in_json=as_json)
 
 
 @options.command(
@@ -312,8 +313,67 @@ def _confirm_forgetting(what: str) -> None:
         raise _DeclinedError("not confirmed", unharmed)
 
 
+@options.command(
+    "leads-pandas find leads.csv -o found.parquet",
+    "leads-pandas find leads.csv --emails all --max-pages 3 --json",
+)
+@options.leads
+@options.website
+@options.output()
+@options.shape
+@options.on_conflict
+@options.how_to_read
+@options.allow_private
+@options.as_json
+def find(*, read: _Read, as_json: bool, **given: Any) -> str:
+    """Find emails on the leads' own websites, free of charge.
+
+    The websites are read from this machine, without an account; robots.txt is obeyed. Calling it
+    again goes on where it stopped. To buy those that were not found, and only those, enrich the
+    file that it wrote with --on-conflict fill. What may be read and kept is for you to know. Needs:
+    pip install "leads_pandas[find]"
+    """
+    chosen = {name: value for name, value in given.items() if value not in (None, ())}
+    out = leads_pandas.find(read(), **chosen)
+    return output.of_frame(out, given["path"], in_json=as_json)
+
+
+@options.command("leads-pandas find leads.csv -o f.parquet && leads-pandas verify f.parquet")
+@options.file
+@options.file_options
+@options.option("--email", metavar="COLUMN", default="email", text="Column of the emails (email).")
+@options.output("Parquet file to write.")
+@options.nameservers
+@options.as_json
+def verify(
+    *,
+    file: str,
+    sep: str | None,
+    encoding: str | None,
+    email: str,
+    path: str | None,
+    nameservers: tuple[str, ...],
+    as_json: bool,
+) -> str:
+    """Say which emails can be delivered: by syntax, and whether the domain takes mail.
+
+    Each domain is asked for once, in the DNS; no mail server is spoken to. Needs: pip install
+    "leads_pandas[find]"
+    """
+    from leads_pandas.frames import parquet
+    from leads_pandas.frames.target import check_target, write
+
+    frame = files.read(file, None, sep=sep, encoding=encoding)
+    target = None if path is None else check_target(path)
+    out = leads_pandas.verify(frame, email, nameservers=nameservers or None)
+    if target is not None:
+        table = parquet.described(parquet.again(out), out.attrs.get("leads", {}), out.attrs)
+        write(table, target)
+    return output.of_deliverable(out, email, path, in_json=as_json)
+
+
 for _one in (
     *(preview, enrich, results, jobs, runs, resume, resolve, forget),
-    *(websites.find, websites.verify, local.serve, local.demo),
+    *(find, verify, local.serve, local.demo),
 ):
     program.add_command(_one)

@@ -136,7 +136,7 @@ def serve(
     if leads is None and "db" not in chosen:
         raise click.UsageError("name the leads with --leads, or a --db that has them")
     if "db" in chosen:
-        chosen["db"] = options.expanded(chosen["db"])
+        chosen["db"] = Path(chosen["db"]).expanduser()
     told = None
     if leads is not None:
         told = _leads_of(files.read(leads, on, sep=sep, encoding=encoding), on, website)
@@ -182,5 +182,5 @@ def demo(*, folder: str, as_json: bool) -> str:
 
     with stoppable():
         stream = sys.stderr if as_json else sys.stdout
-        path = run_demo(Path(options.expanded(folder)), stream=stream)
+        path = run_demo(Path(folder).expanduser(), stream=stream)
     return output.as_json({"path": str(path)}) if as_json else ""

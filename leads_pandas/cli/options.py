@@ -112,12 +112,7 @@ def _writable(_: click.Context, __: click.Parameter, name: str | None) -> str | 
         raise click.BadParameter("name the Parquet file to write")
     if Path(name).suffix.lower() in set(files.SUFFIXES) - {".parquet"}:
         raise click.BadParameter(f"the output is a Parquet file: call it OUT.parquet, not {name}")
-    return expanded(name)
-
-
-def expanded(path: str) -> str:
-    """A path whose leading ``~`` is the user's folder; every other one as it was typed."""
-    return str(Path(path).expanduser()) if path.startswith("~") else path
+    return name
 
 
 def _separator(_: click.Context, __: click.Parameter, given: str | None) -> str | None:

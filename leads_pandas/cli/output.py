@@ -203,15 +203,15 @@ def _grid(columns: Sequence[Column]) -> Table:
 # Answers
 
 # What is shown of a list: the heading, the column, how a cell is written, and the kind of column.
-_Columns = tuple[tuple[str, str, str, _Kind], ...]
-_JOBS: _Columns = (
+Columns = tuple[tuple[str, str, str, _Kind], ...]
+JOBS: Columns = (
     ("job", "job_id", "{}", "whole"),
     ("type", "type", "{}", "spare"),
     ("progress", "progress", "{:.0f} %", "right"),
     ("leads", "lead_count", "{:,}", "right"),
     ("query", "query", "{}", "spare"),
 )
-_RUNS: _Columns = (
+RUNS: Columns = (
     ("run", "run_id", "{}", "whole"),
     ("started (UTC)", "started_at", "{:%Y-%m-%d %H:%M}", "whole"),
     ("leads", "lead_count", "{:,}", "right"),
@@ -275,17 +275,8 @@ def of_deliverable(out: pd.DataFrame, email: str, path: str | None, *, in_json: 
     return "\n".join(parts)
 
 
-def of_jobs(jobs: pd.DataFrame, *, in_json: bool) -> str:
-    """The account's running jobs."""
-    return _listed(jobs, _JOBS, "no job is running", in_json=in_json)
-
-
-def of_runs(runs: pd.DataFrame, *, in_json: bool) -> str:
-    """The runs of the store."""
-    return _listed(runs, _RUNS, "no run yet", in_json=in_json)
-
-
-def _listed(rows: pd.DataFrame, columns: _Columns, none: str, *, in_json: bool) -> str:
+def of_list(rows: pd.DataFrame, columns: Columns, none: str, *, in_json: bool) -> str:
+    """The rows of a list, or what is said where there are none."""
     if in_json:
         return as_json(_records(rows))
     if rows.empty:

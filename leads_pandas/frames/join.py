@@ -122,7 +122,7 @@ def plan_columns(frame: pd.DataFrame, ids: LeadIds, output: Output) -> ColumnPla
             "nothing was requested",
             _rename(names, ids.name),
         )
-    receipt = _receipt(frame)
+    receipt = receipt_of(frame)
     at = {name: _positions(frame, name, names) for name in names.values()}
     written = ours(frame, ids, receipt, _labelled)
     taken = [name for name, found in at.items() if not written.issuperset(found)]
@@ -169,7 +169,7 @@ def _rename(names: Mapping[str, str], *taken: str) -> Way:
     return Way("rename", {"column": next(key for key, name in names.items() if name in taken)})
 
 
-def _receipt(frame: pd.DataFrame) -> dict[str, Any]:
+def receipt_of(frame: pd.DataFrame) -> dict[str, Any]:
     """The frame's receipt; empty where there is none of ours."""
     found = frame.attrs.get(RECEIPT)
     return found if isinstance(found, dict) else {}

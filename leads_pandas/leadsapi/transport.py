@@ -234,7 +234,9 @@ class Transport:
                     raise
             except (errors.APIError, errors.TransportError) as failure:
                 tries += 1
-                if tries == _TRIES or not _passes(failure):
+                lost = (errors.TransportError, errors.ServerError, errors.ResponseError)
+                passes = isinstance(failure, lost) or failure.status_code == _REQUEST_TIMEOUT
+                if tries == _TRIES or not passes:
                     raise
                 pause = _BACKOFF * 2 ** (tries - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing
             wait.sleep(pause)
@@ -374,13 +376,6 @@ class Transport:
 
     def _safe(self, text: str) -> str:
         return text.replace(self._key, "<key>")
-
-
-def _passes(failure: errors.LeadsError) -> bool:
-    """Whether another try may meet a better answer."""
-    if isinstance(failure, errors.TransportError | errors.ServerError | errors.ResponseError):
-        return True
-    return isinstance(failure, errors.APIError) and failure.status_code == _REQUEST_TIMEOUT
 
 
 def _reject(name: str) -> NoReturn:

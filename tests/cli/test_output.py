@@ -223,25 +223,24 @@ def test_a_result_in_json_has_every_row(enriched: pd.DataFrame) -> None:
 
 
 def test_nothing_to_list_is_said() -> None:
-    assert output.of_jobs(JOBS.iloc[:0], in_json=False) == "no job is running"
-    assert output.of_runs(RUNS.iloc[:0], in_json=False) == "no run yet"
-    assert output.of_jobs(JOBS.iloc[:0], in_json=True) == "[]"
+    assert output.of_list(JOBS.iloc[:0], output.JOBS, "none", in_json=False) == "none"
+    assert output.of_list(JOBS.iloc[:0], output.JOBS, "", in_json=True) == "[]"
 
 
 def test_jobs_and_runs_are_tables_whose_unknowns_are_blank() -> None:
-    assert output.of_jobs(JOBS, in_json=False).splitlines() == [
+    assert output.of_list(JOBS, output.JOBS, "", in_json=False).splitlines() == [
         "job       type        progress  leads  query",
         "enrich_1  enrichment      12 %",
     ]
-    assert output.of_runs(RUNS, in_json=False).splitlines() == [
+    assert output.of_list(RUNS, output.RUNS, "", in_json=False).splitlines() == [
         "run           started (UTC)     leads  state  credits  jobs",
         "4f3d3ccbf448  2026-07-09 08:05  1,200  done     1,100  enrich_1, enrich_2",
     ]
 
 
 def test_unknowns_are_null_and_moments_are_text_in_json() -> None:
-    assert json.loads(output.of_jobs(JOBS, in_json=True))[0]["lead_count"] is None
-    started = json.loads(output.of_runs(RUNS, in_json=True))[0]["started_at"]
+    assert json.loads(output.of_list(JOBS, output.JOBS, "", in_json=True))[0]["lead_count"] is None
+    started = json.loads(output.of_list(RUNS, output.RUNS, "", in_json=True))[0]["started_at"]
     assert started == "2026-07-09T08:05:01.000Z"
 
 
