@@ -133,21 +133,13 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
     rows = []
     for run, ops in listed:
         own = [op for op in ops if op.run_id == run.id]
-        rows.append(
-            (
-                run.id,
-                run.label,
-                _moment(run.created_at),
-                _moment(run.ended_at),
-                run.lead_count,
-                phase_of(ops, unread=1),
-                ", ".join(op.job_id for op in ops if op.job_id),
-                sum(op.stake for op in own if op.state in ("started", "done")),
-                sum(op.stake for op in own if op.state in DOUBTFUL),
-                run.found,
-                run.not_found,
-            )
-        )
+        job_ids = ", ".join(op.job_id for op in ops if op.job_id)
+        reserved = sum(op.stake for op in own if op.state in ("started", "done"))
+        at_stake = sum(op.stake for op in own if op.state in DOUBTFUL)
+        moments = _moment(run.created_at), _moment(run.ended_at)
+        state = phase_of(ops, unread=1)
+        told = (run.lead_count, state, job_ids, reserved, at_stake, run.found, run.not_found)
+        rows.append((run.id, run.label, *moments, *told))
     text, moment = _text_dtype(), "datetime64[us, UTC]"
     dtypes = {
         "run_id": text,

@@ -162,25 +162,36 @@ def _text_bar(file: Any, **width: Any) -> Any:
     return bar_class()(total=1.0, bar_format=_FORMAT, file=file, **width)
 
 
-class _Notebook(Reporter):
-    """The run's card and, under it, one tqdm bar while the call lasts; both redrawn in place."""
+class _Cell(Reporter):
+    """What stands in a notebook's cell, drawn a few times a second at most."""
 
     def __init__(self, owner: Display) -> None:
         self._owner = owner
-        self._card: _Output | None = None
-        self._bar_output: _Output | None = None
-        self._bar: Any = None
-        self._latest: Picture | None = None
         self._drawn_at = -math.inf
 
     def update(self, picture: Picture) -> None:
-        if self._latest is None and not picture.waits:
-            return
-        self._latest = picture
         now = time.monotonic()
-        if now >= self._drawn_at + _REDRAW:
+        if picture.waits and now >= self._drawn_at + _REDRAW:
             self._drawn_at = now
             self._draw(picture)
+
+    def _draw(self, picture: Picture) -> None:
+        """Show this one."""
+
+    def close(self, line: str | None) -> None:
+        if line is not None:
+            print(line)
+
+
+class _Notebook(_Cell):
+    """The run's card and, under it, one tqdm bar while the call lasts; both redrawn in place."""
+
+    _card: _Output | None = None
+    _latest: Picture | None = None
+
+    def update(self, picture: Picture) -> None:
+        self._latest = picture
+        super().update(picture)
 
     def _draw(self, picture: Picture) -> None:
         # Without a bar of its own: there is one below for as long as the call lasts.
@@ -193,37 +204,25 @@ class _Notebook(Reporter):
         _move(self._bar, picture)
 
     def close(self, line: str | None) -> None:
-        if self._latest is not None and self._card is not None and self._bar_output is not None:
+        if self._latest is not None and self._card is not None:
             _move(self._bar, self._latest._replace(seconds_left=None, why=""))
             self._bar.close()
             # A stored notebook keeps a widget as it was first drawn, at 0 %; a card stays true.
             self._bar_output.show({"text/plain": "", "text/html": ""})
             status = self._latest.status
             self._card.show(_card(self._owner, status, fraction=status.fraction))
-        if line is not None:
-            print(line)
+        super().close(line)
 
 
-class _Marimo(Reporter):
+class _Marimo(_Cell):
     """The run's card in place of the cell's output while the call lasts."""
 
-    def __init__(self, owner: Display) -> None:
-        self._owner = owner
-        self._drawn_at = -math.inf
-
-    def update(self, picture: Picture) -> None:
-        now = time.monotonic()
-        if picture.waits and now >= self._drawn_at + _REDRAW:
-            self._drawn_at = now
-            note = ", ".join(filter(None, (picture.why, _left(picture))))
-            rows = self._owner.rows(picture.status)
-            card = card_html(self._owner.title, rows, fraction=picture.fraction, note=note)
-            marimo: Any = sys.modules["marimo"]
-            marimo.output.replace(marimo.Html(card))
-
-    def close(self, line: str | None) -> None:
-        if line is not None:
-            print(line)
+    def _draw(self, picture: Picture) -> None:
+        note = ", ".join(filter(None, (picture.why, _left(picture))))
+        rows = self._owner.rows(picture.status)
+        card = card_html(self._owner.title, rows, fraction=picture.fraction, note=note)
+        marimo: Any = sys.modules["marimo"]
+        marimo.output.replace(marimo.Html(card))
 
 
 def _card(
