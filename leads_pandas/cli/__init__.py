@@ -11,14 +11,7 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        argv: the arguments; None: those of the process.
-
-    Returns:
-        The exit code; ``leads-pandas --help`` lists them.
-    """
+    """Run one command, of the process where none is given, and return its exit code."""
     try:
         from leads_pandas.cli import commands
     except ModuleNotFoundError as error:

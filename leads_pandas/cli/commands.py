@@ -42,14 +42,7 @@ class _DeclinedError(LeadsError):
 
 
 def main(words: Sequence[str]) -> int:
-    """Run one command.
-
-    Args:
-        words: its arguments.
-
-    Returns:
-        The exit code, of `failures.EXIT_CODES`.
-    """
+    """Run one command, and return its exit code, of `failures.EXIT_CODES`."""
     output.prepare()
     if instruction := os.environ.get(_COMPLETION):
         return shell_complete(program, {}, DOOR.name, _COMPLETION, instruction)
