@@ -652,7 +652,7 @@ def test_ctrl_c_inside_a_request_leaves_no_frame_that_shows_the_key(once: bool) 
         names.append(name)
         assert KEY not in repr(value), name
         assert type(value).__module__.partition(".")[0] not in {"requests", "urllib3", "http"}, name
-    assert "method" in names
+    assert once or "method" in names  # what is not repeated leaves no frame of ours at all
 
 
 NOW = 1_700_000_000.0
