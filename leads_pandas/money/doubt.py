@@ -62,8 +62,6 @@ class Doubts:
         self._journal = store.journal
         self._settle = settle
         self._tick = tick
-        self._no_book = False  # the service keeps no list of transactions
-        self._no_balance = False
 
     # Looking
 
@@ -184,17 +182,9 @@ class Doubts:
             return None
 
     def _newest(self) -> str | None:
-        """The id of the newest transaction; None where no list of them can be read."""
-        if self._no_book:
-            return None
-        try:
-            book = self._api.transactions(limit=1)
-        except NotFoundError:
-            self._no_book = True
-            return None
-        except (APIError, TransportError):
-            return None
-        return book[0].id if book else ""
+        """The newest transaction's id; empty: there is none; None: it is not to be had."""
+        book = self._had(lambda: self._api.transactions(limit=1))
+        return None if book is None else book[0].id if book else ""
 
     def _since(self, last: str) -> list[Transaction] | None:
         """The transactions newer than one; None where that one is not found any more."""
@@ -211,16 +201,8 @@ class Doubts:
 
     def _used(self) -> dict[str, Any]:
         """What the balance says of credits used, empty where it says nothing."""
-        if self._no_balance:
-            return {}
-        try:
-            balance = self._api.balance()
-        except NotFoundError:
-            self._no_balance = True
-            return {}
-        except (APIError, TransportError):
-            return {}
-        if balance.used_credits is None or balance.last_reset_at is None:
+        balance = self._had(self._api.balance)
+        if balance is None or balance.used_credits is None or balance.last_reset_at is None:
             return {}
         return {"used": balance.used_credits, "reset": balance.last_reset_at.isoformat()}
 
@@ -237,19 +219,28 @@ class Doubts:
         """
         if op.state == "sending":
             self._moved(op, ("sending",), "unknown")
-        case = self.case(op)
-        pause = _LOOK
-        while True:
-            self._tick("unknown")
-            verdict = self._see(case, op)
+
+        def decide(_: Case, __: Look, verdict: Verdict) -> bool | None:
+            if verdict.kind == "undecided":
+                raise self.undecided(op, verdict.words)
             if verdict.kind in ("job", "ran"):
                 self._adopt(op, verdict)
                 return True
-            if verdict.kind == "absent":
-                return False
-            if verdict.kind == "undecided":
-                raise self.undecided(op, verdict.words)
-            self._wait.sleep(self._pause(pause), lambda: self._tick("unknown"))
+            return False if verdict.kind == "absent" else None
+
+        return self._watch(op, decide)
+
+    def _watch(self, op: Op, decide: Callable[[Case, Look, Verdict], bool | None]) -> bool:
+        """Look again and again, less and less often, until that decides."""
+        case, pause = self.case(op), _LOOK
+        settle = BLIND if self._settle is None else self._settle
+        longest = min(_LONGEST_LOOK, max(settle / _LOOKS_PER_SETTLE, 0.05))
+        while True:
+            self._tick("unknown")
+            look, verdict = self._see(case, op)
+            if (decided := decide(case, look, verdict)) is not None:
+                return decided
+            self._wait.sleep(min(pause, longest), lambda: self._tick("unknown"))
             pause *= _LOOKS_GROW
 
     def glance(self, *, but: str) -> None:
@@ -264,7 +255,7 @@ class Doubts:
                 current = self._journal.op(op.id)
                 if current is None or current.state not in DOUBTFUL:
                     continue
-                verdict = self._see(self.case(current), current)
+                _, verdict = self._see(self.case(current), current)
                 if verdict.kind in ("job", "ran"):
                     with contextlib.suppress(Stale):
                         self._adopt(current, verdict)
@@ -295,13 +286,10 @@ class Doubts:
         Raises:
             StartOutcomeUnknown: neither can be told.
         """
-        case = self.case(op)
         first: int | None = None
-        pause = _LOOK
-        while True:
-            look = self.look(case, op)
-            verdict = case.see(look)
-            self.remember(case, op)
+
+        def decide(case: Case, look: Look, verdict: Verdict) -> bool | None:
+            nonlocal first
             if is_whole(look.preview):
                 return True
             if verdict.kind == "job" and not verdict.ended:
@@ -312,13 +300,12 @@ class Doubts:
                 if look.preview.already_enriched > first:
                     return False
             over = case.is_over(look.at)
-            if over:
-                return True
             if over is None:
                 self._moved(op, ("started",), "unknown")
                 raise self.undecided(op, verdict.words)
-            self._wait.sleep(self._pause(pause), lambda: self._tick("unknown"))
-            pause *= _LOOKS_GROW
+            return over or None
+
+        return self._watch(op, decide)
 
     def resolve(self, op: Op, *, job_id: str | None) -> None:
         """Settle a start in doubt by a person's word, held against the evidence.
@@ -347,11 +334,11 @@ class Doubts:
             self._adopt(op, Verdict("job", "", found.job_id, ended=found.finished), sure=True)
             return
         case = self.case(op)
-        verdict = self._see(case, op)
+        _, verdict = self._see(case, op)
         if verdict.kind == "job" and verdict.ended:
             # Some became enriched and nothing is listed: it may have ended, or still be at work.
             self._wait.sleep(min((self._settle or BLIND) / 10, 5.0), lambda: self._tick("unknown"))
-            seen, verdict = verdict.words, self._see(case, op)
+            seen, (_, verdict) = verdict.words, self._see(case, op)
             moves = verdict.words != seen
         else:
             moves = verdict.kind == "job"
@@ -412,10 +399,11 @@ class Doubts:
         finally:
             lock.release()
 
-    def _see(self, case: Case, op: Op) -> Verdict:
-        verdict = case.see(self.look(case, op))
+    def _see(self, case: Case, op: Op) -> tuple[Look, Verdict]:
+        look = self.look(case, op)
+        verdict = case.see(look)
         self.remember(case, op)
-        return verdict
+        return look, verdict
 
     def remember(self, case: Case, op: Op) -> None:
         """Keep the jobs that may be the start's own: another call must not overlook them."""
@@ -451,10 +439,6 @@ class Doubts:
         op.state = to
         for name, value in fields.items():
             setattr(op, name, value)
-
-    def _pause(self, pause: float) -> float:
-        settle = BLIND if self._settle is None else self._settle
-        return min(pause, _LONGEST_LOOK, max(settle / _LOOKS_PER_SETTLE, 0.05))
 
 
 def _utc(seconds: float) -> str:

@@ -9,7 +9,6 @@ and only after the start could no longer be taken.
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 PATIENCE = 600.0  # seconds to watch a job that may be ours while nothing about it moves
 MOST = 3600.0  # seconds after which a doubt is handed to a person, whatever still moves
 BLIND = 60.0  # seconds of looking where absence is never concluded
-_SUMS = 10  # own starts whose charges are told apart in every combination
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ class Case:
             return self._ran(live, words)
         if enriched is not None and enriched > 0 and (live or self.candidates):
             # A job that is not listed was looked up by its id, or it would be live.
-            job = min(live, key=self._fit(look)) if live else min(self.candidates)
+            job = self._best(look, live) if live else min(self.candidates)
             return Verdict("job", words, job, ended=not live)
         if self._proves(self._silence, look.at):
             return Verdict("absent", words)
@@ -291,8 +289,11 @@ class Case:
             return Verdict("job", words, min(live))
         return Verdict("ran", words, min(self.candidates, default=None), ended=True)
 
-    def _fit(self, look: Look) -> _Fit:
-        return _Fit({job.job_id: job.lead_count for job in look.jobs or ()}, self)
+    def _best(self, look: Look, live: set[str]) -> str:
+        """The job whose size fits the start best."""
+        sizes = {job.job_id: job.lead_count for job in look.jobs or ()}
+        fits = {one for one in live if sizes.get(one) in (self.before.to_enrich, self.size)}
+        return min(fits or live)
 
     def _words(self, look: Look, live: set[str]) -> str:
         seen = []
@@ -317,27 +318,12 @@ class Case:
         return ", ".join(seen)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """Orders jobs by how well their size fits the start."""
-
-    sizes: dict[str, int | None]
-    case: Case
-
-    def __call__(self, job_id: str) -> tuple[bool, str]:
-        size = self.sizes.get(job_id)
-        return size not in (self.case.before.to_enrich, self.case.size), job_id
-
-
 def _explained(spent: int, charges: Sequence[int], others: int) -> bool:
     """Whether own starts, shown or not yet, and at most so much by others make up what is gone."""
-    if len(charges) > _SUMS:
-        return 0 <= spent <= sum(charges) + others
-    return any(
-        0 <= spent - sum(some) <= others
-        for many in range(len(charges) + 1)
-        for some in itertools.combinations(charges, many)
-    )
+    sums = {0}
+    for charge in charges:
+        sums |= {one + charge for one in sums if one + charge <= spent}
+    return any(0 <= spent - one <= others for one in sums)
 
 
 def _is_search(words: str | None) -> bool:

@@ -63,6 +63,8 @@ class Campaign:
             book=[] if chance.random() < 0.6 else None,
             shows=chance.random() < 0.5,
             jobs_lag=chance.choice([0.0, 0.0, 2.0, 15.0]),
+            status_lag=chance.choice([0.0, 0.0, 2.0, 15.0]),
+            forgets=chance.random() < 0.2,
             count_lag=chance.choice([0.0, 0.0, 2.0, 15.0]),
             balance_lag=chance.choice([0.0, 0.0, 2.0, 15.0]),
             lag=dict.fromkeys(chance.sample(LEADS, chance.choice([0, 0, 2])), 3.0),
@@ -136,9 +138,14 @@ class Campaign:
                 size = chance.randint(1, 30)
                 # Nobody sees it in the list if no process of ours is there while it runs.
                 self.blurred |= service.book is None
-                self.at_the_next_start(
-                    lambda: service.teammate([f"other{n}" for n in range(size)], 60.0)
-                )
+                # Some of their leads are ours as well.
+                both = self.some()[: chance.choice([0, 0, 3, 20])]
+                leads = [*both, *(f"other{n}" for n in range(size))]
+                seconds = chance.choice([1.0, 60.0, 300.0])
+                if chance.random() < 0.3:
+                    service.teammate(leads, seconds)
+                else:
+                    self.at_the_next_start(lambda: service.teammate(leads, seconds))
             case "spend":
                 self.at_the_next_start(lambda: service.pay(7, "Lead search: bakers"))
                 self.blurred |= service.book is None

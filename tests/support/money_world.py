@@ -251,6 +251,8 @@ class World:
             job.id
             for job in self.service.jobs.values()
             if job.ours and job.id not in own and job.leads and claimed >= set(job.leads)
+            # A job that the service has forgotten cannot be named any more.
+            if not (self.service.forgets and job.state != "PROCESSING")
         ]
         how: dict[str, Any] = {"job_id": jobs[-1]} if jobs else {"not_started": True}
 

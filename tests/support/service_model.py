@@ -285,6 +285,8 @@ class Service:
         book: the transactions, newest last; None where the service keeps none.
         shows: whether `GET /credits/balance` answers.
         jobs_lag: seconds until a job is listed.
+        status_lag: seconds until a job's status is known.
+        forgets: whether a job's status is known no more once it has ended.
         count_lag: seconds until a preview counts a lead as enriched.
         balance_lag: seconds until a preview shows what was spent.
         fates: what becomes of the next jobs, in order; ``slow`` where none is left.
@@ -307,6 +309,8 @@ class Service:
     shows: bool = False
     used: int = 0
     jobs_lag: float = 0.0
+    status_lag: float = 0.0
+    forgets: bool = False
     count_lag: float = 0.0
     balance_lag: float = 0.0
     pending: list[tuple[float, Any]] = field_of(default_factory=list)
@@ -484,7 +488,9 @@ class Service:
 
     def _status(self, job_id: str) -> Answer:
         job = self.jobs.get(job_id)
-        if job is None:
+        if job is None or self.clock.now < job.began + self.status_lag:
+            return refuse(404, "Not found")
+        if self.forgets and job.state != "PROCESSING":
             return refuse(404, "Not found")
         found = sum(self.leads.get(one, False) for one in job.leads[: job.done])
         return ok(
