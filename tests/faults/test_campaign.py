@@ -31,7 +31,7 @@ SHORT, LONG, PARTS = 24, 1000, 4
 LEADS = [f"lead{n:02d}" for n in range(40)]
 CALLS = 6
 ENDLESS = 20_000.0  # seconds of one call: a start may be watched for an hour, not for a day
-AGAIN = 4  # times that a patient user runs the same line
+AGAIN = 8  # times that a patient user runs the same line: each settles a start at least
 READS_PER_LEAD = 1.1
 
 
