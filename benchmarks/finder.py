@@ -25,6 +25,7 @@ from benchmarks.sites_on_disk import Sites, score
 from leads_pandas.finding.finder import Finder
 from leads_pandas.finding.guard import FetchError
 from leads_pandas.finding.reply import Reply
+from leads_pandas.finding.room import Room
 from leads_pandas.finding.verify import Mail
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Disk:
     def __init__(self, sites: Sites | MadeSites) -> None:
         self._sites = sites
         self.pages = 0
+        self.room = Room(self.aside)
 
     def get(self, url: str, *, turn: Callable[[str], Any] | None = None, **_: object) -> Reply:
         with turn(url) if turn is not None else contextlib.nullcontext():

@@ -28,7 +28,7 @@ log = logging.getLogger("leads_pandas.server")
 
 _SITEMAP_BYTES = 500_000
 _FEW_LINKS = 5
-_LARGE = 64 * 1024  # bytes of a page, of which few are taken apart at a time
+_LARGE = 64 * 1024  # bytes of a page, of which one is taken apart at a time
 _JUMPS = 3
 
 _PLACES = {
@@ -77,19 +77,17 @@ class Crawl:
     Args:
         visit: fetches its pages.
         website: where the site is said to be.
-        front: its front page.
         max_pages: pages read at most, the front page included.
     """
 
-    def __init__(self, visit: Visit, website: str, front: Reply, max_pages: int) -> None:
+    def __init__(self, visit: Visit, website: str, max_pages: int) -> None:
         self._visit = visit
-        self._reply = front
-        self._front = front.url
+        self._front = website
         self._max_pages = max_pages
         self._hosts = [urlsplit(one).hostname or "" for one in front_pages(website)[:1]]
         self._title = ""
         self._seen: set[str] = set()
-        self._bodies: set[bytes] = set()
+        self._bodies: set[int] = set()  # their hashes
         self._read = 0
         self._steps: dict[str, Step] = {}
         self.sightings: list[Sighting] = []
@@ -101,8 +99,12 @@ class Crawl:
         return Site(tuple(dict.fromkeys(self._hosts)), self._title, folder.partition(".")[0])
 
     def read(self) -> None:
-        """Read the site."""
-        language = self._front_page()
+        """Read the site.
+
+        Raises:
+            FetchError: its front page cannot be had.
+        """
+        language = self._front_page(self._visit.front())
         promised = any(step.kind < Kind.ABOUT for step in self._steps.values())
         self._go_on(Kind.LANGUAGE, self._max_pages)
         promised = promised or any(one.place < Place.FRONT for one in self.sightings)
@@ -115,9 +117,9 @@ class Crawl:
             self._ask_around(language)
         self._go_on(Kind.OTHER, self._max_pages)
 
-    def _front_page(self) -> str:
+    def _front_page(self, reply: Reply) -> str:
         """Read the front page and what it jumps to; returns the site's language."""
-        url, reply = self._front, self._reply
+        url = self._front = reply.url
         for _ in range(_JUMPS):
             page = self._keep(reply, url, Place.FRONT)
             self._title = self._title or page.title
@@ -175,12 +177,13 @@ class Crawl:
         """Keep what a page says and where it leads."""
         self._read += 1
         self._seen |= {same(asked), same(reply.url)}
-        self._bodies.add(reply.body)
+        self._bodies.add(hash(reply.body))
         host = urlsplit(reply.url).hostname or ""
         if place is Place.FRONT and host not in self._hosts:
             self._hosts.append(host)
         with self._visit.parsing if len(reply.body) > _LARGE else contextlib.nullcontext():
             page = read_page(reply.text, reply.url)
+        self._visit.forget_page()
         self.sightings += [Sighting(one, place, same(reply.url)) for one in page.mentions]
         whole = place is Place.FRONT or (step is not None and step.kind is Kind.LANGUAGE)
         links = list(page.links)
@@ -236,7 +239,7 @@ class Crawl:
             reply = self._visit.page(url)
         except FetchError:
             return time.monotonic() < self._visit.deadline
-        if reply.body in self._bodies or host_of(reply.url) != host_of(url):
+        if hash(reply.body) in self._bodies or host_of(reply.url) != host_of(url):
             return False
         step = choose([Link(url, "")], url, {host_of(url)})
         kind = step[0].kind if step else Kind.OTHER

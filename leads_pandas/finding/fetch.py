@@ -38,6 +38,7 @@ from leads_pandas.finding.guard import (
 )
 from leads_pandas.finding.names import NoSuchName, system_addresses
 from leads_pandas.finding.reply import Reply, remember, reply_of, worth_reading
+from leads_pandas.finding.room import FREE, Room
 from leads_pandas.finding.wire import Broke, WireError, read_answer
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ MAX_REDIRECTS = 5
 PATIENCE = 0.25  # seconds that a server may take without being one of the slow
 
 _RECEIVE = 64 * 1024
-_FREE, _HELD = 128 * 1024, 32 * 1024 * 1024  # bytes of one page, and of what all exceed it by
 _UNDER_WAY = frozenset((errno.EINPROGRESS, errno.EWOULDBLOCK))
 _CRUMB, _CRUMBS, _REST = 512, 16, 0.002
 _MAKING = threading.Lock()
@@ -152,7 +152,7 @@ class Fetcher:
         self._sockets: set[socket.socket] = set()
         self._lookups: set[threading.Event] = set()
         self._closed = threading.Event()
-        self._held = 0
+        self.room = Room(aside)
 
     def get(
         self,
@@ -195,6 +195,7 @@ class Fetcher:
         with self._lock:
             self._closed.set()
             sockets, lookups = list(self._sockets), list(self._lookups)
+        self.room.close()
         for one in sockets:
             with contextlib.suppress(OSError):
                 # SSLSocket's own shutdown would pull the TLS object away from under its reader.
@@ -247,19 +248,23 @@ class Fetcher:
         line: Line | None,
     ) -> Answer:
         answer = None
-        came = held = 0
+        came = counted = 0
+        whose = connection if line is None else line
+        self.room.leave(whose)  # the page before has been read
 
         def receive() -> bytes:
-            nonlocal came, held
-            part = connection.receive(deadline)
+            nonlocal came, counted
+            if came > FREE:
+                if not self.room.take(whose, came - counted, deadline):
+                    return b""
+                counted = came
+            try:
+                part = connection.receive(deadline)
+            except TimeoutError:
+                if came <= FREE:
+                    raise
+                return b""  # a large page is what has come of it by then
             came += len(part)
-            if came > _FREE:
-                # Many slow servers of large pages at once: a page is cut at what it has by then.
-                with self._lock:
-                    if self._held > _HELD:
-                        return b""
-                    self._held += len(part)
-                held += len(part)
             return part
 
         try:
@@ -267,12 +272,10 @@ class Fetcher:
             answer = read_answer(receive, self._max_bytes, wanted=worth_reading)
             return answer
         finally:
-            if held:
-                with self._lock:
-                    self._held -= held
             if line is not None and answer is not None and answer.complete:
                 line.keep(origin, connection)
             else:
+                self.room.leave(connection)
                 connection.close()
 
     def _request(self, url: Url, cookies: dict[str, str], *, keep: bool) -> bytes:

@@ -87,7 +87,7 @@ class Finder:
             Stopped: the fetcher was closed.
         """
         with Visit(self._manners, website, deadline) as visit:
-            crawl = Crawl(visit, website, visit.front(), self._max_pages)
+            crawl = Crawl(visit, website, self._max_pages)
             crawl.read()
             scored = explain(crawl.sightings, crawl.site, self._takes_mail(deadline))
             if visit.trouble is not None and all(one.refused for one in scored):

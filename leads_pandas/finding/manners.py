@@ -71,7 +71,7 @@ class Manners:
 
     def __init__(self, fetcher: Fetcher, *, pause: float | None = PAUSE) -> None:
         self.fetcher = fetcher
-        self.parsing = threading.BoundedSemaphore(2)
+        self.parsing = threading.Lock()
         self._pause = pause
         self._lock = threading.Lock()
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
@@ -175,7 +175,7 @@ class Visit:
 
     Attributes:
         trouble: the last failure of a page that would pass, or None.
-        parsing: hold it while a page is taken apart, so that few large ones are in memory at once.
+        parsing: hold it while a large page is taken apart: that takes ten times its memory.
     """
 
     def __init__(self, manners: Manners, website: str, deadline: float = math.inf) -> None:
@@ -190,7 +190,12 @@ class Visit:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.forget_page()
         self._line.close()
+
+    def forget_page(self) -> None:
+        """Say that the last page is no longer in memory."""
+        self._manners.fetcher.room.leave(self._line)
 
     def front(self) -> Reply:
         """Fetch the front page, where it is to be found; `FetchError` where that is nowhere."""

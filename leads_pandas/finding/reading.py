@@ -423,17 +423,17 @@ class _Reader:
         hints = hints_in(text, self._own)
         if not hints:
             return
-        position, effort = 0, _MAX_EFFORT
-        hinted = re.compile("|".join(map(re.escape, hints))).search
-        sign = hints[0] if len(hints) == 1 else ""  # as on most pages
-        for block, small in zip(text.split(BLOCK), text.casefold().split(BLOCK), strict=True):
-            if small and (sign in small if sign else hinted(small)):
-                before = " ".join(text[max(position - 3 * _BEFORE, 0) : position].split(BLOCK))
-                self._read_block(block[:effort], before, self._in_footer(position))
-                effort -= len(block) + _BLOCK_EFFORT
-                if effort < 0 or len(self._mentions) >= _MAX_MENTIONS:
-                    return
-            position += len(block) + 1
+        effort, end = _MAX_EFFORT, -1
+        for found in re.finditer("|".join(map(re.escape, hints)), _lower(text)):
+            if found.start() < end:
+                continue  # in the block of the one before
+            start = text.rfind(BLOCK, 0, found.start()) + 1
+            end = text.find(BLOCK, found.end()) % (len(text) + 1)
+            before = " ".join(text[max(start - 3 * _BEFORE, 0) : start].split(BLOCK))
+            self._read_block(text[start : min(end, start + effort)], before, self._in_footer(start))
+            effort -= end - start + _BLOCK_EFFORT
+            if effort < 0 or len(self._mentions) >= _MAX_MENTIONS:
+                return
 
     def _with_signs(self) -> str:
         """The page's text with the signs that pictures stand for."""
@@ -467,6 +467,12 @@ class _Reader:
 
     def _in_footer(self, position: int) -> bool:
         return bisect_right(self._footers, position) % 2 == 1
+
+
+def _lower(text: str) -> str:
+    """A text without case, every letter at its place."""
+    small = text.casefold()
+    return small if len(small) == len(text) else text.replace("İ", "i").lower()
 
 
 def _tail(text: str) -> str:

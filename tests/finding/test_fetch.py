@@ -354,15 +354,29 @@ def test_a_packing_that_nobody_knows_is_an_error(website: Callable[..., Website]
         fetcher().get(f"{site.url}/")
 
 
-def test_large_pages_are_cut_where_all_together_would_take_too_much_memory(
+def test_a_large_page_is_what_has_come_of_it_where_others_take_the_room_for_all_its_time(
     website: Callable[..., Website], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leads_pandas.finding.fetch._HELD", 200_000)
-    site = website({"/": "x" * 1_000_000, "/small": "x" * 100_000})
-    ours = fetcher()
-    assert len(ours.get(f"{site.url}/").body) < 600_000
-    assert len(ours.get(f"{site.url}/small").body) == 100_000
-    assert ours._held == 0
+    monkeypatch.setattr("leads_pandas.finding.room.HELD", 200_000)
+    site = website({"/": "x" * 1_000_000})
+    ours = fetcher(timeout=1.5)
+    assert ours.room.take("another page", 200_000, math.inf)
+    assert 32_000 < len(ours.get(f"{site.url}/").body) < 600_000
+    ours.room.leave("another page")
+    assert len(ours.get(f"{site.url}/").body) == 1_000_000
+
+
+def test_a_large_page_is_what_has_come_of_it_where_its_server_stops(
+    website: Callable[..., Website],
+) -> None:
+    def page(handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 200_000)
+        handler.server.visited.wait(30)
+
+    site = website({"/": page})
+    site.server.visited = threading.Event()  # type: ignore[attr-defined] # for `page`
+    assert len(fetcher(timeout=1.5).get(f"{site.url}/").body) == 200_000
+    site.server.visited.set()  # type: ignore[attr-defined] # likewise
 
 
 def drip(head: bytes, piece: bytes) -> Callable[[Any], None]:
