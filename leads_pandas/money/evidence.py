@@ -221,7 +221,8 @@ class Case:
         before, preview, enriched = self.before, look.preview, self._enriched(look)
         if look.jobs is None or preview is None or before.available is None or live:
             return False
-        if preview.to_enrich < before.to_enrich - (enriched or 0):
+        at_work = preview.total_leads - preview.already_enriched - preview.to_enrich
+        if at_work > 0 and preview.to_enrich < before.to_enrich - (enriched or 0):
             return False  # some are neither enriched nor to be enriched: they are at work
         spent = before.available - preview.available_credits
         # Where others enriched leads of it, nothing may have been charged that could be its own.

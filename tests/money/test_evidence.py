@@ -45,12 +45,13 @@ def a_look(
     spent: int = 0,
     enriched: int = 0,
     at_work: int = 0,
+    gone: int = 0,
     blind: str = "",
     **more: Any,
 ) -> Look:
-    """What a look shows: jobs, credits spent, leads enriched or under way since the start."""
-    left = QUEUED - enriched - at_work
-    preview = CostPreview(SENT, 1 + enriched, left, left, 100 - spent)
+    """What a look shows: jobs, credits spent, leads enriched, at work or deleted."""
+    left = QUEUED - enriched - at_work - gone
+    preview = CostPreview(SENT - gone, 1 + enriched, left, left, 100 - spent)
     return Look(
         at,
         None if "jobs" in blind else list(jobs),
@@ -224,6 +225,7 @@ QUIET = {
         {"transaction": "old"},
         {"enriched": 2, "spent": 17, "transactions": [charge(-17)]},
     ),
+    "a lead that the service does not know any more": ({}, {"gone": 1}),
     "the monthly reset": ({"used": 10, "reset": "r"}, {"spent": -10, "used": 0, "reset": "later"}),
 }
 LOUD = {
