@@ -134,8 +134,7 @@ def _stored(lead_ids: list[str]) -> int:
 
     if not any(home().glob("*/store.sqlite3")):
         return 0
-    from leads_pandas.leadsapi.client import using
-    from leads_pandas.store import Store
+    from leads_pandas.session import opened
 
-    with using(None) as client, Store(home(), client.host, client.account) as store:
+    with opened(None, keyless=True) as (_, store):
         return len(store.results.known(lead_ids))

@@ -290,7 +290,6 @@ def start(
         20
         >>> more = run.result("more.parquet")
     """
-    from leads_pandas.frames import join
     from leads_pandas.frames.ids import lead_ids
     from leads_pandas.progress import Display
     from leads_pandas.run import EnrichmentRun, Work
@@ -306,7 +305,7 @@ def start(
         refresh=refresh,
         label=label,
     )
-    run = EnrichmentRun(client=client, work=Work(join.snapshot(df), on, progress))
+    run = EnrichmentRun(client=client, work=Work(df.assign(), on, progress))
     if order.lead_ids:
         display = Display(progress)
         with display.shown(), run.session(order, display=display) as session:

@@ -50,12 +50,6 @@ _NONE: Final = ((None, None, None),)
 _BATCH: Final = 10_000
 
 
-def schema(columns: Mapping[str, str] | None = None) -> pa.Schema:
-    """The Arrow types of the five columns, called so (None: by the documented names)."""
-    names = columns or {}
-    return pa.schema([field.with_name(names.get(field.name, field.name)) for field in SCHEMA])
-
-
 def answers(rows: Iterable[Row], *, emails: str = "best", min_confidence: float = 0.0) -> pa.Table:
     """What is known of leads, as a table: ``lead_id`` and the five columns.
 

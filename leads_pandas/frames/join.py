@@ -140,7 +140,7 @@ def plan_columns(frame: pd.DataFrame, ids: LeadIds, output: Output) -> ColumnPla
     shape: Literal["best", "all"] = "all" if emails == "all" else "best"
     base = ColumnPlan(shape, float(output.min_confidence), names, stays)
     if on_conflict == "fill":
-        return _fill(frame, base, at, _said_here(frame, ids, receipt, written))
+        return _fill(frame, base, at, *_said_here(frame, ids, receipt, written))
     if emails == "all" and receipt.get("emails") == "all":
         old = [one for one in at[names["email"]] if one in written]
         if len(old) == 1:
@@ -213,32 +213,28 @@ def _repeats(frame: pd.DataFrame, ids: LeadIds, emails: pd.Series[Any]) -> Mask:
     return repeats
 
 
-class _Here(NamedTuple):
-    """Per row: whether this machine answered it, and not the service; and whether without email."""
-
-    said: Mask
-    bare: Mask
-
-
 def _said_here(
     frame: pd.DataFrame, ids: LeadIds, receipt: Mapping[str, Any], written: set[int]
-) -> _Here:
+) -> tuple[Mask, Mask]:
+    """Per row: whether this machine answered it, and not the service; and whether without email."""
     at = {
         key: sorted(written.intersection(_labelled(frame, str(name))))
         for key, name in (receipt.get("columns") or {}).items()
     }
     if not at.get("enrichment_status"):
-        return _Here(*[np.zeros(len(frame), dtype=np.bool_)] * 2)
+        nowhere = np.zeros(len(frame), dtype=np.bool_)
+        return nowhere, nowhere
     # One entry more than leads, which the code -1 of a row without an ID finds.
     said: Mask = np.append(said_here(receipt, ids.unique), np.False_)[ids.codes]
     if at.get("email"):
-        return _Here(said, said & np.asarray(frame.iloc[:, at["email"][0]].isna(), dtype=np.bool_))
-    statuses = frame.iloc[:, at["enrichment_status"][0]]
-    return _Here(said, said & np.asarray(statuses == "not_found", dtype=np.bool_))
+        bare = frame.iloc[:, at["email"][0]].isna()
+    else:
+        bare = frame.iloc[:, at["enrichment_status"][0]] == "not_found"
+    return said, said & np.asarray(bare, dtype=np.bool_)
 
 
 def _fill(
-    frame: pd.DataFrame, plan: ColumnPlan, at: Mapping[str, list[int]], here: _Here
+    frame: pd.DataFrame, plan: ColumnPlan, at: Mapping[str, list[int]], here: Mask, bare: Mask
 ) -> ColumnPlan:
     """Find the rows that are done, and read what they hold into the documented types."""
     if twice := [name for name, found in at.items() if len(found) > 1]:
@@ -256,7 +252,7 @@ def _fill(
         keep |= np.asarray(pd.notna(cells_of(old["email"])), dtype=np.bool_)
     if old["enrichment_status"] is not None:
         settled = np.asarray(old["enrichment_status"].isin(list(_SETTLED)), dtype=np.bool_)
-        keep |= settled & ~here.bare
+        keep |= settled & ~bare
     if not keep.any():
         return plan
     rows = np.flatnonzero(keep)
@@ -272,7 +268,7 @@ def _fill(
                 Way("replace"),
                 _rename(plan.columns, plan.columns[key]),
             ) from None
-    return replace(plan, keep_rows=keep, kept=pa.table(kept), here=here.said & keep)
+    return replace(plan, keep_rows=keep, kept=pa.table(kept), here=here & keep)
 
 
 class Joined(NamedTuple):
@@ -314,7 +310,7 @@ def attach(frame: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
         labels = pd.Index([*columns, *names], dtype=object, name=columns.name, tupleize_cols=False)
         if columns.dtype != object:
             labels = columns.append(pd.Index(names)).rename(columns.name)
-    joined = snapshot(frame)
+    joined = frame.assign()  # a copy, without cost where pandas can (3.x)
     # By number, since some labels take no text beside them; the labels come back at the end.
     joined.columns = pd.RangeIndex(len(columns))
     with warnings.catch_warnings():
@@ -324,11 +320,6 @@ def attach(frame: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
             joined[position] = values[name]
     joined.columns = labels
     return joined
-
-
-def snapshot(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy that later changes of ``frame`` do not reach, without cost where pandas can (3.x)."""
-    return frame.assign()
 
 
 def spread(

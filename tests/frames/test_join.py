@@ -20,7 +20,6 @@ from leads_pandas.frames.join import (
     join,
     plan_columns,
     receipt_fields,
-    snapshot,
     with_receipt,
 )
 from leads_pandas.frames.ours import marks
@@ -297,14 +296,6 @@ def test_changing_the_result_does_not_change_the_frame() -> None:
     out.attrs["mine"]["deep"].append(2)
     assert frame["x"].tolist() == [1.0, 2.0]
     assert frame.attrs == {"mine": {"deep": [1]}}
-
-
-def test_a_snapshot_does_not_see_later_changes() -> None:
-    frame = pd.DataFrame({"lead_id": ["a", "b"]})
-    kept = snapshot(frame)
-    frame.iloc[0, 0] = "other"
-    frame["new"] = 1
-    assert kept.to_dict("list") == {"lead_id": ["a", "b"]}
 
 
 def test_attrs_flags_and_class_are_kept() -> None:
