@@ -39,10 +39,9 @@ _NEEDED_JOINER = re.compile(f"(?<={_JOINED})([\u200c\u200d])(?={_JOINED})")
 def clean(text: str) -> str:
     r"""Make text from outside safe to print, on one line.
 
-    Control and other invisible characters (categories C, line and paragraph separators) become
-    escapes such as ``\x1b`` or ``\u202e``, so that no text can move the cursor, colour a terminal,
-    reverse its direction or hide a part of itself. Spaces, accents, every script and emoji stay,
-    with the joiners that emoji, Arabic and Indic writing need between two of their own characters.
+    Invisible characters become escapes such as ``\x1b``, so that no text can move the cursor,
+    colour a terminal, reverse its direction or hide a part of itself. Every script and emoji stay,
+    with the joiners that they need between two of their own characters.
     """
     if text.isprintable():
         return text

@@ -19,13 +19,9 @@ _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Stopped(BaseException):
-    """SIGINT or SIGTERM has come while something must be put away first: see `stoppable`.
+    """A signal, by its ``number``, has come while something must be put away: see `stoppable`.
 
-    No KeyboardInterrupt: a run says on that one how it can be resumed, and what is put away here
-    cannot.
-
-    Attributes:
-        number: the signal.
+    No KeyboardInterrupt: a run says on that one how it can be resumed, and this cannot be.
     """
 
     def __init__(self, number: int) -> None:

@@ -301,18 +301,13 @@ class _Log(Reporter):
 
 
 class Display:
-    """The progress of one call, from its first report to its closing line.
-
-    Attributes:
-        rows: the labelled values of a notebook's card, for a status; the status's own, unless a
-            caller who knows more of the run puts them in.
-        title: of that card.
-    """
+    """The progress of one call, from its first report to its closing line."""
 
     def __init__(
         self, progress: bool | Callable[[RunStatus], object] | None, title: str = "Enrichment run"
     ) -> None:
         self.title = title
+        # Of a notebook's card; whoever knows more of the run puts in more.
         self.rows: Callable[[RunStatus], Sequence[tuple[str, str]]] = RunStatus._rows  # noqa: SLF001 - one card for both
         self._call = progress if callable(progress) else None
         self._reporter: Reporter = self._choose(progress)

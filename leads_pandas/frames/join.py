@@ -104,9 +104,8 @@ def _new_names(rename: Mapping[str, str] | None) -> dict[str, str]:
 def plan_columns(frame: pd.DataFrame, ids: LeadIds, output: Output) -> ColumnPlan:
     """Decide what the new columns are called, which old ones go, and which rows are kept.
 
-    The result has the frame's other columns in their order, then the five new ones, also where
-    they replace or fill columns of these names. With MultiIndex columns, a new column is labelled
-    with its name on the first level and ``""`` on the others, as pandas itself does.
+    The five new columns come last, also where they replace or fill columns of these names. Under
+    MultiIndex columns, each has its name on the first level and ``""`` on the others, as in pandas.
     """
     names = check_output(output)
     emails, on_conflict = output.emails, output.on_conflict

@@ -50,8 +50,7 @@ class Target:
 def check_target(path: str | os.PathLike[str]) -> Target:
     """Find out whether a file can be written there, by writing one beside it and removing it.
 
-    An existing file keeps its content. A link is followed, so that it survives the write; ``~`` is
-    the home folder.
+    A link is followed, so that it survives the write; ``~`` is the home folder.
     """
     text = _path_text(path)
     shown = without_credentials(text)

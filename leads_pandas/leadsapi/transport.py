@@ -165,11 +165,7 @@ class _Request(NamedTuple):
 
 
 class Transport:
-    """Requests to one service with one key.
-
-    Attributes:
-        pacer: the request budget.
-    """
+    """Requests to one service with one key, within the budget of its ``pacer``."""
 
     def __init__(
         self, base_url: str, api_key: str, *, pacer: Pacer, timeout: float, user_agent: str

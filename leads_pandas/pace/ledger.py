@@ -100,15 +100,11 @@ _WRITE_PACE = """UPDATE pace
 
 
 class Ledger:
-    """The budget of one service host; `StoreError` where its file cannot be used.
-
-    Attributes:
-        tick: seconds after which a waiting thread must ask again to keep its place.
-    """
+    """The budget of one service host; `StoreError` where its file cannot be used."""
 
     def __init__(self, path: Path, limit: int, window: float, clock: Clock) -> None:
         self.path = path
-        self.tick = min(_TICK, window / 8)
+        self.tick = min(_TICK, window / 8)  # seconds after which a waiting thread asks again
         self._limit = limit
         self._window = window
         self._clock = clock

@@ -100,14 +100,8 @@ def send_time(
     so are the further ones as soon as they are sent: the moment may turn out later, never earlier
     (unless somebody gives a slot back).
 
-    Args:
-        number: which one, from 1.
-        now: the moment of asking.
-        limit: requests per window.
-        window: seconds.
-        used: slots in use, of whichever process.
-        freed: the moment at which the n-th (from 0) of the used slots becomes free, ascending.
-        pace: see `Pace`.
+    ``used`` slots are in use, of whichever process, and ``freed`` tells at which moment the n-th of
+    them (from 0) becomes free, ascending.
     """
     counts = hold(window)
     cycles, place = divmod(number - 1, limit)

@@ -23,11 +23,7 @@ class Interrupted(Exception):  # noqa: N818 - a decision of the caller's, not a 
 
 
 class Late(Exception):  # noqa: N818 - a fact about time, not a fault
-    """The deadline passes first. Nothing was sent.
-
-    Attributes:
-        wait: seconds that it would still have taken, as far as can be told.
-    """
+    """The deadline passes before the ``wait`` seconds that it would take. Nothing was sent."""
 
     def __init__(self, wait: float) -> None:
         super().__init__(wait)
@@ -35,14 +31,10 @@ class Late(Exception):  # noqa: N818 - a fact about time, not a fault
 
 
 class Clock:
-    """The time that a process lives by: `time.monotonic`; a test's moves only when somebody sleeps.
-
-    Attributes:
-        boot: tells one run of the clock from the next; empty where nothing does.
-    """
+    """The time that a process lives by: `time.monotonic`; a test's moves only when it sleeps."""
 
     def __init__(self) -> None:
-        self.boot = ""
+        self.boot = ""  # tells one run of the clock from the next, where anything does
         with contextlib.suppress(OSError):
             self.boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
