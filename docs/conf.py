@@ -40,12 +40,12 @@ os.environ["COLUMNS"] = "80"  # for what commands say
 nitpicky = True  # a name that leads nowhere fails the build
 nitpick_ignore_regex = [
     # Names of other projects: to look them up, the build would need the network.
-    ("py:.*", r"(pd|pandas|pa|pyarrow|np|os|datetime|dd|dask)\..*|Axes|datetime"),
+    ("py:.*", r"(pd|pandas|pa|pyarrow|np|os|collections|datetime|dd|dask)\..*|Axes|datetime"),
     ("py:.*", "Callable.*|Collection|Hashable|Iterable|Mapping|Sequence"),
     # What `LocalServer` takes for leads, said in its words.
     ("py:.*", "Leads|Path|TracebackType"),
     # Texts of a closed set.
-    ("py:.*", "JobState|Action"),
+    ("py:.*", "JobState"),
 ]
 
 

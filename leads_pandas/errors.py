@@ -110,10 +110,14 @@ def at(place: Door) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way on from an error."""
+    """One way on from an error.
 
-    action: str  # what to do; each door has words for it
-    # Under the names that the words of each door use; `what` is words.
+    Attributes:
+        action: what to do; each door has words for it.
+        arguments: with what, under the names that the words of each door use; ``what`` is words.
+    """
+
+    action: str
     arguments: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
