@@ -155,6 +155,9 @@ def bar_class(*, widget: bool = False) -> Any:
         monitor_interval = 0  # no watching thread
         _lock = threading.RLock()  # tqdm's own is a semaphore between processes
 
+        def __del__(self) -> None:
+            """Nothing: it is closed where it is used, and tqdm cannot close one made by half."""
+
     return Bar
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -423,3 +424,17 @@ def test_what_is_said_after_a_display_is_closed_has_a_line_of_its_own() -> None:
     bar, said, rest = on_a_terminal(words, read=10)
     assert bar.split("\r")[-1].startswith("reading:  29%|")
     assert (said, rest) == ("interrupted", "")
+
+
+@pytest.mark.parametrize("widget", [True, False])
+def test_an_interrupt_while_a_bar_is_made_leaves_no_words_of_its_own(
+    widget: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    made = progress.bar_class(widget=widget)
+    monkeypatch.setattr(made, "status_printer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        made(total=1.0)
+    gc.collect()  # what a bar made by half says when it goes is an error of the test run
