@@ -17,7 +17,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leads_pandas.errors import (
@@ -683,6 +683,7 @@ def test_both_forms_of_retry_after_are_read(text: str | None, seconds: float | N
     assert _parse_retry_after(text, NOW) == seconds
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.text()
     | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d\d:\d\d:\d\d [+-]?\d{0,25}")
