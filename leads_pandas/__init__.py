@@ -12,15 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leads_pandas import accessor as _accessor  # registers df.leads
 from leads_pandas.account import forget, jobs, resume, runs
-from leads_pandas.functions import (
-    enrich,
-    enrich_ids,
-    features,
-    preview,
-    results,
-    start,
-    summary,
-)
+from leads_pandas.functions import enrich, enrich_ids, features, preview, results, start, summary
 from leads_pandas.websites import find, verify
 
 if TYPE_CHECKING:

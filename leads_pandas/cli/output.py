@@ -25,14 +25,7 @@ from rich.text import Text
 import leads_pandas
 from leads_pandas.asking import say, spoken
 from leads_pandas.cli import failures
-from leads_pandas.display import (
-    card_text,
-    clean,
-    is_coloured,
-    plural,
-    terminal_width,
-    wrapped,
-)
+from leads_pandas.display import card_text, clean, is_coloured, plural, terminal_width, wrapped
 from leads_pandas.errors import LeadsWarning
 
 if TYPE_CHECKING:
