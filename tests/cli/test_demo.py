@@ -135,7 +135,7 @@ def test_the_summary_counts_what_the_file_holds(ran: Ran) -> None:
     found = sum(bool(one["emails"]) for one in TRUTH.values())
     assert re.search(rf"^  found +{found}$", ran.out, re.MULTILINE)
     assert re.search(rf"^  no email +{48 - found}$", ran.out, re.MULTILINE)
-    assert re.search(r"^  credits +41  for 42: ", ran.out, re.MULTILINE)
+    assert re.search(r"^  credits +41  of 42: ", ran.out, re.MULTILINE)
     assert re.search(r"^  file +demo/enriched\.parquet ", ran.out, re.MULTILINE)
 
 
