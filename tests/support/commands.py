@@ -82,7 +82,7 @@ class Terminal:
         self.seen += data.decode(errors="replace").replace("\r\n", "\n")
         return bool(data)
 
-    def until(self, text: str, seconds: float = 30.0) -> None:
+    def until(self, text: str, seconds: float = 120.0) -> None:
         """Read until a text has been shown."""
         end = time.monotonic() + seconds
         while text not in self.seen:
@@ -110,7 +110,7 @@ class Terminal:
             time.sleep(0.01)
         self.process.send_signal(signal.SIGINT)
 
-    def end(self, seconds: float = 60.0, answers: Mapping[str, str] | None = None) -> int:
+    def end(self, seconds: float = 240.0, answers: Mapping[str, str] | None = None) -> int:
         """Wait for the end, answering each question once; the exit code comes back."""
         end = time.monotonic() + seconds
         left = dict(answers or {})

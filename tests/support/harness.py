@@ -122,7 +122,9 @@ class Vendor:
         counts: dict[str, Any] = self.order("/counts")
         return counts
 
-    def wait(self, what: Callable[[dict[str, Any]], bool], seconds: float = 60.0) -> dict[str, Any]:
+    def wait(
+        self, what: Callable[[dict[str, Any]], bool], seconds: float = 240.0
+    ) -> dict[str, Any]:
         """Wait until the counts show something."""
         end = time.monotonic() + seconds
         while not what(counts := self.counts):
@@ -231,7 +233,8 @@ def assert_never_twice(vendor: Vendor, *, leads: int | None = None) -> dict[str,
     assert not twice, f"charged more than once: {twice}"
     reads = sum(counts["reads"].values())
     of = len(counts["reads"]) if leads is None else leads
-    assert reads <= 1.1 * of, f"{reads} reads of {of} leads: {counts['reads']}"
+    # Guesses may miss twice, then one in twenty-five, and one more was on its way.
+    assert reads <= of + max(0.1 * of, 4), f"{reads} reads of {of} leads: {counts['reads']}"
     assert not counts["strangers"], counts["strangers"]
     assert not counts["unexpected"], counts["unexpected"]
     return counts

@@ -162,7 +162,7 @@ class Api:
 
     def until(self, job_id: str, done: Callable[[dict[str, Any]], bool]) -> Any:
         """The job's status, once it is as wanted."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             status = self.status(job_id)
             if done(status):
