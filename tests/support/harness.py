@@ -313,7 +313,7 @@ class Child:
         )
         return self
 
-    def result(self, seconds: float = 40.0) -> dict[str, Any] | None:
+    def result(self, seconds: float = 120.0) -> dict[str, Any] | None:
         """What it brought back: ``rows`` or ``error``; None where it was killed."""
         if not self._conn.poll(seconds):
             self.kill()
