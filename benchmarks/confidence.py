@@ -43,6 +43,7 @@ HAND: dict[str, dict[str, float]] = {
     "base": {"": -0.9},
     "domain": {
         "another domain": 0.0,
+        "free mailbox, inside the site alone": 0.4,
         "the site has no domain to compare": 1.0,
         "free mailbox": 1.6,
         "free mailbox of the same name": 2.1,

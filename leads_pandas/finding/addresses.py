@@ -208,6 +208,11 @@ def understand(text: str, own: str = "") -> str:
     if " at " in lower or " ät " in lower or any(map(lower.__contains__, _WORDS_OF_AT)):
         text = _SPOKEN.sub(lambda found: _spoken(found, own), text)
     if "@" in text:
+        if own and "," in text:
+            # A slip of the finger; at any other domain than its own it may be the comma of a list.
+            text = re.sub(
+                "@" + "[.,]".join(map(re.escape, own.split("."))) + r"\b", f"@{own}", text
+            )
         text = _LOOSE.sub(lambda found: _loose(found, own), text)
     return text
 

@@ -28,8 +28,13 @@ log = logging.getLogger("leads_pandas.server")
 
 _SITEMAP_BYTES = 500_000
 _FEW_LINKS = 5
+# What scripts that write a site's menu or footer are called.
+_MENU_SCRIPT = re.compile(
+    r"/[\w.-]*(?:menu|navi?|header|footer|layout|include|kontakt|contact)[\w.-]*\.js$",
+    re.IGNORECASE,
+)
 _LARGE = 64 * 1024  # bytes of a page, of which one is taken apart at a time
-_JUMPS = 3
+_JUMPS, _SCRIPT = 3, 100_000
 
 _PLACES = {
     Kind.CONTACT: Place.CONTACT,
@@ -87,6 +92,7 @@ class Crawl:
         self._hosts = [urlsplit(one).hostname or "" for one in front_pages(website)[:1]]
         self._title = ""
         self._seen: set[str] = set()
+        self._scripts: tuple[str, ...] = ()
         self._bodies: set[int] = set()  # their hashes
         self._read = 0
         self._steps: dict[str, Step] = {}
@@ -123,6 +129,7 @@ class Crawl:
         for _ in range(_JUMPS):
             page = self._keep(reply, url, Place.FRONT)
             self._title = self._title or page.title
+            self._scripts += page.scripts
             if page.jump is None or same(page.jump) in self._seen or self._read >= self._max_pages:
                 break
             if not self._may_jump(page.jump):
@@ -216,6 +223,10 @@ class Crawl:
         if self._read >= self._max_pages or time.monotonic() >= self._visit.deadline:
             return
         base = self._front
+        self._read_menu_script(base)
+        self._go_on(Kind.PRIVACY, self._max_pages)
+        if self._has_any():
+            return
         for step in choose([Link(url, "") for url in self._sitemap(base)], base, {host_of(base)}):
             if step.kind < Kind.LANGUAGE or len(self._steps) < _FEW_LINKS:
                 self._add(step, Place.FRONT, whole=True)
@@ -231,6 +242,19 @@ class Crawl:
             url = urljoin(base, f"{folder}{path}")
             if same(url) not in self._seen and not self._try(url):
                 return
+
+    def _read_menu_script(self, base: str) -> None:
+        """Read what a script file of the site writes into its pages, of one that says so."""
+        menus = [url for url in self._scripts if _MENU_SCRIPT.search(urlsplit(url).path)]
+        for url in menus[:1]:
+            self._read += 1
+            with contextlib.suppress(FetchError):
+                reply = self._visit.page(url, any_type=True)
+                script = reply.text[:_SCRIPT].replace("</", "<\\/")
+                page = read_page(f"<script>{script}</script>", base)
+                self.sightings += [Sighting(one, Place.FRONT, same(base)) for one in page.mentions]
+                for step in choose(page.links, base, {host_of(base)}):
+                    self._add(step, Place.FRONT, whole=True)
 
     def _try(self, url: str) -> bool:
         """Ask for a usual path; False where the site answers anything to every path."""
@@ -249,7 +273,7 @@ class Crawl:
 
     def _sitemap(self, base: str) -> list[str]:
         """The pages in the sitemap; of a list of sitemaps, those in the one of pages."""
-        urls = [urljoin(base, "/sitemap.xml")]
+        urls = sorted(self._visit.sitemaps(base), key=lambda url: "page" not in url)
         for _ in range(2):
             try:
                 reply = self._visit.page(urls[0], any_type=True)

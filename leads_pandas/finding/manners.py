@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from protego import Protego
 
@@ -126,6 +126,13 @@ class Manners:
             with self._lock:
                 host.users -= 1
 
+    def sitemaps(self, origin: str) -> list[str]:
+        """The sitemaps that an origin's robots.txt names, as far as it has been asked for."""
+        with self._lock:
+            host = self._hosts.get(host_of(origin))
+        rules = None if host is None else host.rules.get(origin, (None, 0.0))[0]
+        return list(rules.sitemaps) if isinstance(rules, Protego) else []
+
     def _take(self, turn: threading.Lock, deadline: float) -> None:
         if turn.acquire(blocking=False):
             return
@@ -214,6 +221,12 @@ class Visit:
                     left.insert(0, _by_http(url))
                 left = [one for one in left if one not in tried]
         raise failure
+
+    def sitemaps(self, page: str) -> list[str]:
+        """Where a page's site lists its pages: as robots.txt says, else at the usual place."""
+        origin = origin_of(page)
+        named = [one for one in self._manners.sitemaps(origin) if one.startswith("http")]
+        return named or [urljoin(page, "/sitemap.xml")]
 
     def page(self, url: str, *, any_type: bool = False) -> Reply:
         """Fetch one more page of the site, or a file; `FetchError` where it cannot be had."""

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 from leads_pandas.finding.addresses import ROLES
-from leads_pandas.finding.belonging import Relation, Sighting, Site, belong, relation_of
+from leads_pandas.finding.belonging import Place, Relation, Sighting, Site, belong, relation_of
 from leads_pandas.finding.verify import Mail, well_formed
 from leads_pandas.finding.wordlists import words
 
@@ -70,8 +70,10 @@ def evidence_for(
 ) -> dict[str, str]:
     """What was seen of an address: a level of each kind of evidence in `WEIGHTS`."""
     places, ways = WEIGHTS["place"], WEIGHTS["published"]
+    main = {Place.CONTACT, Place.IMPRINT, Place.FRONT} & {one.place for one in sightings}
+    inside = relation is Relation.FREE and not main
     return {
-        "domain": relation.value,
+        "domain": "free mailbox, inside the site alone" if inside else relation.value,
         "published": max((one.mention.how for one in sightings), key=lambda it: ways[it]),
         "place": max((one.place.value for one in sightings), key=lambda it: places[it]),
         "pages": "several" if len({one.url for one in sightings}) > 1 else "one",

@@ -80,6 +80,9 @@ _JUMP = re.compile(
 _SCRIPTED_LINK = re.compile(
     r"[\"'](?:href[\"']?\s*:\s*[\"'])?((?:https?:)?/{1,2}[\w%./-]{2,120}|[\w%/-]{2,60}\.(?:html?|php))[\"']"
 )
+_STATE = re.compile(
+    r"__(?:NUXT|NEXT_DATA|INITIAL_STATE|PRELOADED_STATE|APOLLO_STATE|remixContext)|__next_f\.push"
+)
 _ONCLICK = re.compile(
     r"(?:location(?:\.href)?\s*=|(?:open|assign|navigate|replace)\()\s*['\"]([^'\"]{1,300})['\"]"
 )
@@ -137,6 +140,7 @@ class Page:
         jump: where the page sends its visitors at once, or None.
         title: its title and the site's name.
         language: as the page says.
+        scripts: its script files of the same host.
     """
 
     mentions: tuple[Mention, ...]
@@ -144,6 +148,7 @@ class Page:
     jump: str | None = None
     title: str = ""
     language: str = ""
+    scripts: tuple[str, ...] = ()
 
 
 def read_page(markup: str, url: str) -> Page:
@@ -185,6 +190,7 @@ class _Reader:
         self._links: list[Link] = []
         self._mentions: list[Mention] = []
         self._jump: str | None = None
+        self._scripts: list[str] = []
         self._footers = [edge for pair in outline.footers for edge in pair]
         self._inserts: dict[int, str] = {}
         self._uncloaked = 0
@@ -208,6 +214,7 @@ class _Reader:
             self._jump,
             " | ".join(name for name in self._names if name)[:600],
             self._outline.language,
+            tuple(self._scripts),
         )
 
     def _element(self, element: Element) -> None:
@@ -220,6 +227,10 @@ class _Reader:
             self._meta(element)
         elif name == "img":
             self._image(element)
+        elif name == "script" and "src" in attributes:
+            url = _absolute(self._base, attributes["src"]) or ""
+            if urlsplit(url).hostname == urlsplit(self._base).hostname:
+                self._scripts.append(url)
         elif name == "form" and "@" in attributes.get("action", ""):
             self._published(unquote(attributes["action"]).replace("/", " "), "link", element)
         elif name == "input":
@@ -365,11 +376,17 @@ class _Reader:
             ):
                 self._jump = _absolute(self._base, found[1])
             self._scripted_links(content, end)
+            if _STATE.search(content):
+                self._state(content[:_MAX_STATE].replace('\\"', '"'))
         elif kind == "application/json":
             self._scripted_links(content, end)
-            for value in structured_emails(content[:_MAX_STATE]):
-                if self._own and registrable(value.rpartition("@")[2].lower()) == self._own:
-                    self._published(value, "data", None)
+            self._state(content[:_MAX_STATE])
+
+    def _state(self, content: str) -> None:
+        """What a framework shows once it runs: of addresses, those at the site's own domain."""
+        for value in structured_emails(content):
+            if self._own and registrable(value.rpartition("@")[2].lower()) == self._own:
+                self._published(value, "data", None)
 
     def _scripted_links(self, content: str, end: Element) -> None:
         content = content[:_MAX_STATE].replace("\\/", "/")
