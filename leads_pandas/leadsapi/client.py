@@ -102,6 +102,8 @@ class LeadsClient:
         self._place: list[Place] = []
 
     def __repr__(self) -> str:
+        if "_place" not in self.__dict__:
+            return "<LeadsClient, not finished>"  # as a debugger sees it when `__init__` failed
         return (
             f"LeadsClient(base_url={self.base_url!r}, "
             f"requests_per_minute={self.requests_per_minute})"

@@ -406,6 +406,15 @@ def test_a_base_url_that_would_leak_the_key_is_refused(url: str) -> None:
         LeadsClient(KEY, url)
 
 
+def test_a_client_that_could_not_be_made_has_a_repr() -> None:
+    assert KEY not in repr(LeadsClient.__new__(LeadsClient))
+    with pytest.raises(ValueError) as error:
+        LeadsClient(KEY, settle=-1)
+    frame = error.tb.tb_next
+    assert frame is not None
+    assert repr(frame.tb_frame.f_locals["self"])
+
+
 def test_a_budget_file_is_the_same_however_the_host_is_written(home: Path) -> None:
     for url in ("http://localhost:9", "http://127.0.0.1:9/", "http://[::1]:9/x"):
         assert LeadsClient(KEY, url).pacer.estimate(1) == 0.0
