@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from leads_pandas.asking import take_leave
 from leads_pandas.display import card_html, card_text
-from leads_pandas.errors import (
-    LeadsError,
-    NotFoundError,
-    StoreError,
-    UnknownRunError,
-    Way,
-)
+from leads_pandas.errors import LeadsError, NotFoundError, StoreError, UnknownRunError, Way
 from leads_pandas.interrupts import Terminated, terminable
 from leads_pandas.models import CostPreview, RunStatus
 from leads_pandas.money.plan import Order, combine
@@ -302,8 +296,8 @@ class EnrichmentRun:
             else:
                 # What another process claimed and gave up is bought after all.
                 buying.rounds(left, len(tally.need))
-        failed = any(op.job_status == "FAILED" for op in tally.ops.values())
-        tally.phase = "failed" if failed else "done"
+        states = {op.job_status for op in tally.ops.values()}
+        tally.phase = "failed" if "FAILED" in states else "done"
         session.report(0.0, now=True)
         statuses = list(session.store.results.known(session.order.lead_ids).values())
         journal.end_run(
@@ -317,10 +311,10 @@ class EnrichmentRun:
         """Join what is known to the frame or the IDs, write the file, and say what came of it."""
         from leads_pandas.frames import delivery
 
-        journal, outcomes = session.store.journal, session.driving.outcomes
-        answers = session.store.results.answers(ready.asked, outcomes, **ready.wanted)
-        # Each start's credits stand on one receipt, whoever is there to see its end.
-        told = journal.tell(session.order.lead_ids, but=session.driving.others)
+        journal, driving = session.store.journal, session.driving
+        answers = session.store.results.answers(ready.asked, driving.outcomes, **ready.wanted)
+        # A start's credits stand on one receipt.
+        told = journal.tell(session.order.lead_ids, but=driving.others)
         facts = {
             "run_id": self.id,
             "job_ids": self.job_ids,
@@ -329,14 +323,10 @@ class EnrichmentRun:
             "credits_new": sum(op.stake for op in told),
             "host": session.api.host,
         }
-        ids_only = isinstance(ready, delivery.PreparedIds)
-        give = delivery.deliver_ids if ids_only else delivery.deliver
-        try:
-            with kept_on_failure(self):
-                out: Any = give(ready, answers, facts, session.buying.bought(told))
-        except BaseException:
-            journal.untell(told)
-            raise
+        only = isinstance(ready, delivery.PreparedIds)
+        give = delivery.deliver_ids if only else delivery.deliver
+        with kept_on_failure(self, lambda: journal.untell(told)):
+            out: Any = give(ready, answers, facts, session.buying.bought(told))
         if session.display is not None:
             session.display.finished(delivery.receipt(out), ready.path)
         return out

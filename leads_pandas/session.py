@@ -27,7 +27,7 @@ from leads_pandas.store import Store
 from leads_pandas.store.journal import DOUBTFUL
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.models import RunStatus
@@ -210,11 +210,14 @@ def _in_doubt(session: Session) -> bool:
 
 
 @contextlib.contextmanager
-def kept_on_failure(run: EnrichmentRun) -> Generator[None]:
-    """Say on a failed write that the results are safe, and how to have them."""
+def kept_on_failure(run: EnrichmentRun, undo: Callable[[], None]) -> Generator[None]:
+    """Undo what a delivery claimed where it fails, and say that the results are safe."""
     try:
         yield
-    except OSError as error:
+    except BaseException as error:
+        undo()
+        if not isinstance(error, OSError):
+            raise
         if run.id is None or error.errno is None or isinstance(error, LeadsError):
             raise
         failure = type(error)(

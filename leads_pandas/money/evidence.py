@@ -150,7 +150,7 @@ class Case:
             # A job that is not listed was looked up by its id, or it would be live.
             job = self._best(look, live) if live else min(self.candidates)
             return Verdict("job", words, job, ended=not live)
-        if self._proves(self._silence, look.at):
+        if self._silence.is_enough and look.at >= self.until + (self.settle or 0.0):
             return Verdict("absent", words)
         # A silence that has begun is listened to its end.
         given_up = self._gives_up(look.at, live=bool(live)) and not (silent and self.settle)
@@ -167,14 +167,10 @@ class Case:
         Returns:
             None where looking on will not tell.
         """
-        if self._proves(self._still, at):
+        if self._still.is_enough:
             return True
         waits = self.settle is not None and self._still.seconds is not None
         return False if waits or not self._gives_up(at) else None
-
-    def _proves(self, silence: Silence, at: float) -> bool:
-        """Whether a silence has been heard out that began when the start had its time."""
-        return silence.is_enough and at >= self.until + (self.settle or 0.0)
 
     def _gives_up(self, at: float, *, live: bool = False) -> bool:
         """Whether looking no longer helps, unless something moves."""
@@ -283,7 +279,9 @@ class Case:
             self._began = look.at
         self._silence.look(look.at, silent=silent)
         answered = look.jobs is not None and look.preview is not None
-        self._still.look(look.at, silent=answered and not live)
+        # One that was too short to be listed had its time, and then its leads have theirs.
+        had_its_time = look.at >= self.until + (self.settle or 0.0)
+        self._still.look(look.at, silent=answered and not live and had_its_time)
 
     def _ran(self, live: set[str], words: str) -> Verdict:
         if live:

@@ -231,7 +231,10 @@ class Collector:
             source.enriched == preview.already_enriched,
             preview.already_enriched,
         )
-        source.silence.look(now, silent=still and not self._is_listed(op))
+        # One that was too short to be listed had its time, and then its leads have theirs.
+        age = self._since(op.sent_boot, op.sent_clock)
+        had_its_time = (now - source.poller.began if age is None else age) >= self._settle_seconds
+        source.silence.look(now, silent=still and had_its_time and not self._is_listed(op))
         if not source.silence.is_enough:
             return
         # Not listed, and nothing moves: it has ended, and what it left is let go.
@@ -254,7 +257,7 @@ class Collector:
 
     def _note(self, op: Op, status: str, processed: int, found: int) -> None:
         op.job_status, op.processed, op.found_emails = status, processed, found
-        if op.job_finished and self._since_end(op) is None:
+        if op.job_finished and self._since(op.ended_boot, op.ended_clock) is None:
             op.ended_at = op.ended_at or int(self._wait.clock.utc() * 1e6)
             op.ended_boot, op.ended_clock = self._wait.clock.boot, self._wait.now()
         self._store.journal.note(
@@ -268,11 +271,11 @@ class Collector:
             ended_clock=op.ended_clock,
         )
 
-    def _since_end(self, op: Op) -> float | None:
-        """Seconds since a job's end was seen, by the clock that nobody sets; None: on no such."""
-        if op.ended_clock is None or op.ended_boot != self._wait.clock.boot:
+    def _since(self, boot: str | None, moment: float | None) -> float | None:
+        """Seconds since a moment of the clock that nobody sets; None: it was of no such clock."""
+        if moment is None or boot != self._wait.clock.boot:
             return None
-        passed = self._wait.now() - op.ended_clock
+        passed = self._wait.now() - moment
         return None if passed < 0 else passed
 
     def _looked(self, event: Event) -> Exception | None:
@@ -319,7 +322,7 @@ class Collector:
             return
         if op is not None and source.ended is None:
             source.end(now)
-            if op.job_status is not None and self._since_end(op) is None:
+            if op.job_status is not None and self._since(op.ended_boot, op.ended_clock) is None:
                 # Whoever wrote the end down: from now on it is waited for what may show late.
                 self._note(op, op.job_status, op.processed, op.found_emails)
             if source.unread and source.stopped_short:
@@ -370,7 +373,7 @@ class Collector:
 
     def _is_late(self, source: Source, op: Op) -> bool:
         """Whether leads that were bought may still show: until then nobody starts them again."""
-        since = self._since_end(op)
+        since = self._since(op.ended_boot, op.ended_clock)
         return source.owed > 0 and since is not None and since < self._settle_seconds
 
     def _look_again(self, source: Source) -> None:

@@ -142,6 +142,7 @@ class Campaign:
                 both = self.some()[: chance.choice([0, 0, 3, 20])]
                 leads = [*both, *(f"other{n}" for n in range(size))]
                 seconds = chance.choice([1.0, 60.0, 300.0])
+                self.blurred |= seconds < 60.0  # nobody sees whose charge that was
                 if chance.random() < 0.3:
                     service.teammate(leads, seconds)
                 else:

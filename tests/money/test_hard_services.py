@@ -470,3 +470,12 @@ def test_a_file_that_came_while_a_run_was_waited_for_stays_where_it_knows_more(
     pd.testing.assert_frame_equal(pd.read_parquet(file), other)
     assert [one.name for one in tmp_path.glob("*.tmp")] == []
     assert all_found(run.result(tmp_path / "mine.parquet"))
+
+
+def test_a_job_too_short_to_be_listed_is_waited_for_until_its_leads_can_show(make: Make) -> None:
+    service = make(
+        Lagging, jobs_lag=45.0, status_lag=45.0, forgets=True, count_lag=58.0, job_seconds=44.0
+    )
+    assert all_found(enrich())
+    assert service.charges == ONCE
+    assert len(service.starts) == 1
