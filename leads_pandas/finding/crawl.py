@@ -126,11 +126,13 @@ class Crawl:
     def _front_page(self, reply: Reply) -> str:
         """Read the front page and what it jumps to; returns the site's language."""
         url = self._front = reply.url
+        asked: set[str] = set()  # exactly: a splash page sends from "/" to "/index.php"
         for _ in range(_JUMPS):
             page = self._keep(reply, url, Place.FRONT)
             self._title = self._title or page.title
             self._scripts += page.scripts
-            if page.jump is None or same(page.jump) in self._seen or self._read >= self._max_pages:
+            asked |= {url, reply.url}
+            if page.jump is None or page.jump in asked or self._read >= self._max_pages:
                 break
             if not self._may_jump(page.jump):
                 break

@@ -25,7 +25,7 @@ _NO_PAGE = re.compile(
     r"|/(?:cart|checkout|login|logout|register|signin|signup|warenkorb|account|my-account)(?:/|$)",
     re.IGNORECASE,
 )
-_INDEX = re.compile(r"/(?:index|default|home)\.(?:html?|php|aspx?)$", re.IGNORECASE)
+_INDEX = re.compile(r"/(?:index|default)\.(?:html?|php|aspx?)$", re.IGNORECASE)
 _PILE = re.compile(
     r"/(?:news|blogs?|aktuell\w*|artikel|articles?|actualites?|noticias|notizie|nieuws|posts?|magazin\w*"
     r"|products?|produkte?|produit\w*|productos?|prodotti|shop|store|tags?|categor\w+|kategorie|archiv\w*"
