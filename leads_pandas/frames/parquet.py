@@ -193,7 +193,9 @@ def read_receipt(path: str | os.PathLike[str]) -> dict[str, Any]:
         path: local path or URL, as `enrich` takes; a folder is a dataset.
 
     Returns:
-        the receipt, as in ``attrs["leads"]`` of the frame that was written.
+        the receipt, as in ``attrs["leads"]`` of the frame that was written. Of the credits that the
+        run's starts reserved (``credits_reserved``), ``credits_new`` are those that no earlier
+        receipt holds: added up over all files, each start counts once.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
