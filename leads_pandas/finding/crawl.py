@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from leads_pandas.finding.belonging import Place, Sighting, Site, belong
 from leads_pandas.finding.guard import FetchError
 from leads_pandas.finding.labels import Kind
-from leads_pandas.finding.links import Step, choose, host_of, same
+from leads_pandas.finding.links import FRAME, Step, choose, host_of, same
 from leads_pandas.finding.manners import front_pages
 from leads_pandas.finding.reading import Link, Page, read_page
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("leads_pandas.server")
 
 _SITEMAP_BYTES = 500_000
-_FEW_LINKS = 5
+_FEW_LINKS, _SPLASH = 5, 2
 # What scripts that write a site's menu or footer are called.
 _MENU_SCRIPT = re.compile(
     r"/[\w.-]*(?:menu|navi?|header|footer|layout|include|kontakt|contact)[\w.-]*\.js$",
@@ -111,6 +111,12 @@ class Crawl:
             FetchError: its front page cannot be had.
         """
         language = self._front_page(self._visit.front())
+        if len(self._steps) <= _SPLASH and not self.sightings:
+            # What a splash page leads to is the front page.
+            self._steps = {
+                key: step._replace(turn=FRAME) if step.kind is Kind.OTHER else step
+                for key, step in self._steps.items()
+            }
         promised = any(step.kind < Kind.ABOUT for step in self._steps.values())
         self._go_on(Kind.LANGUAGE, self._max_pages)
         promised = promised or any(one.place < Place.FRONT for one in self.sightings)

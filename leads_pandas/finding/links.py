@@ -44,7 +44,7 @@ _TURN = {
     Kind.OTHER: 8.0,
 }
 _DOUBT, _ONE_MORE, _ALIKE = 1.4, 0.6, 1.5
-_FRAME = -1.0
+FRAME = -1.0
 _SHORT_LABEL = 3
 _MENU_ENDS = 2
 
@@ -95,7 +95,7 @@ def choose(links: Iterable[Link], page: str, hosts: Collection[str]) -> list[Ste
         key = same(link.url)
         turn = _TURN[kind] + _DOUBT * doubt
         if link.frame:
-            turn = _FRAME
+            turn = FRAME
         elif kind is Kind.OTHER:
             turn = _other(link, ends_menu=link in menu[-_MENU_ENDS:])
         else:
