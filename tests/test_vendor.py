@@ -160,7 +160,7 @@ def test_a_lead_can_say_not_yet_after_its_job(vendor: Vendor, ask: Asker) -> Non
 
 
 def test_a_job_can_fail_half_way(vendor: Vendor, ask: Asker) -> None:
-    vendor.reset(10, job_seconds=0.0, fail_at=0.5)
+    vendor.reset(10, job_seconds=0.0, fates=["failed"])
     job = ask.data("enrichment/start", {"leadIds": lead_ids(10)})["jobId"]
     status = ask.data(f"enrichment/status/{job}")
     assert (status["status"], status["processedLeads"]) == ("FAILED", 5)

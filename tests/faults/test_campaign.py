@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 
 import leads_pandas as lp
-from tests.support import service_model
+from tests.support import in_memory
+from tests.support.in_memory import FAULTS, UNCLEAR, Service
+from tests.support.leadsapi import Fault, known
 from tests.support.money_world import World
-from tests.support.service_model import FAULTS, UNCLEAR, Fault, Service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +51,8 @@ class Campaign:
 
     def __init__(self, seed: int, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.chance = chance = random.Random(seed)
-        known = {one: n % 4 != 0 for n, one in enumerate(LEADS)}
         self.service = Service(
-            known,
+            known(LEADS, without=LEADS[::4]),
             balance=10_000,
             unread=chance.choice(["404", "empty"]),
             lead_count=chance.choice(["sent", "queued"]),
@@ -60,7 +60,7 @@ class Campaign:
             max_leads=chance.choice([None, None, 15]),
             job_seconds=chance.choice([0.5, 5.0, 90.0]),
             refund=chance.random() < 0.5,
-            book=[] if chance.random() < 0.6 else None,
+            book=chance.random() < 0.6,
             shows=chance.random() < 0.5,
             jobs_lag=chance.choice([0.0, 0.0, 2.0, 15.0]),
             status_lag=chance.choice([0.0, 0.0, 2.0, 15.0]),
@@ -74,8 +74,8 @@ class Campaign:
         # What nobody can tell from a charge of ours: spending that is not booked, and charges from
         # before the start that the balance shows after it.
         self.blurred = self.service.balance_lag > 0
-        service_model.install(patch, self.service, shuffle=random.Random(seed))
-        patch.setattr(service_model, "FOREVER", ENDLESS)
+        in_memory.install(patch, self.service, shuffle=random.Random(seed))
+        patch.setattr(in_memory, "FOREVER", ENDLESS)
         patch.setattr(Service, "receive", lambda _, *request: self.world.receive(*request))
 
     # -- what the user does ------------------------------------------------------------------------
@@ -126,10 +126,8 @@ class Campaign:
             case "start":
                 kind = chance.choice(sorted(FAULTS))
                 late = chance.choice([None, None, 5.0, 60.0, 119.0])
-                after = chance.random() < 0.6
-                service.faults.append(
-                    Fault("start", kind, after, late if kind in UNCLEAR else None)
-                )
+                when = "after" if chance.random() < 0.6 else "before"
+                service.faults.append(Fault("start", kind, when, late if kind in UNCLEAR else None))
                 service.fates.append(chance.choice(["slow", "slow", "instant", "failed"]))
             case "read":
                 on = chance.choice(["preview", "status", "lead", "jobs"])
@@ -137,7 +135,7 @@ class Campaign:
             case "mate":
                 size = chance.randint(1, 30)
                 # Nobody sees it in the list if no process of ours is there while it runs.
-                self.blurred |= service.book is None
+                self.blurred |= not service.book
                 # Some of their leads are ours as well.
                 both = self.some()[: chance.choice([0, 0, 3, 20])]
                 leads = [*both, *(f"other{n}" for n in range(size))]
@@ -149,7 +147,7 @@ class Campaign:
                     self.at_the_next_start(lambda: service.teammate(leads, seconds))
             case "spend":
                 self.at_the_next_start(lambda: service.pay(7, "Lead search: bakers"))
-                self.blurred |= service.book is None
+                self.blurred |= not service.book
             case "slow":
                 self.at_the_next_start(lambda: service.clock.sleep(chance.uniform(5.0, 60.0)))
             case "other":
@@ -189,8 +187,7 @@ class Campaign:
         # A job that failed unseen leaves a charge and some leads: never released by guessing.
         named = {row[0] for row in world.ask("SELECT job_id FROM ops")}
         hidden = any(
-            job.ours and job.state == "FAILED" and job.id not in named
-            for job in service.jobs.values()
+            job.ours and job.failed and job.id not in named for job in service.jobs.values()
         )
         asked = 0
         for _ in range(AGAIN):
@@ -206,7 +203,7 @@ class Campaign:
         assert not self.missing(out)
         # No start that is over counts against a later cap.
         fresh = [f"fresh{n}" for n in range(5)]
-        service.leads |= dict.fromkeys(fresh, True)
+        service.leads |= known(fresh)
         out = self.enrich([*LEADS, *fresh], max_credits=len(fresh))
         assert out is not None, "a cap that covers the price was refused"
         assert not self.missing(out)
@@ -215,9 +212,12 @@ class Campaign:
 
     def missing(self, out: pd.DataFrame) -> list[str]:
         """The rows that are not as the service knows them."""
-        words = {True: "found", False: "not_found"}
         rows = zip(out["lead_id"], out["enrichment_status"].astype(object), strict=True)
-        return [lead for lead, word in rows if word != words[self.service.leads[lead]]]
+        return [
+            lead
+            for lead, word in rows
+            if word != ("found" if self.service.leads[lead] else "not_found")
+        ]
 
 
 def play(seed: int, folder: Path, tally: Tally) -> None:

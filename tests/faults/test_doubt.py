@@ -175,7 +175,9 @@ def test_with_no_time_to_settle_evidence_that_it_ran_is_used(
     instant: bool, vendor: Vendor, short_look: None
 ) -> None:
     vendor.reset(N, job_seconds=0.8)
-    vendor.rules({"on": "start", "when": "after", "do": "close", "instant": instant})
+    vendor.rules(
+        {"on": "start", "when": "after", "do": "close", "fate": "instant" if instant else None}
+    )
     out = until_done(lambda: enrich(vendor, lead_ids(N), settle=None))
     assert rows(out) == whole(lead_ids(N))
     assert assert_never_twice(vendor, leads=N)["starts"] == 1
@@ -212,7 +214,15 @@ def test_our_job_is_found_beside_a_teammates_of_the_same_size(
     instant: bool, vendor: Vendor
 ) -> None:
     vendor.reset(N, job_seconds=1.2)
-    vendor.rules({"on": "start", "when": "after", "do": "close", "teammate": N, "instant": instant})
+    vendor.rules(
+        {
+            "on": "start",
+            "when": "after",
+            "do": "close",
+            "teammate": N,
+            "fate": "instant" if instant else None,
+        }
+    )
     out = settle_by_hand(vendor, {"job_id": "enrich_1"})
     assert rows(out) == whole(lead_ids(N))
     assert vendor.counts["starts"] == 1

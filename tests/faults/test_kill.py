@@ -104,7 +104,7 @@ INSTANTS = {
     "before the journal": {"on": "preview", "when": "after"},
     "between journal and send": {"on": "start", "when": "before", "do": "close"},
     "between answer and journal": {"on": "start", "when": "after"},
-    "between answer and journal, job gone": {"on": "start", "when": "after", "instant": True},
+    "between answer and journal, job gone": {"on": "start", "when": "after", "fate": "instant"},
     "while polling": {"on": "status", "when": "after", "nth": 2},
     "at the first read": {"on": "lead", "when": "after", "nth": 1},
     "in the middle of reading": {"on": "lead", "when": "after", "nth": 30},

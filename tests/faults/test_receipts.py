@@ -94,7 +94,7 @@ def test_a_job_that_failed_is_on_the_receipt_of_the_line_that_bought_the_rest(
     receipts: Receipts,
 ) -> None:
     receipts.vendor.reset(60, job_seconds=0.2)
-    receipts.vendor.rules({"on": "start", "fail": True})
+    receipts.vendor.rules({"on": "start", "fate": "stillborn"})
     with pytest.raises(lp.JobFailedError):
         receipts.enrich(IDS[:10])
     receipts.enrich(IDS[:10])

@@ -141,7 +141,9 @@ def test_a_start_in_doubt_that_made_its_job_is_not_sent_again(
     fault: dict[str, Any], aftermath: str, lead_count: str, vendor: Vendor
 ) -> None:
     vendor.reset(world(N, enriched=[3, 4, 5]), lead_count=lead_count, job_seconds=1.5)
-    vendor.rules({"on": "start", "when": "after", "instant": aftermath == "gone"} | fault)
+    vendor.rules(
+        {"on": "start", "when": "after", "fate": "instant" if aftermath == "gone" else None} | fault
+    )
     counts = finish(vendor, lead_ids(N))
     assert counts["fired"] == [1]
     assert counts["starts"] == 1
@@ -155,7 +157,12 @@ def test_what_evidence_is_left_never_lets_a_lead_be_charged_twice(
 ) -> None:
     vendor.reset(N, job_seconds=0.8)
     rules: list[dict[str, Any]] = [
-        {"on": "start", "when": "after", "do": "close", "instant": aftermath == "gone"}
+        {
+            "on": "start",
+            "when": "after",
+            "do": "close",
+            "fate": "instant" if aftermath == "gone" else None,
+        }
     ]
     if missing == ["preview"]:
         # The price is asked once; it is afterwards that the endpoint is gone.
@@ -196,7 +203,7 @@ def test_two_doubts_in_a_row_are_settled_one_after_the_other(vendor: Vendor) -> 
     vendor.reset(N, job_seconds=0.3)
     vendor.rules(
         {"on": "start", "do": "close"},
-        {"on": "start", "do": "reset", "when": "after", "instant": True},
+        {"on": "start", "do": "reset", "when": "after", "fate": "instant"},
     )
     counts = finish(vendor, lead_ids(N))
     assert counts["starts"] == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,9 @@ import pytest
 
 import leads_pandas as lp
 from leads_pandas.errors import LeadsWarning
-from tests.support import service_model
-from tests.support.service_model import Fault, Job, Service
+from tests.support import in_memory
+from tests.support.in_memory import Service
+from tests.support.leadsapi import Fault, Job, known, ok, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +30,8 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     """Puts a service under the package."""
 
     def made(kind: type[Service] = Service, **options: Any) -> Service:
-        service = kind(dict.fromkeys([*IDS, *MORE], True), **({"balance": 1000} | options))
-        service_model.install(monkeypatch, service)
+        service = kind(known([*IDS, *MORE]), **({"balance": 1000} | options))
+        in_memory.install(monkeypatch, service)
         service.clock.limit()
         return service
 
@@ -99,11 +99,11 @@ def test_a_job_that_failed_and_was_dropped_lets_its_leads_go(make: Make) -> None
 class Lagging(Service):
     """Judges a start by what it shows, which lags behind."""
 
-    def _start(self, body: Any) -> Any:
+    def start(self, body: Any) -> Any:
         shown = {one for one, at in self.enriched.items() if at <= self.clock.now - self.count_lag}
         enriched, self.enriched = self.enriched, dict.fromkeys(shown, 0.0)
         try:
-            return super()._start(body)
+            return super().start(body)
         finally:
             self.enriched = enriched | self.enriched
 
@@ -177,7 +177,7 @@ def test_a_doubt_on_a_busy_account_settles(make: Make) -> None:
 def test_a_failed_job_on_a_busy_account_comes_to_its_end(make: Make) -> None:
     service = make(balance=1_000_000)
     service.fates.append("failed")
-    service.faults.append(Fault("start", "cut", after=True))
+    service.faults.append(Fault("start", "cut", when="after"))
     service.watchers.append(colleagues(service))
     began = service.clock.now
     with pytest.raises(lp.JobFailedError):
@@ -190,17 +190,17 @@ def test_a_failed_job_on_a_busy_account_comes_to_its_end(make: Make) -> None:
 class ByHalves(Service):
     """Two leads cost one credit, rounded up, and a start may hold three."""
 
-    def _preview(self, body: Any) -> Any:
-        answer = super()._preview(body)
-        data = json.loads(answer.body)["data"]
+    def preview(self, body: Any) -> Any:
+        answer = super().preview(body)
+        data = answer.body["data"]
         data["estimatedCredits"] = -(-data["toEnrich"] // 2)
-        return service_model.ok(data)
+        return ok(data)
 
-    def _start(self, body: Any) -> Any:
+    def start(self, body: Any) -> Any:
         if len(body["leadIds"]) > 3:
             self.starts.append(list(body["leadIds"]))
-            return service_model.refuse(413, "Payload too large")
-        return super()._start(body)
+            return refuse(413, "Payload too large")
+        return super().start(body)
 
 
 def test_the_pieces_of_a_start_refused_as_too_large_are_held_against_the_cap(
@@ -230,21 +230,21 @@ def test_a_clock_set_forward_does_not_make_a_start_look_long_ago(
 class Hiding(Service):
     """Leads of a running job are neither enriched nor to be enriched; jobs are listed late."""
 
-    def _preview(self, body: Any) -> Any:
-        answer = super()._preview(body)
-        data = json.loads(answer.body)["data"]
+    def preview(self, body: Any) -> Any:
+        answer = super().preview(body)
+        data = answer.body["data"]
         under_way = {one for job in self.jobs.values() for one in job.leads[job.done :]}
         hidden = len(under_way & set(body["leadIds"]))
         data["toEnrich"] -= hidden
         data["estimatedCredits"] -= hidden
-        return service_model.ok(data)
+        return ok(data)
 
 
 def test_that_nothing_is_to_be_bought_does_not_mean_that_all_is_done(
     make: Make,
 ) -> None:
     service = make(Hiding, jobs_lag=3.0, job_seconds=120.0)
-    service.faults.append(Fault("start", "cut", after=True))
+    service.faults.append(Fault("start", "cut", when="after"))
     assert all_found(enrich())
     assert service.charges == ONCE
 
@@ -261,23 +261,21 @@ def test_a_lead_that_was_paid_for_is_never_unknown(make: Make) -> None:
     assert service.charges == ONCE
 
 
-@pytest.mark.parametrize("book", [None, []])
-def test_the_job_of_a_second_start_without_an_answer_is_no_stranger(
-    make: Make, book: list[dict[str, Any]] | None
-) -> None:
+@pytest.mark.parametrize("book", [False, True])
+def test_the_job_of_a_second_start_without_an_answer_is_no_stranger(make: Make, book: bool) -> None:
     service = make(job_seconds=3600.0, book=book)
-    service.faults += [Fault("start", "cut"), Fault("start", "cut", after=True)]
+    service.faults += [Fault("start", "cut"), Fault("start", "cut", when="after")]
     assert all_found(enrich())
     assert service.charges == ONCE
 
 
 def test_a_stranger_stays_one_after_a_second_start(make: Make) -> None:
     service = make(job_seconds=3600.0)
-    service.faults += [Fault("start", "cut"), Fault("start", "cut", after=True)]
+    service.faults += [Fault("start", "cut"), Fault("start", "cut", when="after")]
 
     def watch(*_: object) -> None:
         # Comes up once the first start could no longer be listed, and before the second one.
-        if service.clock.now > 1192.0 and "mate-0" not in service.jobs and not service.starts:
+        if service.clock.now > 1192.0 and "mate_1" not in service.jobs and not service.starts:
             service.teammate(MORE[:3], 9000.0)
 
     service.watchers.append(watch)
@@ -308,10 +306,10 @@ def test_an_answer_that_was_long_on_its_way_tells_of_no_later_moment(make: Make)
 class Queueing(Service):
     """A job that waits in a queue is not listed, and a gateway hides its status now and then."""
 
-    def _status(self, job_id: str) -> Any:
+    def status(self, job_id: str) -> Any:
         if self.clock.now < 1002.0 or 1080.0 < self.clock.now < 1100.0:
-            return service_model.refuse(404, "no route")
-        return super()._status(job_id)
+            return refuse(404, "no route")
+        return super().status(job_id)
 
 
 def test_a_job_that_was_there_meanwhile_has_not_been_gone_since_it_was_first_missed(
@@ -348,18 +346,18 @@ class Behind(Service):
 
     behind = False
 
-    def _status(self, job_id: str) -> Any:
-        return service_model.refuse(404) if self.behind else super()._status(job_id)
+    def status(self, job_id: str) -> Any:
+        return refuse(404) if self.behind else super().status(job_id)
 
-    def _jobs(self) -> Any:
-        return service_model.ok([]) if self.behind else super()._jobs()
+    def active(self) -> Any:
+        return ok([]) if self.behind else super().active()
 
 
 def test_a_job_that_was_only_guessed_to_be_one_starts_is_not_kept_from_another(
     make: Make,
 ) -> None:
     service = make(Behind, job_seconds=1000.0)
-    service.faults += [Fault("start", "cut"), Fault("start", "cut", after=True)]
+    service.faults += [Fault("start", "cut"), Fault("start", "cut", when="after")]
     for ids in (IDS, MORE[:6], IDS):
         with pytest.raises(lp.JobTimeoutError):
             enrich(ids=ids, timeout=3.0)
@@ -385,12 +383,12 @@ class Flickering(Service):
         passed = self.clock.now - began
         return passed < 20.0 or 60.0 < passed < 110.0
 
-    def _status(self, job_id: str) -> Any:
-        hidden = job_id == "job-0" and self._hides()
-        return service_model.refuse(404, "no route") if hidden else super()._status(job_id)
+    def status(self, job_id: str) -> Any:
+        hidden = job_id == "enrich_1" and self._hides()
+        return refuse(404, "no route") if hidden else super().status(job_id)
 
-    def _jobs(self) -> Any:
-        return service_model.ok([]) if self._hides() else super()._jobs()
+    def active(self) -> Any:
+        return ok([]) if self._hides() else super().active()
 
 
 def test_a_job_missed_twice_with_no_poll_between_has_not_been_gone_since(make: Make) -> None:
@@ -405,9 +403,9 @@ def test_a_job_missed_twice_with_no_poll_between_has_not_been_gone_since(make: M
 class Reserved(Service):
     """Counts leads late in its prices, and knows the status of a job after a moment only."""
 
-    def _status(self, job_id: str) -> Any:
+    def status(self, job_id: str) -> Any:
         young = self.clock.now < self.jobs[job_id].began + 1.0
-        return service_model.refuse(404) if young else super()._status(job_id)
+        return refuse(404) if young else super().status(job_id)
 
 
 def test_leads_that_others_enriched_are_not_taken_for_those_of_a_job_that_does_not_show(
@@ -429,14 +427,14 @@ def test_without_settle_a_job_that_the_service_does_not_know_is_not_let_go(make:
     for _ in range(2):
         with pytest.raises(lp.StartOutcomeUnknown) as caught:
             enrich(settle=None)
-    assert "job-0" in str(caught.value)
+    assert "enrich_1" in str(caught.value)
     service.behind = False  # type: ignore[attr-defined]
     assert all_found(enrich(settle=None))
     assert service.charges == ONCE
     assert len(service.starts) == 1
 
 
-@pytest.mark.parametrize("shown", [{}, {"book": []}, {"shows": True}])
+@pytest.mark.parametrize("shown", [{}, {"book": True}, {"shows": True}])
 def test_leads_that_a_colleague_enriches_meanwhile_do_not_hold_a_start_in_doubt(
     make: Make, shown: dict[str, Any]
 ) -> None:

@@ -1,7 +1,7 @@
 """Never twice, never over the cap, never lost: whatever the service, the network and the kill do.
 
 A hypothesis state machine drives the public functions over the real store, run, transport and
-client; `service_model` stands in for the network and for time.
+client; `in_memory` stands in for the network and for time.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from hypothesis.stateful import (
 )
 
 import leads_pandas as lp
-from tests.support import service_model
+from tests.support import in_memory
+from tests.support.in_memory import FAULTS, UNCLEAR, Service
+from tests.support.leadsapi import Fault, known
 from tests.support.money_world import World
-from tests.support.service_model import FAULTS, Fault, Service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tests.support.leadsapi import Fate
 
 LEADS = [f"lead{n}" for n in range(12)]
 GHOSTS = ["ghost0", "ghost1"]  # the service does not know them
@@ -45,12 +47,8 @@ def statuses(out: pd.DataFrame) -> dict[str, str]:
     return dict(zip(out["lead_id"], out["enrichment_status"].astype(object), strict=True))
 
 
-WORDS = {
-    True: ["found"],
-    False: ["not_found"],
-    # Known as unknown only where a job of ours has included it.
-    None: ["unknown_lead", "not_enriched"],
-}
+# Known as unknown only where a job of ours has included it.
+UNKNOWN = ["unknown_lead", "not_enriched"]
 
 
 def missing(service: Service, out: pd.DataFrame) -> dict[str, str]:
@@ -61,11 +59,11 @@ def missing(service: Service, out: pd.DataFrame) -> dict[str, str]:
         for one, seconds in service.lag.items()
         if service.clock.now < service.enriched.get(one, 0.0) + seconds + 60.0
     }
+    words = {one: ["found" if emails else "not_found"] for one, emails in service.leads.items()}
     return {
         one: word
         for one, word in statuses(out).items()
-        if word not in WORDS[service.leads.get(one)]
-        and not (word == "not_enriched" and one in late)
+        if word not in words.get(one, UNKNOWN) and not (word == "not_enriched" and one in late)
     }
 
 
@@ -97,7 +95,7 @@ class Machine(RuleBasedStateMachine):
         settle=st.sampled_from([20.0, 20.0, None]),
         lag=st.dictionaries(st.sampled_from(LEADS), st.sampled_from([0.4, 9.0]), max_size=2),
         shuffle=st.none() | st.integers(0, 9),
-        book=st.sampled_from([None, "book"]),
+        book=st.booleans(),
         shows=st.booleans(),
         jobs_lag=st.sampled_from([0.0, 0.0, 1.5, 8.0]),
         count_lag=st.sampled_from([0.0, 0.0, 1.5, 8.0]),
@@ -109,18 +107,15 @@ class Machine(RuleBasedStateMachine):
         enriched: set[str],
         settle: float | None,
         shuffle: int | None,
-        book: str | None,
         **options: Any,
     ) -> None:
-        leads = {one: n % 4 != 0 for n, one in enumerate(LEADS)}
-        options["book"] = [] if book else None
-        self.service = Service(leads, **options)
+        self.service = Service(known(LEADS, without=LEADS[::4]), **options)
         self.service.enriched = dict.fromkeys(sorted(enriched), 0.0)
         folder = self.folder / str(next(self.numbers))
         self.world = World(self.service, folder, self.patch)
         self.world.settle = settle
         mixed = None if shuffle is None else random.Random(shuffle)
-        service_model.install(self.patch, self.service, shuffle=mixed)
+        in_memory.install(self.patch, self.service, shuffle=mixed)
         self.patch.setattr(Service, "receive", lambda _, *request: self.world.receive(*request))
         self.frames: list[list[str]] = []
 
@@ -212,13 +207,13 @@ class Machine(RuleBasedStateMachine):
         kind: str,
         after: bool,
         late: float | None,
-        fate: service_model.Fate,
+        fate: Fate,
         mate: int,
         spend: int,
     ) -> None:
         # Only what is not clearly refused, and has left, can still be taken later.
-        taken = late if kind in service_model.UNCLEAR else None
-        self.service.faults.append(Fault("start", kind, after, taken))
+        taken = late if kind in UNCLEAR else None
+        self.service.faults.append(Fault("start", kind, "after" if after else "before", taken))
         self.service.fates.append(fate)
 
         def strike(endpoint: str, _: str, body: Any) -> None:
@@ -250,7 +245,7 @@ class Machine(RuleBasedStateMachine):
         self.service.missing = gone
 
     @rule(fate=st.sampled_from(["instant", "failed"]))
-    def decide_the_next_job(self, fate: service_model.Fate) -> None:
+    def decide_the_next_job(self, fate: Fate) -> None:
         self.service.fates.append(fate)
 
     @rule(ids=PARTS, seconds=st.sampled_from([0.0, 2.0, 30.0]))

@@ -32,8 +32,9 @@ from leads_pandas.money.purchase import Purchase
 from leads_pandas.pace.wait import Late
 from leads_pandas.store import Store
 from leads_pandas.store.journal import Journal, Op, OpLock
-from tests.support import service_model
-from tests.support.service_model import NEVER_LEFT, UNCLEAR, Fault, Service
+from tests.support import in_memory
+from tests.support.in_memory import NEVER_LEFT, UNCLEAR, Service
+from tests.support.leadsapi import Fault, known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,8 +90,8 @@ IDS = [f"lead{n}" for n in range(6)]
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    model = Service(dict.fromkeys([*IDS, *(f"more{n}" for n in range(30))], True), balance=100)
-    service_model.install(monkeypatch, model)
+    model = Service(known([*IDS, *(f"more{n}" for n in range(30))]), balance=100)
+    in_memory.install(monkeypatch, model)
     return model
 
 
@@ -196,7 +197,12 @@ def test_nothing_fits_an_empty_budget(desk: Desk) -> None:
 def test_a_start_is_journalled_with_what_its_answer_said(desk: Desk) -> None:
     op, lock = desk.start(IDS)
     lock.release()
-    assert (op.state, op.job_id, op.credits_reserved, op.leads_queued) == ("started", "job-0", 6, 6)
+    assert (op.state, op.job_id, op.credits_reserved, op.leads_queued) == (
+        "started",
+        "enrich_1",
+        6,
+        6,
+    )
     assert op.limited is False
     assert desk.store.journal.claims_on(IDS) == {op.id: IDS}
 
@@ -283,7 +289,7 @@ def test_a_start_without_a_clear_answer_and_without_a_trace_is_sent_once_more(
     desk.service.faults.append(Fault("start", kind))
     op, lock = desk.start(IDS)
     lock.release()
-    assert (op.state, op.job_id) == ("started", "job-0")
+    assert (op.state, op.job_id) == ("started", "enrich_1")
     assert desk.service.charges == dict.fromkeys(IDS, 1)
     assert "unknown" in desk.phases
 
@@ -297,11 +303,11 @@ def test_a_start_without_a_clear_answer_that_left_a_trace_is_not_sent_again(
     desk.service.lead_count = lead_count
     desk.service.enriched = {"lead0": 0.0}
     desk.service.fates.append(fate)
-    desk.service.faults.append(Fault("start", kind, after=True))
+    desk.service.faults.append(Fault("start", kind, when="after"))
     op, lock = desk.start(IDS)
     lock.release()
     assert op.state == "started"
-    assert op.job_id in ("job-0", None)
+    assert op.job_id in ("enrich_1", None)
     assert desk.service.requests["start"] == 1
 
 
@@ -332,10 +338,10 @@ def test_a_job_that_was_adopted_short_of_its_price_is_known_as_limited(desk: Des
             desk.service.balance = 4
 
     desk.service.watchers.append(spend)
-    desk.service.faults.append(Fault("start", "cut", after=True))
+    desk.service.faults.append(Fault("start", "cut", when="after"))
     op, lock = desk.start(IDS)
     lock.release()
-    assert (op.job_id, op.leads_queued, op.limited) == ("job-0", 4, True)
+    assert (op.job_id, op.leads_queued, op.limited) == ("enrich_1", 4, True)
 
 
 # -- doubts that stay ----------------------------------------------------------------------------
@@ -396,7 +402,7 @@ def test_a_last_look_before_the_second_start_stops_it(desk: Desk) -> None:
         late = desk.service.clock.now > 1000.0 + 130.0 + 20.0
         sending = late and not desk.store.journal.start_lock().take()
         if endpoint == "preview" and sending and not desk.service.jobs:
-            desk.service._start({"leadIds": IDS, "maxCredits": 6})
+            desk.service.start({"leadIds": IDS, "maxCredits": 6})
 
     desk.service.watchers.append(late)
     op, lock = desk.start(IDS)
@@ -415,16 +421,16 @@ def test_an_answer_that_comes_after_the_start_was_settled_is_said_and_overwrites
             assert desk.store.journal.move(op.id, ("sending",), "absent")
 
     desk.service.watchers.append(settle)
-    with pytest.raises(StartOutcomeUnknown, match="answered as job job-0"):
+    with pytest.raises(StartOutcomeUnknown, match="answered as job enrich_1"):
         desk.start(IDS)
-    assert desk.ops() == [("absent", "answered as job job-0 after it was settled")]
+    assert desk.ops() == [("absent", "answered as job enrich_1 after it was settled")]
 
 
 def test_jobs_that_this_store_has_not_started_are_worth_a_warning_before_anything_is_bought(
     desk: Desk,
 ) -> None:
     desk.service.teammate(["other"], seconds=500.0)
-    with pytest.warns(LeadsWarning, match=r"1 job of this account .*mate-0"):
+    with pytest.warns(LeadsWarning, match=r"1 job of this account .*mate_1"):
         desk.start(IDS)[1].release()
     with warnings.catch_warnings(action="error"), pytest.raises(LeadsWarning):
         desk.start(["more0"])
@@ -436,7 +442,7 @@ def test_jobs_that_this_store_has_not_started_are_worth_a_warning_before_anythin
 def test_with_settle_none_a_trace_is_enough(service: Service, tmp_path: Path, fate: Any) -> None:
     desk = Desk(service, tmp_path, settle=None)
     service.fates.append(fate)
-    service.faults.append(Fault("start", "cut", after=True))
+    service.faults.append(Fault("start", "cut", when="after"))
     op, lock = desk.start(IDS)
     lock.release()
     assert op.state == "started"
@@ -445,7 +451,7 @@ def test_with_settle_none_a_trace_is_enough(service: Service, tmp_path: Path, fa
 
 def leave_in_doubt(desk: Desk, *, after: bool) -> StartOutcomeUnknown:
     """A start that loses its answer while too little can be seen of the account."""
-    desk.service.faults.append(Fault("start", "cut", after=after))
+    desk.service.faults.append(Fault("start", "cut", when="after" if after else "before"))
 
     def hide(endpoint: str, _: str, __: object) -> None:
         if endpoint == "start":
@@ -499,7 +505,7 @@ def test_a_strangers_job_is_waited_for_and_never_taken_for_ours(desk: Desk, size
     desk.service.watchers.append(mate)
     op, lock = desk.start(IDS)
     lock.release()
-    assert op.job_id == "job-1"
+    assert op.job_id == "enrich_2"
     assert desk.service.charges == dict.fromkeys(IDS, 1)
     # Larger than the start, it cannot be its own; else it is waited for to its end.
     assert desk.service.clock.now > 1000.0 + (250.0 if size <= 6 else 130.0)
@@ -524,9 +530,9 @@ def test_a_person_who_says_that_it_never_started_frees_the_leads(desk: Desk) -> 
 def test_a_person_who_names_the_job_gives_the_start_its_answer(desk: Desk, seconds: float) -> None:
     leave_in_doubt(desk, after=True)
     desk.service.clock.now += seconds
-    desk.purchase().doubts.resolve(desk.store.journal.open_ops()[0], job_id="job-0")
+    desk.purchase().doubts.resolve(desk.store.journal.open_ops()[0], job_id="enrich_1")
     op = desk.store.journal.open_ops()[0]
-    assert (op.state, op.job_id, op.leads_queued) == ("started", "job-0", 6)
+    assert (op.state, op.job_id, op.leads_queued) == ("started", "enrich_1", 6)
 
 
 def test_a_person_who_names_a_job_that_does_not_exist_changes_nothing(desk: Desk) -> None:
@@ -539,7 +545,7 @@ def test_a_person_who_names_a_job_that_does_not_exist_changes_nothing(desk: Desk
 def test_a_person_may_not_release_a_start_whose_job_may_be_running(desk: Desk) -> None:
     desk.service.job_seconds = 9000.0
     leave_in_doubt(desk, after=True)
-    with pytest.raises(StartOutcomeUnknown, match="may be running as job-0"):
+    with pytest.raises(StartOutcomeUnknown, match="may be running as enrich_1"):
         desk.purchase().doubts.resolve(desk.store.journal.open_ops()[0], job_id=None)
     assert desk.state() == "unknown"
 
@@ -558,7 +564,7 @@ def test_a_person_may_not_name_the_job_of_another_start(desk: Desk) -> None:
     leave_in_doubt(desk, after=False)
     doubtful = next(op for op in desk.store.journal.open_ops() if op.state == "unknown")
     with pytest.raises(UnknownRunError, match="another start"):
-        desk.purchase().doubts.resolve(doubtful, job_id="job-0")
+        desk.purchase().doubts.resolve(doubtful, job_id="enrich_1")
     assert desk.state() == "unknown"
 
 

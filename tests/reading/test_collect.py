@@ -17,8 +17,9 @@ from leads_pandas.pace.wait import Late
 from leads_pandas.reading.collect import Collector, read_result
 from leads_pandas.store import Store
 from leads_pandas.store.journal import _pack
-from tests.support import service_model
-from tests.support.service_model import Fault, Service
+from tests.support import in_memory
+from tests.support.in_memory import Service
+from tests.support.leadsapi import Fault, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,8 +94,8 @@ class Desk:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    model = Service(dict.fromkeys(IDS, True))
-    service_model.install(monkeypatch, model)
+    model = Service(known(IDS))
+    in_memory.install(monkeypatch, model)
     return model
 
 
@@ -226,7 +227,7 @@ def test_reading_stops_when_as_many_as_are_enriched_have_been_found(
     enriched = sorted(mixed.sample(IDS, 5))
     desk.service.enriched = dict.fromkeys(enriched, 0.0)
     inline = {"clock": desk.service.clock, "shuffle": mixed}
-    pool = type("Pool", (service_model.InlinePool,), inline)
+    pool = type("Pool", (in_memory.InlinePool,), inline)
     monkeypatch.setattr("leads_pandas.reading.collect.Pool", pool)
     desk.collector = desk.new()
     desk.collector.collect([desk.collector.free(IDS, expect=5)])
@@ -475,7 +476,7 @@ def test_what_a_failed_job_found_is_kept_and_the_rest_failed_without_a_read_each
 def test_reads_under_way_when_a_job_falls_short_count_among_those_that_it_enriched(
     desk: Desk, limited: bool, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class PollsFirst(service_model.InlinePool):
+    class PollsFirst(in_memory.InlinePool):
         """Whatever else is under way, the answer of a poll comes first."""
 
         clock = desk.service.clock

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from leads_pandas import LeadsClient
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 # -- leads -----------------------------------------------------------------------------------
@@ -72,7 +72,8 @@ class Vendor:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "vendor.py")],
+            [sys.executable, "-m", "tests.support.vendor"],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pytest
 
-    from tests.support.service_model import Service
+    from tests.support.in_memory import Service
 
 
 class Crash(BaseException):
@@ -182,7 +182,8 @@ class World:
         holders = {claims.get(one) for one in ids}
         if len(holders) != 1 or not holders <= sending:
             self.wrong.append("leads are sent without their claim, or unknown to the journal")
-        running = [one for one in ids if self.service.running(one)]
+        jobs = [job for job in self.service.jobs.values() if job.ours and job.running]
+        running = {one for job in jobs for one in job.leads[job.done :]} & set(ids)
         if running:
             self.wrong.append(f"started while an earlier start of it runs: {running}")
 
@@ -252,7 +253,7 @@ class World:
             for job in self.service.jobs.values()
             if job.ours and job.id not in own and job.leads and claimed >= set(job.leads)
             # A job that the service has forgotten cannot be named any more.
-            if not (self.service.forgets and job.state != "PROCESSING")
+            if not (self.service.forgets and not job.running)
         ]
         how: dict[str, Any] = {"job_id": jobs[-1]} if jobs else {"not_started": True}
 
