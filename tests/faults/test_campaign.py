@@ -173,7 +173,7 @@ class Campaign:
         """No lead is charged again, and no rule of the journal was broken at any request."""
         self.service.advance()
         assert not self.world.wrong, self.world.wrong
-        twice = {lead: n for lead, n in self.service.charges.items() if n > 1}
+        twice = self.service.twice
         assert not twice, f"charged more than once: {twice}"
 
     def end(self) -> int:

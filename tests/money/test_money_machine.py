@@ -287,7 +287,7 @@ class Machine(RuleBasedStateMachine):
             return
         assert not self.world.wrong, self.world.wrong
         self.service.advance()
-        twice = {lead: n for lead, n in self.service.charges.items() if n > 1}
+        twice = self.service.twice
         assert not twice, f"charged more than once: {twice}"
 
     def teardown(self) -> None:

@@ -230,7 +230,7 @@ def until_done(call: Callable[[], pd.DataFrame], attempts: int = 8) -> pd.DataFr
 def assert_never_twice(vendor: Vendor, *, leads: int | None = None) -> dict[str, Any]:
     """The invariants that every fault ends with."""
     counts = vendor.counts
-    twice = {lead: n for lead, n in counts["charges"].items() if n > 1}
+    twice = counts["twice"]
     assert not twice, f"charged more than once: {twice}"
     reads = sum(counts["reads"].values())
     of = len(counts["reads"]) if leads is None else leads

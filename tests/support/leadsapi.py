@@ -189,6 +189,7 @@ class LeadsAPI:
         faults: the plan of what goes wrong.
         enriched: when each lead was.
         charges: how often each lead is charged to us; what a failed job left is given up.
+        twice: leads that were charged while an earlier charge of them stood.
         starts: the leads of each start that was carried out.
         pending: starts that are carried out later, and when.
         moves: when credits went (or came, where it is less than 0), and how many.
@@ -225,6 +226,7 @@ class LeadsAPI:
     faults: list[Fault] = field(default_factory=list)
     enriched: dict[str, float] = field(default_factory=dict)
     charges: Counter[str] = field(init=False, default_factory=Counter)
+    twice: Counter[str] = field(init=False, default_factory=Counter)
     reads: Counter[str] = field(init=False, default_factory=Counter)
     requests: Counter[str] = field(init=False, default_factory=Counter)
     jobs: dict[str, Job] = field(init=False, default_factory=dict)
@@ -405,6 +407,7 @@ class LeadsAPI:
             fail_at={"failed": self.fail_at, "stillborn": 0.0}.get(fate),
         )
         self.jobs[job.id] = job
+        self.twice.update(one for one in need if self.charges[one])
         self.charges.update(need)
         self.pay(len(need), f"Enrichment: {len(need)} leads")
         self.spent += len(need)

@@ -148,6 +148,7 @@ class World(LeadsAPI):
             "starts_charged": sum(bool(job.ours and job.leads) for job in self.jobs.values()),
             "start_bodies": self.bodies,
             "charges": dict(self.charges),
+            "twice": dict(self.twice),
             "reads": dict(self.reads),
             "requests": dict(self.requests),
             "total": self.requests.total(),
