@@ -421,7 +421,7 @@ def _label_text(label: Hashable) -> str:
 
 def shown(label: object) -> str:
     """A label in a message: as Python writes it, safe to print, not too long."""
-    text = clean(repr(label))
+    text = clean(repr(label.item() if isinstance(label, np.number) else label))
     return text if len(text) <= 60 else text[:57] + "…"  # noqa: PLR2004 - fits a line
 
 
