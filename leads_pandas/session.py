@@ -215,7 +215,8 @@ def kept_on_failure(run: EnrichmentRun, undo: Callable[[], None]) -> Generator[N
     try:
         yield
     except BaseException as error:
-        undo()
+        with contextlib.suppress(StoreError):  # a full disk refuses both; the file's own says why
+            undo()
         if not isinstance(error, OSError):
             raise
         if run.id is None or error.errno is None or isinstance(error, LeadsError):

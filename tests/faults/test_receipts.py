@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 
 import leads_pandas as lp
+from leads_pandas.errors import StoreError
+from leads_pandas.session import kept_on_failure
 from tests.support.harness import assert_never_twice, frame, lead_ids, make_client
 
 if TYPE_CHECKING:
@@ -147,3 +151,16 @@ def test_who_waits_for_anothers_start_leaves_its_credits_to_that_one(
     assert other.result() is not None
     receipts.enrich(IDS[:12])
     assert receipts.new == [2, 0]
+
+
+def test_a_store_that_refuses_too_does_not_hide_why_there_is_no_file() -> None:
+    def undo() -> None:
+        raise StoreError("the store cannot be written")
+
+    run: Any = SimpleNamespace(id="run1")
+    with (
+        pytest.raises(OSError, match=r"out\.parquet.*every result is kept") as caught,
+        kept_on_failure(run, undo),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device", "out.parquet")
+    assert caught.value.errno == errno.ENOSPC
