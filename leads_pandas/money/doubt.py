@@ -117,10 +117,25 @@ class Doubts:
             ),
             until=self._wait.now() + timeout - passed,
             settle=self._settle,
-            candidates=({op.job_id: 0} if op.job_id else {}) | op.candidates.get("may be", {}),
+            candidates=({op.job_id: 0} if op.job_id else {})
+            | self._seen_besides(op)
+            | op.candidates.get("may be", {}),
             strangers=dict(op.candidates.get("cannot be", {})),
             closed="closed" in op.candidates,
         )
+
+    def _seen_besides(self, op: Op) -> dict[str, int]:
+        """The jobs that came up while later starts were looked for, and may be this one's.
+
+        They may have ended before anybody looks for this one. They explain no charge, hence 0: some
+        are the later starts' own.
+        """
+        if "closed" in op.candidates:
+            return {}
+        known = {*(op.jobs_before or ()), *op.candidates.get("cannot be", {})}
+        known |= self._journal.answered()
+        seen = self._journal.seen(op.sent_at or 0)
+        return {one: 0 for one, size in seen.items() if size <= op.lead_count and one not in known}
 
     def look(self, case: Case, op: Op) -> Look:
         """One look; the jobs come before the price, which shows whatever they no longer do.
@@ -149,10 +164,10 @@ class Doubts:
             used=used.get("used"),
             reset=used.get("reset"),
             ended=frozenset(ended),
-            completed=frozenset(completed),
+            completed=frozenset(completed - concluded.keys()),
             own=frozenset(answered),
             charges=tuple(charges),
-            concluded=concluded,
+            concluded=tuple(concluded.values()),
         )
 
     def _ended(self, case: Case, jobs: list[ActiveJob] | None) -> tuple[set[str], set[str]]:

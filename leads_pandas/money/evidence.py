@@ -65,7 +65,7 @@ class Look:
         completed: those of them whose status says that they came to their end whole.
         own: the jobs with which other starts of this store were answered.
         charges: the credits that those reserved lately, one per start.
-        concluded: the credits that starts without an answer may have reserved lately, in all.
+        concluded: the credits that those without an answer may have reserved lately, likewise.
     """
 
     at: float
@@ -78,7 +78,7 @@ class Look:
     completed: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
     charges: tuple[int, ...] = ()
-    concluded: int = 0
+    concluded: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,8 @@ class Case:
             ours = job.type == "enrichment" and (job.lead_count or 0) <= self.size
             if job.job_id not in self.candidates and (self.closed or job.job_id in self.strangers):
                 ours = False
+            if job.type != "enrichment":
+                self.candidates.pop(job.job_id, None)
             seen = self.candidates if ours else self.strangers
             seen[job.job_id] = max(job.lead_count or 0, seen.get(job.job_id, 0))
         for job_id in look.own & self.candidates.keys():
@@ -221,22 +223,19 @@ class Case:
         if at_work > 0 and preview.to_enrich < before.to_enrich - (enriched or 0):
             return False  # some are neither enriched nor to be enriched: they are at work
         spent = before.available - preview.available_credits
-        # Where others enriched leads of it, nothing may have been charged that could be its own.
-        others = [] if enriched else self._others(look)
-        charges = () if enriched else look.charges
+        others = self._others(look)
         if before.transaction is not None:
-            if look.transactions is None:
+            if look.transactions is None or self._suspicious(look, others):
                 return False
-            booked = -sum(one.amount for one in look.transactions)
+            if spent == -sum(one.amount for one in look.transactions):
+                return True
             # The balance may lag behind the book, or the book behind the balance.
-            return not self._suspicious(look, charges, others) and (
-                spent == booked or _explained(spent, charges, sum(others))
-            )
         if before.used is not None:
             if look.used is None:
                 return False
             spent = look.used - (before.used if look.reset == before.reset else 0)
-        return _explained(spent, charges, sum(others))
+        # Where others enriched leads of it, nothing may be gone that could be its own charge.
+        return not spent if enriched else _explained(spent, look.charges, sum(others))
 
     def _others(self, look: Look) -> list[int]:
         """The sizes of new jobs that are not ours, smallest first.
@@ -245,13 +244,23 @@ class Case:
         failed, or whose end nobody knows, explains no charge.
         """
         completed = [size for one, size in self.candidates.items() if one in look.completed]
-        return sorted([*completed, *self.strangers.values(), look.concluded])
+        return sorted([*completed, *self.strangers.values(), *look.concluded])
 
-    def _suspicious(self, look: Look, charges: Sequence[int], others: list[int]) -> bool:
-        """Whether a transaction may be this start's charge."""
-        own, others = list(charges), list(others)
+    def _suspicious(self, look: Look, others: Sequence[int]) -> bool:
+        """Whether a transaction may be this start's charge.
+
+        Where leads of it became enriched, only what matches another reason to the credit is none.
+        """
+        own, others = list(look.charges), list(others)
+        exact = bool(self._enriched(look))
         for one in look.transactions or ():
             if one.amount >= 0 or -one.amount > self.estimate or _is_search(one.description):
+                continue
+            if exact:
+                reasons = own if -one.amount in own else others
+                if -one.amount not in reasons:
+                    return True
+                reasons.remove(-one.amount)
                 continue
             if -one.amount in own:
                 own.remove(-one.amount)
@@ -312,7 +321,7 @@ class Case:
             seen.append(f"{plural(self._enriched(look) or 0, 'lead')} of it became enriched")
         if self.before.transaction is not None and look.transactions is None:
             seen.append("the transactions could not be read")
-        elif look.transactions and self._suspicious(look, look.charges, self._others(look)):
+        elif look.transactions and self._suspicious(look, self._others(look)):
             seen.append("a transaction may be its charge")
         return ", ".join(seen)
 

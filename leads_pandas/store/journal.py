@@ -345,20 +345,30 @@ class Journal:
         )
         return {row[0] for row in rows}
 
-    def charges(self, since: int, *, but: str) -> tuple[list[int], int]:
+    def seen(self, since: int) -> dict[str, int]:
+        """The jobs that came up while starts sent after a moment were in doubt, and their sizes."""
+        rows = self._file.rows("SELECT candidates FROM ops WHERE sent_at > ?", (since,))
+        found: dict[str, int] = {}
+        for (blob,) in rows:
+            for jobs in json.loads(blob).values():
+                found |= jobs
+        return found
+
+    def charges(self, since: int, *, but: str) -> tuple[list[int], dict[str, int]]:
         """What starts but one reserved that were sent since a moment.
 
         Returns:
-            what each that was answered did, and what those that were concluded may have, in all.
+            what each that was answered did; and what each that was concluded may have, by its job,
+            or by itself where none is known.
         """
         rows = self._file.rows(
-            "SELECT credits_reserved, estimate FROM ops"
+            "SELECT credits_reserved, estimate, coalesce(job_id, id) FROM ops"
             " WHERE state IN ('started', 'done') AND id <> ? AND coalesce(sent_at, 0) >= ?"
             " ORDER BY number",
             (but, since),
         )
-        answered = [reserved for reserved, _ in rows if reserved]
-        return answered, sum(estimate for reserved, estimate in rows if reserved is None)
+        answered = [reserved for reserved, *_ in rows if reserved]
+        return answered, {one: most for reserved, most, one in rows if reserved is None}
 
     def bought(self, lead_ids: Sequence[str]) -> set[str]:
         """Of these leads, those that a start surely paid for: its price counted every one."""

@@ -225,6 +225,16 @@ QUIET = {
         {"transaction": "old"},
         {"enriched": 2, "spent": 17, "transactions": [charge(-17)]},
     ),
+    "others enriched some, and each charge is another's to the credit": (
+        {"transaction": "old"},
+        {
+            "enriched": 2,
+            "spent": 7,
+            "charges": (3,),
+            "concluded": (4,),
+            "transactions": [charge(-3), charge(-4, name="u")],
+        },
+    ),
     "a lead that the service does not know any more": ({}, {"gone": 1}),
     "the monthly reset": ({"used": 10, "reset": "r"}, {"spent": -10, "used": 0, "reset": "later"}),
 }
@@ -250,9 +260,22 @@ LOUD = {
         {},
         {"jobs": [MATE], "enriched": 2, "spent": 17},
     ),
-    "some enriched, an own start's charge": (
+    "some enriched, a charge that is not an own start's to the credit": (
         {"transaction": "old"},
-        {"enriched": 2, "spent": 3, "charges": (3,), "transactions": [charge(-3)]},
+        {"enriched": 2, "spent": 3, "charges": (4,), "transactions": [charge(-3)]},
+    ),
+    "some enriched, two charges like that of one own start": (
+        {"transaction": "old"},
+        {
+            "enriched": 2,
+            "spent": 6,
+            "charges": (3,),
+            "transactions": [charge(-3, name="u"), charge(-3)],
+        },
+    ),
+    "some enriched, an own start's charge in the balance alone": (
+        {},
+        {"enriched": 2, "spent": 3, "charges": (3,)},
     ),
     "some neither enriched nor to be enriched": ({}, {"at_work": 2}),
     "a charge whose words name a search": (

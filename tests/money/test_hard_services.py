@@ -477,3 +477,20 @@ def test_a_job_too_short_to_be_listed_is_waited_for_until_its_leads_can_show(mak
     assert all_found(enrich())
     assert service.charges == ONCE
     assert len(service.starts) == 1
+
+
+def test_a_job_that_was_seen_while_another_start_was_looked_for_is_known_to_both(
+    make: Make,
+) -> None:
+    service = make(job_seconds=12.0, forgets=True, refund=True, count_lag=15.0)
+    service.faults += [Fault("start", "cut", late=8.0), Fault("start", "cut", "after")]
+    service.fates += ["instant", "failed"]
+    with pytest.raises(lp.JobTimeoutError):
+        enrich(timeout=1.0)
+    # While this one is looked for, the first is taken, listed, fails and is forgotten.
+    enrich(ids=MORE[:10], partial=True)
+    service.clock.now += 400.0
+    with pytest.raises(lp.JobFailedError):
+        enrich()
+    assert all_found(enrich())
+    assert service.charges == ONCE | dict.fromkeys(MORE[:10], 1)
