@@ -149,7 +149,18 @@ def test_only_jobs_that_answered_a_start_are_this_stores_own(store: Store) -> No
             op_id, ("planned",), "started", job_id=op_id, provisional=not sure, credits_reserved=3
         )
     assert store.journal.answered() == {"one"}
-    assert store.journal.charges(0, but="one") == ([3], 0)
+    assert store.journal.charges(0, but="one") == ([3], {})
+
+
+def test_jobs_that_came_up_after_a_moment_are_known_whoever_was_looked_for(store: Store) -> None:
+    plan(store, "one", ["a"])
+    plan(store, "two", ["b"], run_id="other")
+    for at, op_id in enumerate(("one", "two"), 1):
+        jobs = {"may be": {f"small-{op_id}": 1}, "cannot be": {f"big-{op_id}": 9}, "closed": {}}
+        store.journal.move(op_id, ("planned",), "sending", sent_at=at)
+        store.journal.note(op_id, candidates=jobs)
+    assert store.journal.seen(1) == {"small-two": 1, "big-two": 9}
+    assert store.journal.seen(0) == store.journal.seen(1) | {"small-one": 1, "big-one": 9}
 
 
 def test_a_run_is_written_down_with_its_label_and_what_came_of_it(store: Store) -> None:
