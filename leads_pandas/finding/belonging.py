@@ -25,10 +25,11 @@ from leads_pandas.finding.domains import (
     squeeze,
 )
 from leads_pandas.finding.placeholders import is_nobodys
+from leads_pandas.finding.verify import well_formed
 from leads_pandas.finding.wordlists import pattern, words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from leads_pandas.finding.reading import Mention
 
@@ -75,6 +76,20 @@ class Sighting(NamedTuple):
     mention: Mention
     place: Place
     url: str
+
+
+class Judged(NamedTuple):
+    """The addresses of a site.
+
+    Attributes:
+        seen: where each stood, by the address in its normal form.
+        relations: how each belongs to the site.
+        refused: those that are not the business's, each with the reason.
+    """
+
+    seen: Mapping[str, Sequence[Sighting]]
+    relations: Mapping[str, Relation]
+    refused: Mapping[str, str]
 
 
 _MAKER = "named as the maker or host of the website"
@@ -124,10 +139,21 @@ def relation_of(address: str, site: Site) -> Relation:
     return Relation.FOREIGN if hosts else Relation.UNKNOWN
 
 
-def belong(seen: Mapping[str, Sequence[Sighting]], site: Site) -> dict[str, str]:
-    """Which of the addresses seen are not the business's, each with the reason."""
-    host = next(iter(site.hosts), "")
+def judge(sightings: Iterable[Sighting], site: Site) -> Judged:
+    """Tell the business's addresses from others that its site names."""
+    seen: dict[str, list[Sighting]] = {}
+    for one in sightings:
+        address = well_formed(one.mention.address)
+        if address is not None:
+            seen.setdefault(address, []).append(one)
     relations = {address: relation_of(address, site) for address in seen}
+    return Judged(seen, relations, _refused(seen, relations, site))
+
+
+def _refused(
+    seen: Mapping[str, Sequence[Sighting]], relations: Mapping[str, Relation], site: Site
+) -> dict[str, str]:
+    host = next(iter(site.hosts), "")
     refused: dict[str, str] = {}
     for address, relation in relations.items():
         if is_nobodys(address, host) and not (

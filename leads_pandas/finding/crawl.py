@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from leads_pandas.finding.belonging import Place, Sighting, Site, belong
+from leads_pandas.finding.belonging import Judged, Place, Sighting, Site, judge
 from leads_pandas.finding.guard import FetchError
 from leads_pandas.finding.labels import Kind
 from leads_pandas.finding.links import FRAME, Step, choose, host_of, same
@@ -96,13 +96,16 @@ class Crawl:
         self._bodies: set[int] = set()  # their hashes
         self._read = 0
         self._steps: dict[str, Step] = {}
-        self.sightings: list[Sighting] = []
+        self._sightings: list[Sighting] = []
+        self._judged: tuple[int, Site, Judged] | None = None
 
-    @property
-    def site(self) -> Site:
-        """Who the site says it is."""
+    def judged(self) -> Judged:
+        """What was seen so far, and whose it is."""
         folder = urlsplit(self._front).path.strip("/").partition("/")[0]
-        return Site(tuple(dict.fromkeys(self._hosts)), self._title, folder.partition(".")[0])
+        site = Site(tuple(dict.fromkeys(self._hosts)), self._title, folder.partition(".")[0])
+        if self._judged is None or self._judged[:2] != (len(self._sightings), site):
+            self._judged = len(self._sightings), site, judge(self._sightings, site)
+        return self._judged[2]
 
     def read(self) -> None:
         """Read the site.
@@ -111,7 +114,7 @@ class Crawl:
             FetchError: its front page cannot be had.
         """
         language = self._front_page(self._visit.front())
-        if len(self._steps) <= _SPLASH and not self.sightings:
+        if len(self._steps) <= _SPLASH and not self._sightings:
             # What a splash page leads to is the front page.
             self._steps = {
                 key: step._replace(turn=FRAME) if step.kind is Kind.OTHER else step
@@ -119,7 +122,7 @@ class Crawl:
             }
         promised = any(step.kind < Kind.ABOUT for step in self._steps.values())
         self._go_on(Kind.LANGUAGE, self._max_pages)
-        promised = promised or any(one.place < Place.FRONT for one in self.sightings)
+        promised = promised or any(one.place < Place.FRONT for one in self._sightings)
         bare = sum(step.kind is Kind.OTHER for step in self._steps.values()) < _FEW_LINKS
         if not bare:
             self._go_on(
@@ -199,7 +202,7 @@ class Crawl:
         with self._visit.parsing if len(reply.body) > _LARGE else contextlib.nullcontext():
             page = read_page(reply.text, reply.url)
         self._visit.forget_page()
-        self.sightings += [Sighting(one, place, same(reply.url)) for one in page.mentions]
+        self._sightings += [Sighting(one, place, same(reply.url)) for one in page.mentions]
         whole = place is Place.FRONT or (step is not None and step.kind is Kind.LANGUAGE)
         links = list(page.links)
         if page.jump is not None and place is not Place.FRONT:
@@ -221,10 +224,8 @@ class Crawl:
 
     def _has_any(self) -> bool:
         """Whether an address that will be given was seen."""
-        by_address: dict[str, list[Sighting]] = {}
-        for one in self.sightings:
-            by_address.setdefault(one.mention.address, []).append(one)
-        return by_address.keys() > belong(by_address, self.site).keys()
+        judged = self.judged()
+        return len(judged.seen) > len(judged.refused)
 
     def _ask_around(self, language: str) -> None:
         """Look for pages that nothing visible links to: the sitemap, then the usual paths."""
@@ -260,7 +261,7 @@ class Crawl:
                 reply = self._visit.page(url, any_type=True)
                 script = reply.text[:_SCRIPT].replace("</", "<\\/")
                 page = read_page(f"<script>{script}</script>", base)
-                self.sightings += [Sighting(one, Place.FRONT, same(base)) for one in page.mentions]
+                self._sightings += [Sighting(one, Place.FRONT, same(base)) for one in page.mentions]
                 for step in choose(page.links, base, {host_of(base)}):
                     self._add(step, Place.FRONT, whole=True)
 

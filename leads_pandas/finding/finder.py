@@ -89,7 +89,7 @@ class Finder:
         with Visit(self._manners, website, deadline) as visit:
             crawl = Crawl(visit, website, self._max_pages)
             crawl.read()
-            scored = explain(crawl.sightings, crawl.site, self._takes_mail(deadline))
+            scored = explain(crawl.judged(), self._takes_mail(deadline))
             if visit.trouble is not None and all(one.refused for one in scored):
                 raise visit.trouble
         return scored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
@@ -12,6 +13,11 @@ MAX_URL = 2000
 PUBLIC_PORTS = frozenset((80, 443, 8000, 8008, 8080, 8443, 8888))
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# As nearly all are: nothing in it that would have to be written in another way.
+_PLAIN = re.compile(
+    r"(https?)://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::([1-9][0-9]{0,3}))?(/[\w/-]*(?:\.[a-z]{2,5})?)?\Z",
+    re.ASCII,
+)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
@@ -111,6 +117,9 @@ def parse(text: str) -> Url:
     """
     if len(text) > MAX_URL:
         raise FetchError("the URL is too long")
+    if (plain := _PLAIN.match(text)) is not None:
+        scheme, host, port, path = plain.groups()
+        return Url(scheme=scheme, host=host, port=int(port) if port else None, path=path)
     try:
         url = parse_url(text)
     except LocationParseError:

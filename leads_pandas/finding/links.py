@@ -121,6 +121,7 @@ def _other(link: Link, *, ends_menu: bool) -> float:
     return turn
 
 
+@lru_cache(maxsize=8192)
 def same(url: str) -> str:
     """A URL without what makes no difference: its scheme, ``www.`` and the index page's name."""
     parts = urlsplit(url)
@@ -128,6 +129,7 @@ def same(url: str) -> str:
     return f"{host}{_INDEX.sub('/', parts.path or '/')}?{parts.query}"
 
 
+@lru_cache(maxsize=8192)
 def host_of(url: str) -> str:
     """The host and port of a URL, without ``www.`` and the usual ports."""
     parts = urlsplit(url)

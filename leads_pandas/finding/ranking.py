@@ -14,12 +14,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 from leads_pandas.finding.addresses import ROLES
-from leads_pandas.finding.belonging import Place, Relation, Sighting, Site, belong, relation_of
-from leads_pandas.finding.verify import Mail, well_formed
+from leads_pandas.finding.belonging import Judged, Place, Relation, Sighting
+from leads_pandas.finding.verify import Mail
 from leads_pandas.finding.wordlists import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 MAX_EMAILS = 25
 NO_MAIL = 0.05
@@ -91,16 +91,12 @@ def weigh(
     return (("base", WEIGHTS["base"][""]), *weighed)
 
 
-def explain(
-    sightings: Iterable[Sighting], site: Site, takes_mail: Callable[[str], Mail]
-) -> list[Scored]:
+def explain(judged: Judged, takes_mail: Callable[[str], Mail]) -> list[Scored]:
     """Every address seen, with its confidence, its evidence, and why it is left out if it is.
 
     The most confident come first, those left out last. Of the others, at most `MAX_EMAILS`.
     """
-    seen = _by_address(sightings)
-    refused = belong(seen, site)
-    relations = {address: relation_of(address, site) for address in seen}
+    seen, relations, refused = judged
     likeliest = [one for one in seen if one not in refused]
     if len(likeliest) > 1:
         prior = {
@@ -146,12 +142,3 @@ def source_of(sightings: Sequence[Sighting]) -> str:
 
 def _sum(evidence: Sequence[tuple[str, float]]) -> float:
     return sum(weight for _, weight in evidence)
-
-
-def _by_address(sightings: Iterable[Sighting]) -> Mapping[str, list[Sighting]]:
-    seen: dict[str, list[Sighting]] = {}
-    for one in sightings:
-        address = well_formed(one.mention.address)
-        if address is not None:
-            seen.setdefault(address, []).append(one)
-    return seen

@@ -42,8 +42,9 @@ class Room:
 
     def leave(self, who: object) -> None:
         """Give back all that somebody took."""
-        with self._changed:
-            if self._held.pop(who, None) is not None:
+        if who in self._held:  # only its own thread has it take or leave
+            with self._changed:
+                del self._held[who]
                 self._changed.notify_all()
 
     def close(self) -> None:

@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
 from leads_pandas.finding.fetch import Fetcher
-from leads_pandas.finding.guard import FetchError, Refused, Stopped, is_public, origin_of
+from leads_pandas.finding.guard import FetchError, Refused, Stopped, is_public, origin_of, parse
 from leads_pandas.finding.reply import Reply
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
     from tests.support.server_harness import Website
 
+ASCII = st.characters(max_codepoint=127)
 TLS = Path(__file__).parent / "tls"
 
 
@@ -33,6 +38,28 @@ def fetcher(**options: Any) -> Fetcher:
 def told(*addresses: str) -> Callable[[str, int], list[str]]:
     """A resolver that gives these addresses for every name."""
     return lambda _, __: list(addresses)
+
+
+# What a URL says
+
+
+@given(
+    st.from_regex(
+        r"https?://[a-z0-9.-]{1,12}(:[0-9]{1,5})?(/[\w/.%A-Z-]{0,12})?",
+        fullmatch=True,
+        alphabet=ASCII,
+    )
+)
+def test_a_plain_url_is_taken_apart_as_every_other(text: str) -> None:
+    try:
+        whole = parse_url(text)
+    except LocationParseError:
+        whole = None
+    if whole is None or not whole.host:
+        with pytest.raises(FetchError):
+            parse(text)
+    else:
+        assert (parse(text), parse(text).request_uri) == (whole, whole.request_uri)
 
 
 # Which addresses are public

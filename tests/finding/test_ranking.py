@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.confidence import fit, kept, weights_of
-from leads_pandas.finding.belonging import Place, Relation, Sighting, Site, belong, relation_of
+from leads_pandas.finding.belonging import Place, Relation, Sighting, Site, judge, relation_of
 from leads_pandas.finding.ranking import MAX_EMAILS, SUREST, WEIGHTS, explain, probability, weigh
 from leads_pandas.finding.reading import Mention
 from leads_pandas.finding.verify import Mail
@@ -23,7 +23,9 @@ def on(
 
 
 def given_for(*seen: Sighting, site: Site = SITE, mail: Mail = Mail.TAKEN) -> list[str]:
-    return [one.address for one in explain(seen, site, lambda _: mail) if one.refused is None]
+    return [
+        one.address for one in explain(judge(seen, site), lambda _: mail) if one.refused is None
+    ]
 
 
 @pytest.mark.parametrize(
@@ -100,14 +102,15 @@ def test_a_rarer_spelling_is_a_slip_of_the_pen() -> None:
 
 
 def test_a_refusal_says_why() -> None:
-    seen = {"support@eventbrite.com": [on("support@eventbrite.com")]}
-    assert belong(seen, SITE) == {"support@eventbrite.com": "a platform's"}
+    assert judge([on("support@eventbrite.com")], SITE).refused == {
+        "support@eventbrite.com": "a platform's"
+    }
 
 
 def test_a_domain_that_takes_no_mail_comes_last() -> None:
     seen = (on("info@kern-brot.com"), on("a@kern-brot.de"))
     said = {"kern-brot.com": Mail.REFUSED, "kern-brot.de": Mail.TAKEN}
-    scored = explain(seen, SITE, lambda domain: said[domain])
+    scored = explain(judge(seen, SITE), lambda domain: said[domain])
     assert [(one.address, one.confidence) for one in scored][1] == ("info@kern-brot.com", 0.05)
 
 
@@ -121,7 +124,7 @@ def test_wrong_syntax_is_left_out() -> None:
 
 
 def test_the_evidence_adds_up_to_the_confidence() -> None:
-    (scored,) = explain([on("info@kern-brot.com")], SITE, lambda _: Mail.TAKEN)
+    (scored,) = explain(judge([on("info@kern-brot.com")], SITE), lambda _: Mail.TAKEN)
     assert scored.confidence == probability(sum(weight for _, weight in scored.evidence))
 
 
