@@ -170,9 +170,11 @@ class _Cell(Reporter):
 
     def __init__(self, owner: Display) -> None:
         self._owner = owner
+        self._latest: Picture | None = None
         self._drawn_at = -math.inf
 
     def update(self, picture: Picture) -> None:
+        self._latest = picture
         now = time.monotonic()
         if picture.waits and now >= self._drawn_at + _REDRAW:
             self._drawn_at = now
@@ -181,7 +183,12 @@ class _Cell(Reporter):
     def _draw(self, picture: Picture) -> None:
         """Show this one."""
 
+    def _end(self, picture: Picture) -> None:
+        """Show this one, the last, for good."""
+
     def close(self, line: str | None) -> None:
+        if self._latest is not None and self._drawn_at > -math.inf:
+            self._end(self._latest._replace(seconds_left=None, why=""))
         if line is not None:
             print(line)
 
@@ -190,31 +197,27 @@ class _Notebook(_Cell):
     """The run's card and, under it, one tqdm bar while the call lasts; both redrawn in place."""
 
     _card: _Output | None = None
-    _latest: Picture | None = None
-
-    def update(self, picture: Picture) -> None:
-        self._latest = picture
-        super().update(picture)
 
     def _draw(self, picture: Picture) -> None:
         # Without a bar of its own: there is one below for as long as the call lasts.
         card = _card(self._owner, picture.status, note=picture.why)
         if self._card is None:
-            self._card = _Output(card)
+            shown = _Output(card)
             self._bar, self._bar_output = _notebook_bar()
+            self._card = shown
         else:
             self._card.show(card)
         _move(self._bar, picture)
 
-    def close(self, line: str | None) -> None:
-        if self._latest is not None and self._card is not None:
-            _move(self._bar, self._latest._replace(seconds_left=None, why=""))
-            self._bar.close()
-            # A stored notebook keeps a widget as it was first drawn, at 0 %; a card stays true.
-            self._bar_output.show({"text/plain": "", "text/html": ""})
-            status = self._latest.status
-            self._card.show(_card(self._owner, status, fraction=status.fraction))
-        super().close(line)
+    def _end(self, picture: Picture) -> None:
+        if self._card is None:  # it was interrupted while it was made
+            return
+        _move(self._bar, picture)
+        self._bar.close()
+        # A stored notebook keeps a widget as it was first drawn, at 0 %; a card stays true.
+        self._bar_output.show({"text/plain": "", "text/html": ""})
+        status = picture.status
+        self._card.show(_card(self._owner, status, fraction=status.fraction))
 
 
 class _Marimo(_Cell):
@@ -226,6 +229,8 @@ class _Marimo(_Cell):
         card = card_html(self._owner.title, rows, fraction=picture.fraction, note=note)
         marimo: Any = sys.modules["marimo"]
         marimo.output.replace(marimo.Html(card))
+
+    _end = _draw
 
 
 def _card(

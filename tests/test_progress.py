@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import termios
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -244,6 +245,24 @@ def test_a_log_line_counts_one_as_one(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="leads_pandas"), Display(None).shown() as display:
         display(RunStatus("done", 1, 1, 1, 1, 1), 0.0)
     assert caplog.messages == ["done: 100% (1 of 1 leads read), 1 email found, 1 credit"]
+
+
+def test_a_cell_of_marimo_ends_with_the_run_as_it_ended(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells: list[str] = []
+    output = SimpleNamespace(replace=cells.append)
+    marimo = SimpleNamespace(running_in_notebook=lambda: True, Html=str, output=output)
+    monkeypatch.setitem(sys.modules, "marimo", marimo)
+    display = Display(None)
+    with display.shown():
+        display(at(10), 9.0)
+        clock.now = 0.01
+        display(at(100), 0.0)
+        display.finished(receipt(), None)
+    assert [re.findall(r"([0-9]+) of 100", cell) for cell in cells] == [["10"] * 2, ["100"] * 2]
+    assert ["left" in cell for cell in cells] == [True, False]
+    assert capsys.readouterr().out.startswith("35 leads enriched, 27 emails found")
 
 
 def test_the_time_of_the_closing_line_begins_after_the_question(
