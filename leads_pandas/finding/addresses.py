@@ -93,6 +93,7 @@ _BETWEEN_QUOTES = re.compile(
 _WORDS_OF_AT = tuple(
     dict.fromkeys(max(word.split("_"), key=len).casefold() for word in _NAMES_OF_AT.split())
 )
+_ASCII_WORDS_OF_AT = tuple(word for word in _WORDS_OF_AT if word.isascii())
 _SPOKEN_DOTS = (" dot ", " punkt ", " point ", " punto ", " ponto ", " punt ")
 
 
@@ -160,7 +161,7 @@ def hints_in(text: str, own: str = "") -> tuple[str, ...]:
     lower = text.casefold()
     for written in (_BRACKETED, _BETWEEN_QUOTES):
         hints += {found[0].casefold() for found in islice(written.finditer(text), _MANY_HINTS)}
-    hints += filter(lower.__contains__, _WORDS_OF_AT)
+    hints += filter(lower.__contains__, _words_of_at(lower))
     if (
         any(map(lower.__contains__, _SPOKEN_DOTS))
         or " AT " in text
@@ -170,6 +171,11 @@ def hints_in(text: str, own: str = "") -> tuple[str, ...]:
     if "DOT" in text or "_at_" in lower or "-at-" in lower:
         hints.append("at")
     return tuple(dict.fromkeys(hints))
+
+
+def _words_of_at(text: str) -> tuple[str, ...]:
+    """The words for an @ that may stand in a text at all."""
+    return _ASCII_WORDS_OF_AT if text.isascii() else _WORDS_OF_AT
 
 
 def addresses_in(text: str, own: str = "") -> Iterator[str]:
@@ -205,7 +211,7 @@ def understand(text: str, own: str = "") -> str:
             text,
         )
     lower = text.casefold()
-    if " at " in lower or " ät " in lower or any(map(lower.__contains__, _WORDS_OF_AT)):
+    if " at " in lower or " ät " in lower or any(map(lower.__contains__, _words_of_at(lower))):
         text = _SPOKEN.sub(lambda found: _spoken(found, own), text)
     if "@" in text:
         if own and "," in text:

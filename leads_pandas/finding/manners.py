@@ -83,15 +83,18 @@ class Manners:
         Raises:
             FetchError: robots.txt forbids it or cannot be had, or the pace leaves no time for it.
         """
-        with self._host(host_of(url)) as host, contextlib.ExitStack() as turn:
+        host = self._host(host_of(url))
+        taken = False
+        try:
             self._take(host.turn, deadline)
-            turn.callback(host.turn.release)
+            taken = True
             rules = self._rules(host, origin_of(url), deadline, line)
             agent = self.fetcher.user_agent
             if rules is not None and not rules.can_fetch(url, agent):
                 raise Refused("robots.txt asks not to read it")
             if self._pause is None:
-                turn.close()
+                host.turn.release()
+                taken = False
                 yield
                 return
             asked = 0.0 if rules is None else rules.crawl_delay(agent) or 0.0
@@ -106,9 +109,14 @@ class Manners:
             finally:
                 now = time.monotonic()
                 host.ready_at = now + max(self._pause, asked, min(now - began, LONGEST_PAUSE))
+        finally:
+            if taken:
+                host.turn.release()
+            with self._lock:
+                host.users -= 1
 
-    @contextlib.contextmanager
-    def _host(self, name: str) -> Iterator[_Host]:
+    def _host(self, name: str) -> _Host:
+        """What is known of a host, which is kept for as long as somebody uses it."""
         with self._lock:
             host = self._hosts.setdefault(name, _Host())
             host.users += 1
@@ -120,11 +128,7 @@ class Manners:
                     and self._hosts[oldest].ready_at < time.monotonic()
                 ):
                     del self._hosts[oldest]
-        try:
-            yield host
-        finally:
-            with self._lock:
-                host.users -= 1
+        return host
 
     def sitemaps(self, origin: str) -> list[str]:
         """The sitemaps that an origin's robots.txt names, as far as it has been asked for."""

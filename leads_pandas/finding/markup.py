@@ -179,14 +179,15 @@ class _Reader:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         sign = _BREAKS.get(name, BLOCK)
         void = name in _VOID
+        pieces = self._pieces
         if sign == BLOCK and not void:
             ends = _ENDS.get(name, _P)
             if self._paragraphs or ends is not _P:
                 self._close_implied(ends)
         if self._hidden is None:
             # Blocks within blocks end at one place.
-            if sign != BLOCK or not self._pieces or self._pieces[-1] != BLOCK:
-                self._pieces.append(sign)
+            if sign != BLOCK or not pieces or pieces[-1] != BLOCK:
+                pieces.append(sign)
                 self._size += len(sign)
             if attributes or name == "a":
                 self._look_at(name, attributes)
@@ -215,16 +216,17 @@ class _Reader:
 
     def _end(self, name: str) -> None:
         if self._hidden is None:
-            sign = _BREAKS.get(name, BLOCK)
-            if sign != BLOCK or not self._pieces or self._pieces[-1] != BLOCK:
-                self._pieces.append(sign)
+            sign, pieces = _BREAKS.get(name, BLOCK), self._pieces
+            if sign != BLOCK or not pieces or pieces[-1] != BLOCK:
+                pieces.append(sign)
                 self._size += len(sign)
         if name == "a":
             self._end_link()
-        depth = len(self._open)
-        if depth and self._open[-1] == name:
+        opened = self._open
+        depth = len(opened)
+        if depth and opened[-1] == name:
             if depth - 1 > self._marked:
-                self._open.pop()
+                opened.pop()
                 self._paragraphs -= name == "p"
             else:
                 self._close(depth - 1)

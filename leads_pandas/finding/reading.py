@@ -14,7 +14,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from leads_pandas.finding.addresses import (
@@ -97,8 +97,7 @@ _CURLY = dict.fromkeys(range(0x201C, 0x201F), '"') | dict.fromkeys((0x2018, 0x20
 _JAVASCRIPT_TYPES = ("", "text/javascript", "application/javascript", "module")
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(NamedTuple):
     """An address as a page gives it.
 
     Attributes:
@@ -115,8 +114,7 @@ class Mention:
     footer: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A link of a page: the absolute URL, and the words a visitor clicks on.
 
     Attributes:

@@ -6,8 +6,7 @@ import contextlib
 import email.utils
 import re
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ _LOOKS_LIKE_HTML = re.compile(
 _SERVER_ERROR, _PASSING_STATUSES = 500, frozenset((408, 425, 429))
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What a server answered.
 
     Attributes:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 64 * 1024
 _INTERIM = 8  # "100 Continue" and its like before an answer; more are an attack
-_STATUS = re.compile(rb"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?![0-9])")
+_STATUS = re.compile(r"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?![0-9])")
+_BLANK = " \t\r\x0b\x0c"
+_FOLDED = frozenset(_BLANK)  # the line goes on from the one before
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _GZIP = b"\x1f\x8b"
 _PIECE = 16 * 1024
@@ -139,19 +141,18 @@ def _head(stream: _Stream) -> tuple[Answer, bool]:
             if not stream.buffer:
                 raise Broke("the connection was closed without an answer")
             raise WireError("the answer breaks off in its headers")
-    lines = bytes(stream.buffer[: end.start()]).split(b"\n")
+    first, *lines = stream.buffer[: end.start()].decode("latin-1").split("\n")
     del stream.buffer[: end.end()]
-    status = _STATUS.match(lines[0])
+    status = _STATUS.match(first)
     if status is None:
-        raise WireError(f"it answers {bytes(lines[0][:40])!r}, which is no HTTP")
+        raise WireError(f"it answers {first[:40].encode('latin-1')!r}, which is no HTTP")
     headers: dict[str, list[str]] = {}
-    for line in lines[1:]:
-        name, colon, value = line.partition(b":")
-        if colon and not line[:1].isspace():
-            text = value.strip().decode("latin-1")
-            headers.setdefault(name.strip().lower().decode("latin-1"), []).append(text)
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon and line[0] not in _FOLDED:
+            headers.setdefault(name.strip(_BLANK).lower(), []).append(value.strip(_BLANK))
     answer = Answer(int(status[2]), headers)
-    return answer, status[1] != b"0" and "close" not in answer.header("connection").lower()
+    return answer, status[1] != "0" and "close" not in answer.header("connection").lower()
 
 
 def _body(stream: _Stream, answer: Answer, limit: int) -> tuple[bytes, bool]:
