@@ -435,7 +435,6 @@ class Doubts:
             with contextlib.suppress(NotFoundError):
                 job = self._api.status(verdict.job_id)
                 queued, status = job.total_leads, job.status if job.finished else None
-        short = queued is not None and queued < op.to_enrich
         self._moved(
             op,
             DOUBTFUL,
@@ -444,7 +443,6 @@ class Doubts:
             provisional=verdict.job_id is not None and not sure,
             leads_queued=queued,
             job_status=status,
-            limited=op.limited or short,
         )
 
     def _moved(self, op: Op, came_from: tuple[Any, ...], to: Any, **fields: Any) -> None:

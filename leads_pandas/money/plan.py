@@ -59,14 +59,12 @@ class Batch:
         preview: what the service said they cost.
         mark: the journal's mark of starts when the service said so.
         at: when the service said so, on the clock of the call.
-        limited: whether cap or balance left leads of the frame out.
     """
 
     lead_ids: list[str]
     preview: CostPreview
     mark: tuple[int, int]
     at: float
-    limited: bool = False
 
 
 @dataclass(slots=True)

@@ -51,7 +51,7 @@ def fit(api: LeadsClient, batch: Batch, credits_left: int) -> Batch | None:
             break
         preview = api.preview(batch.lead_ids[:size])
         if preview.estimated_credits <= credits_left:
-            best = replace(batch, lead_ids=batch.lead_ids[:size], preview=preview, limited=True)
+            best = replace(batch, lead_ids=batch.lead_ids[:size], preview=preview)
             low, low_cost = size, preview.estimated_credits
         else:
             high, high_cost = size, preview.estimated_credits

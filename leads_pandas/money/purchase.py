@@ -140,7 +140,7 @@ class Purchase:
                         raise Stale
                 shown = self.doubts.snapshot(preview)
                 self._warn_of_strangers(shown["jobs_before"] or [])
-                self._journal.note(op_id, limited=batch.limited, **shown)
+                self._journal.note(op_id, **shown)
                 op = self._op(op_id)
                 failure = self._send(op, functools.partial(self._mark, op, "planned"))
                 if not isinstance(failure, TransportError) or failure.sent:
@@ -235,7 +235,6 @@ class Purchase:
             "provisional": False,
             "credits_reserved": job.credits_reserved,
             "leads_queued": job.leads_queued,
-            "limited": op.limited or job.leads_queued < op.to_enrich,
         }
         if self._journal.move(op.id, ("sending",), "started", **fields):
             return

@@ -79,6 +79,7 @@ class Source:
         self.silence = Silence(settle)
         self.enriched: int | None = None
         self.closed = False
+        self._more = 0  # 1 while each lead that shows lets one more be asked for
         self.poller = Poller(now, total=len(sent))
         self._had = len(sent) - len(left)
         # What others need is read when there is time for it, at the end.
@@ -102,7 +103,12 @@ class Source:
     @property
     def stopped_short(self) -> bool:
         """Whether a job ended without all of its leads, as far as it says itself."""
-        return self.op is not None and (self.op.job_status == "FAILED" or self.op.limited)
+        return self.op is not None and (self.op.job_status == "FAILED" or self.op.took_less)
+
+    @property
+    def awaited(self) -> int | None:
+        """How many of the leads to be read are to be asked for at most; None: all."""
+        return None if self.expect is None else self.expect + self._more
 
     @property
     def admits_less(self) -> bool:
@@ -156,7 +162,7 @@ class Source:
             return None
         if self.op is not None and self.unread[0] not in self.needed and self.served:
             return None
-        if self.expect is not None and self.in_flight >= self.expect:
+        if self.awaited is not None and self.in_flight >= self.awaited:
             return None
         return Task("read", [self.unread.popleft()], self)
 
@@ -180,8 +186,17 @@ class Source:
         self.ended = now
         self.unread = deque([*(self._early[one] for one in self.scout.rest()), *self._late])
 
+    def count(self, enriched: int) -> None:
+        """Of what is left to be read, so many leads are enriched, by a count that may lag behind.
+
+        A job that took fewer leads than were priced may have left out what others have enriched.
+        """
+        self.expect = enriched
+        self._more = int(self.op is not None and self.op.job_status == "COMPLETED")
+
     def missed(self, task: Task, how: Blank) -> None:
         """A lead is not enriched, or not yet."""
+        self._more = 0
         if task.guess is None:
             self.pending[task.keys[0]] = how
         else:
@@ -192,7 +207,7 @@ class Source:
         self.pending.pop(task.keys[0], None)
         self.read += 1
         self.found += found
-        if self.expect is not None:
+        if self.expect:
             self.expect -= 1
         if task.guess is not None:
             self.scout.hit(task.guess)

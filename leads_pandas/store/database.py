@@ -51,7 +51,7 @@ MIGRATIONS: tuple[str, ...] = (
         query_id TEXT,
         to_enrich INTEGER NOT NULL,       -- what the preview before the start said
         estimate INTEGER NOT NULL,
-        limited INTEGER NOT NULL DEFAULT 0,  -- cap or balance stopped the job short
+        limited INTEGER NOT NULL DEFAULT 0,  -- not used any more
         available_before INTEGER,
         enriched_before INTEGER,
         jobs_before TEXT,                 -- JSON list of job ids; NULL where they could not be had

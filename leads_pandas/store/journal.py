@@ -32,7 +32,7 @@ DOUBTFUL: tuple[OpState, ...] = ("sending", "unknown")
 CLOSED: tuple[OpState, ...] = ("rejected", "absent", "done")
 
 _JSON = {"jobs_before", "evidence", "candidates", "preview"}
-_FLAGS = {"limited", "provisional", "partial"}
+_FLAGS = {"provisional", "partial"}
 
 
 @dataclass(slots=True)
@@ -46,7 +46,6 @@ class Op:
     lead_count: int
     to_enrich: int
     estimate: int
-    limited: bool
     available_before: int | None
     enriched_before: int | None
     jobs_before: list[str] | None
@@ -72,6 +71,11 @@ class Op:
     def job_finished(self) -> bool:
         """Whether the job is known to have come to its end."""
         return self.job_status in ("COMPLETED", "FAILED")
+
+    @property
+    def took_less(self) -> bool:
+        """Whether the start took fewer leads than were priced."""
+        return self.leads_queued is not None and self.leads_queued < self.to_enrich
 
     @property
     def stake(self) -> int:
@@ -375,7 +379,8 @@ class Journal:
         wanted, found = set(lead_ids), set[str]()
         for (blob,) in self._file.rows(
             "SELECT lead_ids FROM ops WHERE state IN ('started', 'done')"
-            " AND coalesce(credits_reserved, estimate) > 0 AND NOT limited"
+            " AND coalesce(credits_reserved, estimate) > 0"
+            " AND coalesce(leads_queued, to_enrich) >= to_enrich"
             " AND lead_count = to_enrich + coalesce(enriched_before, 0)"
         ):
             found |= wanted.intersection(_unpack(blob))

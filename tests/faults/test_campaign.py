@@ -105,7 +105,7 @@ class Campaign:
 
     def step(self) -> None:
         """One call, and what goes wrong with it."""
-        chance, service = self.chance, self.service
+        chance = self.chance
         for _ in range(chance.choice([0, 1, 1, 2])):
             self.trouble()
         options: dict[str, Any] = {"partial": chance.random() < 0.4}
@@ -116,8 +116,17 @@ class Campaign:
         if chance.random() < 0.3:
             options["crash"] = chance.randint(0, 60)
         self.enrich(self.some(), **options)
-        service.clock.now += chance.choice([0.0, 1.0, 30.0, 200.0])
-        service.advance()
+        self.let_pass(chance.choice([0.0, 1.0, 30.0, 200.0]))
+
+    def let_pass(self, seconds: float) -> None:
+        """Nobody calls for a while; late starts begin when they are due, not when it is over."""
+        clock = self.service.clock
+        ends = clock.now + seconds
+        while due := [at for at, _ in self.service.pending if at <= ends]:
+            clock.now = max(clock.now, min(due))
+            self.service.advance()
+        clock.now = ends
+        self.service.advance()
 
     def trouble(self) -> None:
         """Something that the service, the network or colleagues do."""
@@ -182,8 +191,7 @@ class Campaign:
         service.faults.clear()
         service.fates.clear()
         service.watchers[1:] = []
-        service.clock.now += 400.0
-        service.advance()
+        self.let_pass(400.0)
         # A job that failed unseen leaves a charge and some leads: never released by guessing.
         named = {row[0] for row in world.ask("SELECT job_id FROM ops")}
         hidden = any(

@@ -494,3 +494,22 @@ def test_a_job_that_was_seen_while_another_start_was_looked_for_is_known_to_both
         enrich()
     assert all_found(enrich())
     assert service.charges == ONCE | dict.fromkeys(MORE[:10], 1)
+
+
+@pytest.mark.parametrize("others", [IDS, IDS[:3]])
+def test_leads_that_others_have_just_enriched_are_read_although_no_price_counts_them(
+    make: Make, others: list[str]
+) -> None:
+    service = make(count_lag=45.0)
+    service.enriched.update(dict.fromkeys(others, service.clock.now))
+    assert all_found(enrich())
+    assert service.charges == dict.fromkeys(set(IDS) - set(others), 1)
+    assert sum(service.reads.values()) <= len(IDS) + 1
+
+
+def test_leads_that_a_start_left_out_cost_one_read(make: Make) -> None:
+    service = make(balance_lag=100.0)
+    service.pay(997, "Lead search: bakers")
+    out = enrich(ids=MORE, partial=True)
+    assert (out["enrichment_status"] == "found").sum() == 3
+    assert sum(service.reads.values()) <= 3 + 2

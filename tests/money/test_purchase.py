@@ -176,7 +176,6 @@ def test_what_fits_a_budget_costs_no_more_and_is_found_in_a_few_previews(
     assert batch is not None
     assert 0 < batch.preview.estimated_credits <= budget
     assert batch.lead_ids == MORE[: len(batch.lead_ids)]
-    assert batch.limited
     assert previews <= 12
 
 
@@ -203,7 +202,7 @@ def test_a_start_is_journalled_with_what_its_answer_said(desk: Desk) -> None:
         6,
         6,
     )
-    assert op.limited is False
+    assert not op.took_less
     assert desk.store.journal.claims_on(IDS) == {op.id: IDS}
 
 
@@ -239,7 +238,7 @@ def test_a_job_smaller_than_its_price_is_known_as_limited(desk: Desk) -> None:
     )
     op, lock = desk.start(IDS)
     lock.release()
-    assert (op.leads_queued, op.limited) == (4, True)
+    assert (op.leads_queued, op.took_less) == (4, True)
 
 
 CLEAR: dict[str, type[LeadsError]] = {
@@ -341,7 +340,7 @@ def test_a_job_that_was_adopted_short_of_its_price_is_known_as_limited(desk: Des
     desk.service.faults.append(Fault("start", "cut", when="after"))
     op, lock = desk.start(IDS)
     lock.release()
-    assert (op.job_id, op.leads_queued, op.limited) == ("enrich_1", 4, True)
+    assert (op.job_id, op.leads_queued, op.took_less) == ("enrich_1", 4, True)
 
 
 # -- doubts that stay ----------------------------------------------------------------------------

@@ -79,12 +79,12 @@ def test_a_lead_that_has_been_read_is_not_claimed(store: Store) -> None:
 def test_an_op_keeps_what_it_is_told(store: Store) -> None:
     plan(store, "one", ["a", "b"])
     seen, seen_jobs = {"transaction": "t1"}, {"may be": {"j2": 3}}
-    store.journal.note("one", jobs_before=["j1"], candidates=seen_jobs, evidence=seen, limited=True)
+    store.journal.note("one", jobs_before=["j1"], candidates=seen_jobs, evidence=seen)
     assert store.journal.move("one", ("planned",), "sending", sent_at=9, timeout=130.0)
     op = store.journal.op("one")
     assert op is not None
     assert (op.state, op.jobs_before, op.candidates) == ("sending", ["j1"], seen_jobs)
-    assert (op.sent_at, op.timeout, op.limited, op.evidence) == (9, 130.0, True, seen)
+    assert (op.sent_at, op.timeout, op.evidence) == (9, 130.0, seen)
     assert (op.lead_count, op.stake, store.journal.lead_ids("one")) == (2, 2, ["a", "b"])
 
 
