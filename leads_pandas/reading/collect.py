@@ -334,12 +334,19 @@ class Collector:
             # The rest of an op is another call's to read.
             source.closed = op is not None and source.served
         elif op is None:
-            self._settle_free(source)
+            self._settle_free(source, now)
         else:
             self._settle(source, op, now)
 
-    def _settle_free(self, source: Source) -> None:
+    def _settle_free(self, source: Source, now: float) -> None:
         """All that is enriched has been read: tell the unknown leads from those not bought."""
+        source.ended = source.ended or now
+        if 0 < len(source.pending) <= (source.expect or 0) and source.looks < len(_LOOKS):
+            # The service counts every one of them: they take a moment to show.
+            if now >= source.ended + _LOOKS[source.looks]:
+                source.looks += 1
+                source.ask_again()
+            return
         if source.strange is None:
             source.strange = self._strangers(list(source.pending))
             source.expect = None

@@ -507,6 +507,13 @@ def test_leads_that_others_have_just_enriched_are_read_although_no_price_counts_
     assert sum(service.reads.values()) <= len(IDS) + 1
 
 
+def test_leads_that_the_price_counts_are_waited_for_until_they_show(make: Make) -> None:
+    service = make(lead_lag=20.0)
+    service.enriched.update(dict.fromkeys(IDS, service.clock.now))
+    assert all_found(enrich())
+    assert not service.starts
+
+
 def test_leads_that_a_start_left_out_cost_one_read(make: Make) -> None:
     service = make(balance_lag=100.0)
     service.pay(997, "Lead search: bakers")

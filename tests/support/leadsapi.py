@@ -260,8 +260,10 @@ class LeadsAPI:
             fraction, job.failed = job.fail_at, True
         job.fraction = max(job.fraction, fraction)
         target = int(len(job.leads) * job.fraction + 1e-9)
-        for lead in job.leads[job.done : target]:
-            self.enriched.setdefault(lead, self.clock.now)
+        for place in range(job.done, target):
+            # When it was its turn, not when somebody came to look.
+            due = job.began + (job.seconds or math.inf) * (place + 1) / len(job.leads)
+            self.enriched.setdefault(job.leads[place], min(due, self.clock.now))
         job.done = max(job.done, target)
         if job.failed and job.ours:
             self.charges.subtract(job.leads[job.done :])
