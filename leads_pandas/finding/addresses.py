@@ -8,6 +8,7 @@ a word that no sentence has between two names, or around a domain that is the si
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -121,6 +122,8 @@ _STAND_IN = re.compile(
 )
 
 ROLES = words("writing", "mailboxes")
+_SPECIAL = words("mailboxes", "special")
+_UNREAD = ("noreply", "donotreply", "bounce", "unsubscribe", "mailerdaemon", "nepasrepondre")
 _LABELLED = re.compile(
     r"(?:[:\uff1a|•·>(«\u2013\u2014-]"
     r"|\b(?:e-?mail|mail|e-?post|почта|ел|courriel|correo|posta|email us)\.?)\s*$",
@@ -376,6 +379,19 @@ def _loose(found: re.Match[str], own: str) -> str:
     if not alone and not is_convincing(local, cut[0], found, own):
         return found[0]
     return f"{local}@{tight}"
+
+
+@lru_cache(maxsize=4096)
+def mailbox_kind(address: str) -> str:
+    """What a mailbox is for: a level of ``mailbox`` in the weights."""
+    local = address.partition("@")[0]
+    plain = "".join(letter for letter in local if letter.isalnum())
+    if plain.startswith(_UNREAD):
+        return "nobody reads it"
+    first = local.replace("_", ".").replace("-", ".").partition(".")[0]
+    if plain in _SPECIAL or first in _SPECIAL:
+        return "special"
+    return "general" if plain in ROLES or first in ROLES else "named"
 
 
 def is_convincing(local: str, domain: str, found: re.Match[str], own: str) -> bool:

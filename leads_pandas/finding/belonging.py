@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from leads_pandas.finding.addresses import mailbox_kind
 from leads_pandas.finding.domains import (
     alike,
     in_ascii,
@@ -95,6 +96,8 @@ class Judged(NamedTuple):
 _MAKER = "named as the maker or host of the website"
 _TITLE_NAME = 5
 _LOCAL_SLIP = 8
+_MAIN_MAILBOXES = ("general", "named")
+_SURELY_THEIRS = (Relation.OWN, Relation.BRAND, Relation.NAMED)
 _THEIRS = (Relation.OWN, Relation.BRAND, Relation.NAMED, Relation.FREE)
 _MAIN_PLACES = frozenset((Place.CONTACT, Place.FRONT, Place.IMPRINT, Place.ABOUT))
 
@@ -175,12 +178,30 @@ def _refused(
         if not others and refused[address] == _MAKER:
             del refused[address]
     theirs = [one for one in kept if one not in refused and relations[one] in _THEIRS]
+    main = any(
+        relations[one] in _SURELY_THEIRS and mailbox_kind(one) in _MAIN_MAILBOXES for one in theirs
+    )
     for address in kept:
         if address not in refused and relations[address] in (Relation.FOREIGN, Relation.UNKNOWN):
             reason = _others(address, seen[address], relations[address], have_theirs=bool(theirs))
+            if reason is None and main and not _is_claimed(address, seen[address], site):
+                reason = "another business's, beside the site's own addresses"
             if reason:
                 refused[address] = reason
     return refused
+
+
+def _is_claimed(address: str, sightings: Sequence[Sighting], site: Site) -> bool:
+    """Whether a site says more of an address elsewhere than that it stands there.
+
+    It does where data for machines names it too, or where its domain has a word of the site's.
+    """
+    hows = {one.mention.how for one in sightings}
+    if "data" in hows and len(hows) > 1:
+        return True
+    said = squeeze(site.title), *site.names
+    words = re.split(r"[\W\d_]+", name_of(address.rpartition("@")[2]))
+    return any(len(word) >= _TITLE_NAME and word in name for word in words for name in said)
 
 
 def _slip(

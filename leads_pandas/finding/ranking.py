@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 import math
-from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from leads_pandas.finding.addresses import ROLES
+from leads_pandas.finding.addresses import mailbox_kind
 from leads_pandas.finding.belonging import Judged, Place, Relation, Sighting
 from leads_pandas.finding.verify import Mail
-from leads_pandas.finding.wordlists import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,9 +27,6 @@ SUREST = 0.98
 WEIGHTS: dict[str, dict[str, float]] = json.loads(
     (files("leads_pandas.finding") / "weights.json").read_text(encoding="utf-8")
 )
-
-_SPECIAL = words("mailboxes", "special")
-_UNREAD = ("noreply", "donotreply", "bounce", "unsubscribe", "mailerdaemon", "nepasrepondre")
 
 
 class Scored(NamedTuple):
@@ -50,19 +45,6 @@ class Scored(NamedTuple):
     source: str
     evidence: tuple[tuple[str, float], ...]
     refused: str | None = None
-
-
-@lru_cache(maxsize=4096)
-def mailbox_kind(address: str) -> str:
-    """What a mailbox is for: a level of ``mailbox`` in `WEIGHTS`."""
-    local = address.partition("@")[0]
-    plain = "".join(letter for letter in local if letter.isalnum())
-    if plain.startswith(_UNREAD):
-        return "nobody reads it"
-    first = local.replace("_", ".").replace("-", ".").partition(".")[0]
-    if plain in _SPECIAL or first in _SPECIAL:
-        return "special"
-    return "general" if plain in ROLES or first in ROLES else "named"
 
 
 def evidence_for(
