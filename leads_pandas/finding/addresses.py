@@ -61,7 +61,9 @@ _DOT = re.compile(
     re.IGNORECASE,
 )
 _DASHED = re.compile(r"(?<![\w.-])([a-z0-9]{2,20})(?:-at-|_at_)(?=[a-z0-9])", re.IGNORECASE)
-_SHOUTED_DOT = re.compile(r"(?<=[a-z0-9])(?:\s(?:DOT|PUNKT|PUNTO|POINT)\s|DOT(?=[a-z]))")
+_SHOUTED_DOT = re.compile(
+    r"(?<=[a-z0-9])(?:\s(?:DOT|PUNKT|PUNTO|POINT|PUNT|PONTO|PUNCT|PISTE|PRICK|TE[CČ]KA|KROPKA|PONT|NOKTA)\s|DOT(?=[a-z]))"
+)
 _LOCAL = r"(?<![\w.+&/%@-])[A-Za-z0-9_][A-Za-z0-9._+&'-]{0,63}"
 _PIECE = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 # Spoken: "info chiocciola ditta punto it", also with a real dot.

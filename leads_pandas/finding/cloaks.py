@@ -70,7 +70,7 @@ _PLAIN = frozenset(
     ("class", "id", "href", "src", "alt", "style", "title", "target", "rel", "width", "height")
 )
 _NAMED_MAIL = re.compile(
-    r"mail|contact|enc|cloak|protect|addr|href|link|crypt|obfus|b64|base64|hidden"
+    r"mail|contact|clipboard|copy|enc|cloak|protect|addr|href|link|crypt|obfus|b64|base64|hidden"
 )
 
 

@@ -18,7 +18,7 @@ from leads_pandas.finding.guard import FetchError
 from leads_pandas.finding.labels import Kind
 from leads_pandas.finding.links import FRAME, Step, choose, host_of, same
 from leads_pandas.finding.manners import front_pages
-from leads_pandas.finding.reading import Link, Page, read_page
+from leads_pandas.finding.reading import Link, Page, read_application, read_page, read_script
 
 if TYPE_CHECKING:
     from leads_pandas.finding.manners import Visit
@@ -28,13 +28,16 @@ log = logging.getLogger("leads_pandas.server")
 
 _SITEMAP_BYTES = 500_000
 _FEW_LINKS, _SPLASH = 5, 2
-# What scripts that write a site's menu or footer are called.
+# What scripts that write a site's menu or footer are called, and those that make all of a page.
 _MENU_SCRIPT = re.compile(
-    r"/[\w.-]*(?:menu|navi?|header|footer|layout|include|kontakt|contact)[\w.-]*\.js$",
+    r"/[\w.-]*(?:menu|navi?|header|footer|layout|include|component|partial|kontakt|contact)[\w.-]*\.js$",
     re.IGNORECASE,
 )
+_APPLICATION = re.compile(
+    r"/(?:main|app|index|bundle|client|entry|script)\b[\w.-]*\.m?js$", re.IGNORECASE
+)
 _LARGE = 64 * 1024  # bytes of a page, of which one is taken apart at a time
-_JUMPS, _SCRIPT = 3, 100_000
+_JUMPS, _SCRIPT, _SCRIPTS = 3, 100_000, 2
 
 _PLACES = {
     Kind.CONTACT: Place.CONTACT,
@@ -253,15 +256,18 @@ class Crawl:
                 return
 
     def _read_menu_script(self, base: str) -> None:
-        """Read what a script file of the site writes into its pages, of one that says so."""
-        menus = [url for url in self._scripts if _MENU_SCRIPT.search(urlsplit(url).path)]
-        for url in menus[:1]:
+        """Read what script files of the site write into its pages, of some that say so."""
+        named = [(url, urlsplit(url).path) for url in dict.fromkeys(self._scripts)]
+        menus = [url for url, path in named if _MENU_SCRIPT.search(path)]
+        if not self._steps:  # an empty page, until its script runs
+            menus += [url for url, path in named if _APPLICATION.search(path)]
+        for url in menus[:_SCRIPTS]:
             self._read += 1
             with contextlib.suppress(FetchError):
-                reply = self._visit.page(url, any_type=True)
-                script = reply.text[:_SCRIPT].replace("</", "<\\/")
-                page = read_page(f"<script>{script}</script>", base)
-                self._sightings += [Sighting(one, Place.FRONT, same(base)) for one in page.mentions]
+                script = self._visit.page(url, any_type=True).text
+                page = read_script(script[:_SCRIPT], base)
+                seen = [*page.mentions, *read_application(script)]
+                self._sightings += [Sighting(one, Place.FRONT, same(base)) for one in seen]
                 for step in choose(page.links, base, {host_of(base)}):
                     self._add(step, Place.FRONT, whole=True)
 

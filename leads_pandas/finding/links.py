@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _NO_PAGE = re.compile(
     r"\.(?:png|jpe?g|gif|svg|webp|avif|ico|bmp|tiff?|pdf|zip|rar|gz|docx?|xlsx?|pptx?|od[tsp]|mp[34]"
-    r"|webm|mov|avi|wav|css|js|mjs|json|xml|rss|atom|ics|vcf|apk|exe|dmg|woff2?|ttf|eot|map|txt)$"
+    r"|webm|mov|avi|wav|css|js|mjs|swf|json|xml|rss|atom|ics|vcf|apk|exe|dmg|woff2?|ttf|eot|map|txt)$"
     r"|/cdn-cgi/|/wp-json/|/wp-admin/|/wp-login|/wp-content/|/xmlrpc|/feed/?$"
     # Copies of websites keep other hosts as folders.
     r"|/(?:www\.)?(?:\w+\.)?(?:google\w*|facebook|twitter|instagram|linkedin|youtube|pinterest|tiktok"

@@ -53,6 +53,10 @@ _LOOK_BACK = 64
 _MAX_ELEMENTS = 20_000
 _NO_ATTRIBUTES: dict[str, str] = {}
 
+_ONE_CLASS = re.compile(r"\s*\w*\.([\w-]+)\s*$")
+_MAX_STYLE, _MAX_SELECTOR = 50_000, 100
+# What is put into an address for harvesters to take along; blocks are hidden for other reasons.
+_JUNK = _words("span b i em strong font small u s")
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _FOOTER = re.compile(r"(?:^|[\s_-])(?:page|site)?(?:footer|colophon|copyright)", re.IGNORECASE)
 # What a click brings up, or a small screen: hidden, and yet for visitors.
@@ -121,6 +125,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._out = Outline()
+        self._hidden_classes: set[str] = set()
         self._pieces: list[str] = []
         self._size = 0
         self._open: list[str] = []
@@ -169,6 +174,8 @@ class _Reader:
     def _raw(self, name: str, attributes: dict[str, str], content: str, *, nested: bool) -> None:
         if name == "title" and not self._out.title:
             self._out.title = " ".join(content.split())[:300]
+        elif name == "style":
+            self._hidden_classes |= _hidden_classes(content)
         elif self._hidden is not None:
             return
         elif name == "script":
@@ -208,7 +215,12 @@ class _Reader:
         if self._footer is None and ((footer and name != "body") or name == "footer"):
             self._footer = depth, self._size
         if self._hidden is None and (
-            name == "template" or (self._menu is None and not opened and _is_hidden(attributes))
+            name == "template"
+            or (self._menu is None and not opened and _is_hidden(attributes))
+            or (
+                name in _JUNK
+                and not self._hidden_classes.isdisjoint(attributes.get("class", "").split())
+            )
         ):
             self._hidden = depth
         if depth in (self._menu, self._footer and self._footer[0], self._hidden):
@@ -289,6 +301,20 @@ def _marks(css_class: str, name: str) -> tuple[bool, bool, bool]:
     marks = f"{css_class} {name}"
     menu, footer, opened = (it.search(marks) is not None for it in (_MENU, _FOOTER, _OPENED))
     return menu, footer, opened
+
+
+def _hidden_classes(style: str) -> set[str]:
+    """The classes that a style sheet never shows; what depends on the screen is shown on some."""
+    if "none" not in style and "hidden" not in style:
+        return set()
+    rules = (rule.partition("{") for rule in style[:_MAX_STYLE].partition("@media")[0].split("}"))
+    return {
+        found[1]
+        for selectors, _, properties in rules
+        if _HIDDEN_STYLE.search(properties)
+        for one in selectors.split(",")
+        if (found := _ONE_CLASS.match(one[-_MAX_SELECTOR:]))
+    }
 
 
 def _is_hidden(attributes: dict[str, str]) -> bool:

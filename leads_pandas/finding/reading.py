@@ -15,7 +15,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from leads_pandas.finding.addresses import (
     addresses_in,
@@ -25,8 +25,16 @@ from leads_pandas.finding.addresses import (
     understand,
     with_sign,
 )
-from leads_pandas.finding.cloaks import decode_base64, in_attributes, protected, uncloaked
+from leads_pandas.finding.cloaks import in_attributes, uncloaked
 from leads_pandas.finding.domains import is_nowhere, registrable
+from leads_pandas.finding.hrefs import (
+    MAIL_SCHEME,
+    NO_PAGE,
+    RECIPIENT,
+    absolute,
+    mail_of,
+    recipients,
+)
 from leads_pandas.finding.markup import BLOCK, LINE, SEAM, Element, Outline, read_outline
 
 if TYPE_CHECKING:
@@ -38,26 +46,9 @@ _MAX_MENTIONS, _MAX_LINKS, _MAX_SCRIPTS = 500, 5000, 500
 # Letters of lines with a sign that are looked at, a line counting for some more.
 _MAX_EFFORT, _BLOCK_EFFORT = 400_000, 50
 _LINK_TEXT, _BEFORE, _MAX_STATE = 200, 220, 200_000
-_SPLASH, _SIGN, _LONG = 1500, 20, 4000
+_SPLASH, _SIGN, _LONG, _MAX_INCLUDED = 1500, 20, 4000, 5
 
 _SIGNS = re.compile(f"[{SEAM}{LINE}{BLOCK}]+")
-_NOT_MAIL = re.compile(
-    r"^(?:tel|sms|callto|skype|whatsapp|viber|fax|data|blob|about):", re.IGNORECASE
-)
-# "malito:", "mailto//", "http://mailto:": what is typed where mailto: is meant.
-_MAIL_SCHEME = re.compile(
-    r"^\s*(?:https?:/{0,2}(?:[\w.-]*/)?|/)?(?:(?:mailto|malito|maitlo|mailo|mailt|mialto|maito|mail\s?to|e-?mail|mail)"
-    r"\s?[:;=]\s?/{0,3})+|^\s*mailto[\s.,](?=[^@]+@)",
-    re.IGNORECASE,
-)
-_COMPOSE = re.compile(
-    r"^https?://(?:mail\.google|outlook\.(?:office|live|office365)|mail\.yahoo|compose\.mail\.yahoo)\.com/.*?[?&]to=([^&]+)"
-)
-_MAIL_IN_BASE64 = "bWFpbHRv"  # "mailto"
-_BARE_MAIL = re.compile(r"^(?:https?:/{0,2}|/{0,2})(?:www\.)?[\w.+-]{1,64}@[\w.-]{3,}(?:\?.*)?/?$")
-_RECIPIENT = re.compile(
-    r"^(?:_?(?:recipients?|to|mail_?to|e?mail_?to|send_?to|empf(?:ae|ä)nger|dest(?:inatario|inataire)?|destino|odbiorca|adresat))$"
-)
 _META_DATA = re.compile(
     r"^(?:og:email|business:contact_data:email|email|contact|reply-to|replyto|dc\.publisher\.address"
     r"|contactemail|contact-email)$",
@@ -80,16 +71,24 @@ _JUMP = re.compile(
 _SCRIPTED_LINK = re.compile(
     r"[\"'](?:href[\"']?\s*:\s*[\"'])?((?:https?:)?/{1,2}[\w%./-]{2,120}|[\w%/-]{2,60}\.(?:html?|php))[\"']"
 )
+# Where a page names files that are parts of it: elements, attributes, calls of scripts.
+_PARTS = {"frame": "src", "iframe": "src", "embed": "src", "object": "data"}
+_INCLUDES = frozenset(
+    ("w3-include-html", "include-html", "data-include", "data-include-html", "hx-get", "data-load")
+)
+_INCLUDED = re.compile(
+    r"(?:\.load|fetch|\.get|include\w{0,20}|load\w{0,20})\([^()\n]{0,60}?[\"'`]((?:[\w./-]{1,100}\.(?:html?|inc)|[\w./-]{0,60}(?:header|footer|nav|menu)\w{0,20}\.php))\b"
+)
 _STATE = re.compile(
     r"__(?:NUXT|NEXT_DATA|INITIAL_STATE|PRELOADED_STATE|APOLLO_STATE|remixContext)|__next_f\.push"
 )
+_PLAIN_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w.-]{4,100}")
+_MAILTO = re.compile(r"[\"'`]mailto:([\w.+-]{1,64}@[\w.-]{4,100})")
 _ONCLICK = re.compile(
     r"(?:location(?:\.href)?\s*=|(?:open|assign|navigate|replace)\()\s*['\"]([^'\"]{1,300})['\"]"
 )
-_SCRIPTED_PAGE = re.compile(r"['\"]([\w%/.-]{1,120}\.(?:html?|php\d?|aspx?))['\"]", re.IGNORECASE)
-_SIMPLE = re.compile(r"/?[A-Za-z0-9_-]+(?:[/.][A-Za-z0-9_-]+)*/?$")
-_WHOLE = re.compile(r"https?://[a-z0-9.-]+/[\w/-]*(?:\.\w+)?$")
 _PATH = re.compile(r"((?:https?:/)?/[\w%./?=&-]{1,200})$")
+_SCRIPTED_PAGE = re.compile(r"['\"]([\w%/.-]{1,120}\.(?:html?|php\d?|aspx?))['\"]", re.IGNORECASE)
 _SIGN_ICON = re.compile(r"(?:^|[\s_-])at(?:$|\s)")
 _MAIL_ICON = re.compile(r"envelope|\bmail", re.IGNORECASE)
 _SAYS_CONTACT = re.compile(r"contact|kontakt", re.IGNORECASE)
@@ -159,6 +158,23 @@ def read_page(markup: str, url: str) -> Page:
     return _Reader(read_outline(markup), url).page()
 
 
+def read_script(script: str, url: str) -> Page:
+    """Read a script file of a page, as if it stood in the page.
+
+    Args:
+        script: what it says.
+        url: the page's, against which links are resolved.
+    """
+    outline = Outline(scripts=[("", script)])
+    return _Reader(outline, url).page()
+
+
+def read_application(script: str) -> Iterator[Mention]:
+    """The addresses that a script which makes the whole page makes links to."""
+    for address in _MAILTO.findall(script):
+        yield Mention(address.lower(), "link")
+
+
 def structured_emails(content: str) -> Iterator[str]:
     """The values of ``email`` in JSON-LD, also where it is not quite JSON."""
     if "&" in content:
@@ -198,7 +214,7 @@ class _Reader:
         for element in self._outline.elements:
             if element.name == "base" and not based and element.attributes.get("href"):
                 based = True
-                base = _absolute(self._base, element.attributes["href"]) or self._base
+                base = absolute(self._base, element.attributes["href"]) or self._base
                 if not self._own or registrable(urlsplit(base).hostname or "") == self._own:
                     self._base = base  # else a copy of a page from elsewhere
             else:
@@ -219,38 +235,37 @@ class _Reader:
         name, attributes = element.name, element.attributes
         if name in ("a", "area"):
             self._anchor(element)
-        elif name in ("frame", "iframe"):
-            self._link(attributes.get("src", ""), element, frame=True)
+        elif name in _PARTS:
+            self._link(attributes.get(_PARTS[name], ""), element, frame=True)
         elif name == "meta":
             self._meta(element)
         elif name == "img":
             self._image(element)
         elif name == "script" and "src" in attributes:
-            url = _absolute(self._base, attributes["src"]) or ""
+            url = absolute(self._base, attributes["src"]) or ""
             if urlsplit(url).hostname == urlsplit(self._base).hostname:
                 self._scripts.append(url)
         elif name == "form" and "@" in attributes.get("action", ""):
             self._published(unquote(attributes["action"]).replace("/", " "), "link", element)
-        elif name == "input":
-            if attributes.get("type", "").lower() == "hidden" and _RECIPIENT.match(
-                attributes.get("name", "").lower()
-            ):
-                self._published(attributes.get("value", ""), "data", element)
+        elif name == "input" and "@" in attributes.get("value", ""):
+            self._input(element)
         elif name == "link" and "mailto:" in attributes.get("href", "").lower():
-            self._published(_mailto(attributes.get("href", "")), "data", element)
+            self._published(recipients(attributes.get("href", "")), "data", element)
         elif name == "option" and "@" in attributes.get("value", ""):
             self._published(attributes["value"], "data", element)
         elif name == "option" and "/" in attributes.get("value", ""):
             self._link(attributes["value"], element)
         elif name == "body" and (found := _ONCLICK.search(attributes.get("onload", ""))):
-            self._jump = self._jump or _absolute(self._base, found[1])
+            self._jump = self._jump or absolute(self._base, found[1])
         elif name in ("i", "span", "svg") and _SIGN_ICON.search(attributes.get("class", "")):
             before = self._text[max(element.start - _SIGN, 0) : element.start].rstrip(SEAM)[-1:]
             after = self._text[element.start : element.start + _SIGN].lstrip(SEAM)[:1]
             if before.isalnum() and after.isalnum():
                 self._inserts[element.start] = "@"
+        for include in _INCLUDES & attributes.keys():
+            self._link(attributes[include], element, frame=True)
         if attributes.get("itemprop", attributes.get("property", "")).rpartition(":")[2] == "email":
-            self._published(_mailto(attributes.get("content", "")), "data", element)
+            self._published(recipients(attributes.get("content", "")), "data", element)
         if attributes.get("href", "")[:11].lower() == "javascript:":
             for value in uncloaked(unquote(attributes["href"])):
                 self._cloaked(value, element)
@@ -262,30 +277,27 @@ class _Reader:
 
     def _anchor(self, element: Element) -> None:
         href = element.attributes.get("href", "").strip()
-        if not href or href.startswith("#") or _NOT_MAIL.match(href):
+        if not href or href.startswith("#") or NO_PAGE.match(href):
             return
         said = f"{element.attributes.get('title', '')} {element.attributes.get('aria-label', '')}"
         if "@" in said:
             self._published(said, "text", element)
-        if "email-protection" in href and (address := protected(href)):
-            self._published(address, "link", element)
-        elif href.startswith(_MAIL_IN_BASE64):
-            self._published(_mailto(decode_base64(href)), "link", element)
-        elif "to=" in href and (compose := _COMPOSE.match(href)):
-            self._published(unquote(compose[1]), "link", element)
+        if named := mail_of(href):
+            self._published(named, "link", element)
         elif href[:11].lower() == "javascript:":
             if page := _SCRIPTED_PAGE.search(href):
                 self._link(page[1], element)
-        elif (
-            _MAIL_SCHEME.match(href)
-            or ("@" in href and _BARE_MAIL.match(href))
-            or href[:9].lower() == "mailto%3a"
-        ):
-            self._published(
-                _mailto(unquote(href) if href[:7].lower() == "mailto%" else href), "link", element
-            )
         else:
             self._link(href, element)
+
+    def _input(self, element: Element) -> None:
+        """What a form sends mail to, and what it shows and does not ask for."""
+        attributes = element.attributes
+        if attributes.get("type", "").lower() == "hidden":
+            if RECIPIENT.match(attributes.get("name", "").lower()):
+                self._published(attributes["value"], "data", element)
+        elif "readonly" in attributes or "disabled" in attributes:
+            self._published(attributes["value"], "text", element)
 
     def _meta(self, element: Element) -> None:
         attributes = element.attributes
@@ -293,9 +305,9 @@ class _Reader:
         named = attributes.get("name") or attributes.get("property") or ""
         if attributes.get("http-equiv", "").lower() == "refresh":
             if (found := _REFRESH.match(content)) and self._jump is None:
-                self._jump = _absolute(self._base, found[1].strip())
+                self._jump = absolute(self._base, found[1].strip())
         elif attributes.get("http-equiv", "").lower() == "reply-to" or _META_DATA.match(named):
-            self._published(_mailto(content), "data", element)
+            self._published(recipients(content), "data", element)
         elif _META_TEXT.match(named):
             self._published(content, "meta", element)
         elif _NAMES.match(named):
@@ -316,7 +328,7 @@ class _Reader:
             self._inserts[element.start] = "@"
 
     def _link(self, href: str, element: Element, *, frame: bool = False) -> None:
-        url = _absolute(self._base, href)
+        url = absolute(self._base, href)
         if url is None or len(self._links) >= _MAX_LINKS:
             return
         label = _SIGNS.sub(
@@ -363,7 +375,7 @@ class _Reader:
         end = Element("script", {}, len(self._text), len(self._text), False, False)
         if "ld+json" in kind:
             for value in structured_emails(content):
-                self._published(_mailto(value), "data", None)
+                self._published(recipients(value), "data", None)
         elif kind in _JAVASCRIPT_TYPES:
             for value in uncloaked(content):
                 self._cloaked(value, end)
@@ -372,7 +384,7 @@ class _Reader:
                 and len(self._text) < _SPLASH
                 and (found := _JUMP.search(content))
             ):
-                self._jump = _absolute(self._base, found[1])
+                self._jump = absolute(self._base, found[1])
             self._scripted_links(content, end)
             if _STATE.search(content):
                 self._state(content[:_MAX_STATE].replace('\\"', '"'))
@@ -382,12 +394,16 @@ class _Reader:
 
     def _state(self, content: str) -> None:
         """What a framework shows once it runs: of addresses, those at the site's own domain."""
-        for value in structured_emails(content):
-            if self._own and registrable(value.rpartition("@")[2].lower()) == self._own:
+        if not self._own:
+            return
+        for value in (*structured_emails(content), *_PLAIN_MAIL.findall(content)):
+            if registrable(value.rpartition("@")[2].lower()) == self._own:
                 self._published(value, "data", None)
 
     def _scripted_links(self, content: str, end: Element) -> None:
         content = content[:_MAX_STATE].replace("\\/", "/")
+        for part in islice(_INCLUDED.findall(content), _MAX_INCLUDED):
+            self._link(part, end, frame=True)
         for path in islice(_SCRIPTED_LINK.findall(content), 200):
             self._link(path, end)
 
@@ -400,8 +416,8 @@ class _Reader:
             outline = read_outline(value)
             for one in outline.elements:
                 if one.name == "a" and (href := one.attributes.get("href", "")):
-                    if _MAIL_SCHEME.match(href):
-                        self._published(_mailto(href), "link", element)
+                    if MAIL_SCHEME.match(href):
+                        self._published(recipients(href), "link", element)
                     else:
                         self._link(
                             href,
@@ -420,7 +436,7 @@ class _Reader:
                         )
             self._published(_SIGNS.sub("", outline.text), "text", element)
         else:
-            self._published(_mailto(value), "link", element)
+            self._published(recipients(value), "link", element)
 
     def _published(self, text: str, how: How, element: Element | None) -> None:
         """Keep the addresses in what an element publishes."""
@@ -492,29 +508,3 @@ def _lower(text: str) -> str:
 
 def _tail(text: str) -> str:
     return " ".join(_SIGNS.sub(" ", text).split())[-_BEFORE:]
-
-
-def _mailto(href: str) -> str:
-    """The recipients of a ``mailto:`` link, as text."""
-    path, _, query = _MAIL_SCHEME.sub("", href, count=1).partition("?")
-    path = re.sub(r"^(?:https?:)?/{0,2}", "", path)
-    recipients = [path]
-    recipients += [part[3:] for part in query.split("&") if part[:3].lower() in ("to=", "cc=")]
-    return " , ".join(unquote(one) for one in recipients)
-
-
-def _absolute(base: str, href: str) -> str | None:
-    """The absolute http(s) URL of a link without its fragment, or None where it is no such link."""
-    href = href.strip()
-    if not href or href.startswith("#"):
-        return None
-    if _SIMPLE.match(href):  # what urljoin does, for the links that most links are
-        root = base if href[0] != "/" else "/".join(base.split("/", 3)[:3])
-        return f"{root.rpartition('/')[0]}/{href}" if href[0] != "/" else root + href
-    if _WHOLE.match(href):
-        return href
-    try:
-        url = urljoin(base, href).partition("#")[0]
-    except ValueError:
-        return None
-    return url if url.lower().startswith(("http://", "https://")) else None
