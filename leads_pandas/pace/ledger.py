@@ -123,7 +123,7 @@ class Ledger:
         """
 
         def decide(db: sqlite3.Connection, now: float) -> Slot | Queued:
-            used = self._clean(db, now)
+            self._clean(db, now)
             number = ticket
             if number is None:
                 given = int(db.execute("SELECT ticket FROM pace").fetchone()[0])
@@ -132,7 +132,7 @@ class Ledger:
             (ahead,) = db.execute(
                 "SELECT count(*) FROM tickets WHERE number < ?", (number,)
             ).fetchone()
-            moment = self._send_time(db, now, ahead + 1, used)
+            moment = self._send_time(db, now, ahead + 1)
             if moment > now:
                 if ticket is None:
                     db.execute("UPDATE pace SET ticket = ticket + 1")
@@ -192,31 +192,33 @@ class Ledger:
 
         return self._transact(work)
 
-    def forecast(self, number: int) -> float:
-        """Seconds until the ``number``-th further request may be sent, at best."""
+    def forecast(self, number: int, after: float) -> float:
+        """Seconds until the ``number``-th request asked for in a while may be sent, at best."""
 
         def work(db: sqlite3.Connection, now: float) -> float:
-            return max(self._send_time(db, now, number, self._clean(db, now)) - now, 0.0)
+            self._clean(db, now)
+            return max(self._send_time(db, now + after, number) - now, after)
 
         return self._transact(work)
 
     # What happens inside a transaction.
 
-    def _clean(self, db: sqlite3.Connection, now: float) -> int:
-        """Drop what has expired; return the number of slots in use."""
+    def _clean(self, db: sqlite3.Connection, now: float) -> None:
+        """Drop what has expired."""
         db.execute("DELETE FROM slots WHERE until <= ?", (now,))
         db.execute("DELETE FROM tickets WHERE expires <= ?", (now,))
-        (used,) = db.execute("SELECT count(*) FROM slots").fetchone()
-        return int(used)
 
-    def _send_time(self, db: sqlite3.Connection, now: float, number: int, used: int) -> float:
+    def _send_time(self, db: sqlite3.Connection, at: float, number: int) -> float:
+        """The earliest moment, from ``at`` on, of the ``number``-th further request."""
+        (used,) = db.execute("SELECT count(*) FROM slots WHERE until > ?", (at,)).fetchone()
+
         def freed(index: int) -> float:
-            row = db.execute("SELECT until FROM slots ORDER BY until LIMIT 1 OFFSET ?", (index,))
-            return float(row.fetchone()[0])
+            sql = "SELECT until FROM slots WHERE until > ? ORDER BY until LIMIT 1 OFFSET ?"
+            return float(db.execute(sql, (at, index)).fetchone()[0])
 
         return send_time(
             number,
-            now,
+            at,
             limit=self._limit,
             window=self._window,
             used=used,

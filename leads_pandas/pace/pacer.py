@@ -30,6 +30,7 @@ class Pacer:
         self, path: Path | None, limit: int, *, window: float = 60.0, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._clock = clock
+        self.window = window if limit else 0.0
         self.ledger = Ledger(path, limit, window, clock) if limit and path is not None else None
 
     def acquire(self, *, lease: float, wait: Wait = FOREVER, urgent: bool = False) -> Slot:
@@ -78,11 +79,15 @@ class Pacer:
         """Seconds for which nobody sends, because of a 429 or a budget file lost; 0.0 usually."""
         return 0.0 if self.ledger is None else self.ledger.blocked()
 
-    def estimate(self, requests: int) -> float:
-        """Seconds until the last of so many further requests could be sent, if asked for now.
+    def estimate(self, requests: int, after: float = 0.0) -> float:
+        """Seconds until the last of so many further requests could be sent.
 
         A lower bound: the answers, those under way included, are taken as instant.
+
+        Args:
+            requests: how many.
+            after: seconds from now, at which they are asked for.
         """
         if self.ledger is None or requests < 1:
-            return 0.0
-        return self.ledger.forecast(requests)
+            return after
+        return self.ledger.forecast(requests, after)

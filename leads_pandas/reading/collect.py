@@ -23,6 +23,7 @@ from leads_pandas.leadsapi.transport import WORKERS
 from leads_pandas.models import CostPreview, JobStatus, LeadEnrichment, LeadResult, is_whole
 from leads_pandas.pace.wait import Wait
 from leads_pandas.reading.pool import Event, Pool, Task
+from leads_pandas.reading.schedule import pays_to_search
 from leads_pandas.reading.source import Source, left_out
 
 if TYPE_CHECKING:
@@ -445,18 +446,21 @@ class Collector:
 
     def _seconds_left(self) -> float | None:
         """Seconds until everything is read: the job's time or the budget's, whichever is longer."""
-        now = self._wait.now()
+        now, pacer = self._wait.now(), self._api.pacer
         reads, longest = 0, 0.0
         for source in self._sources:
             if source.closed:
                 continue
             reads += source.left
             if source.job_running:
+                source.searching = pays_to_search(
+                    source.poller, now, source.left, pacer.estimate, pacer.window
+                )
                 left = source.poller.seconds_left(now)
                 if left is None:
                     return None
                 longest = max(longest, left)
-        return max(longest, self._api.pacer.estimate(reads))
+        return max(longest, pacer.estimate(reads))
 
 
 def _ends_all(error: Exception | None) -> bool:

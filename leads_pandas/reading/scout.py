@@ -74,13 +74,11 @@ class Scout:
 
     Args:
         count: how many leads there are; they are known by their places, from 0 on.
-        searching: whether looks may be proposed.
     """
 
-    def __init__(self, count: int, *, searching: bool = True) -> None:
+    def __init__(self, count: int) -> None:
         self.read = 0
         self._count = count
-        self._searching = searching
         self._parts = [_Part(deque(range(count)), 0, 1, trusted=True)]
         self._aside: list[int] = []
         self._asked: dict[int, _Part] = {}
@@ -93,23 +91,19 @@ class Scout:
         self._looks = 0
         self._fruitless = 0
 
-    @property
-    def under_way(self) -> int:
-        """How many reads have been proposed and not come back."""
-        return len(self._asked)
-
     def rest(self) -> list[int]:
         """The leads that have not been read and are not under way, in the order sent."""
         return sorted([*self._aside, *(one for part in self._parts for one in part.leads)])
 
     # What to ask
 
-    def ask(self, done: int, expected: int) -> int | Look | None:
+    def ask(self, done: int, expected: int, *, searching: bool = True) -> int | Look | None:
         """The lead to read next, or a look worth its price, or None for the moment.
 
         Args:
             done: how many were done at the last poll.
             expected: how many should be by now.
+            searching: whether requests may be spent on leads that nothing tells anything of.
         """
         self._parts = [part for part in self._parts if part.leads] or self._parts[:1]
         busy = None if self._look is None else self._look[1]
@@ -118,10 +112,10 @@ class Scout:
             return None
         if (sure := next((one for one in parts if one.done >= len(one.leads)), None)) is not None:
             return self._take(sure)
-        guess = self._guess(parts, done, expected)
+        guess = self._guess(parts, done, expected, searching=searching)
         if guess is not None:
             return self._take(guess)
-        if busy is not None or self._asked or not self._misses or not self._searching:
+        if busy is not None or self._asked or not self._misses or not searching:
             return None
         return self._look_somewhere(done)
 
@@ -131,7 +125,9 @@ class Scout:
         self._asked[one] = part
         return one
 
-    def _guess(self, parts: list[_Part], done: int, expected: int) -> _Part | None:
+    def _guess(
+        self, parts: list[_Part], done: int, expected: int, *, searching: bool
+    ) -> _Part | None:
         """The part whose next lead is worth a guess."""
         waiting = len(self._asked)
         left = len(self._aside) + sum(len(part.leads) for part in self._parts)
@@ -151,7 +147,7 @@ class Scout:
             most = min(1 + 2 * part.row, _AFTER_A_MISS if self._misses else _AT_ONCE)
             return part if room >= 1 and list(self._asked.values()).count(part) < most else None
         enough = _LIKELY if self._fruitless else _NEARLY
-        if self._misses and left >= _BURST and likely >= enough:
+        if searching and self._misses and left >= _BURST and likely >= enough:
             return max(parts, key=lambda part: part.done / len(part.leads))
         return None
 

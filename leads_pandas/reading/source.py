@@ -50,6 +50,7 @@ class Source:
         silence: since the service has neither listed the job nor known its status, and
         enriched: how many leads were enriched at the last look meanwhile.
         closed: whether nothing is left to do here.
+        searching: whether it pays to look for leads that are done.
     """
 
     def __init__(
@@ -88,7 +89,8 @@ class Source:
         self._late = [] if op is None else [one for one in left if one not in set(early)]
         places = {one: place for place, one in enumerate(sent)}
         self._places = [places[one] for one in self._early]
-        self.scout = Scout(len(self._early), searching=not self._late)
+        self.scout = Scout(len(self._early))
+        self.searching = True
 
     @property
     def job_id(self) -> str:
@@ -168,7 +170,9 @@ class Source:
 
     def _ahead(self, now: float) -> Task | None:
         step = self.scout.ask(
-            self._share(self.poller.processed), self._share(self.poller.expected(now))
+            self._share(self.poller.processed),
+            self._share(self.poller.expected(now)),
+            searching=self.searching and not self._late,
         )
         if isinstance(step, Look):
             return Task("look", [self._early[one] for one in step.leads], self, look=step)

@@ -233,6 +233,20 @@ def test_an_estimate_counts_the_slots_in_use_as_answered_now(
     assert times == pytest.approx([0.0, WHOLE - 20, WHOLE, WHOLE, 2 * WHOLE - 20])
 
 
+def test_an_estimate_for_later_counts_the_slots_that_are_in_use_then(
+    make: Callable[..., Pacer], clock: FakeClock
+) -> None:
+    pacer = make(3)
+    send(pacer)
+    clock.moment += 20.0
+    send(pacer)
+    assert [pacer.estimate(n, 10.0) for n in (1, 2, 3)] == pytest.approx([10.0, WHOLE - 20, WHOLE])
+    # The first has become free by then, and whoever asks for later takes nothing from who asks now.
+    assert [pacer.estimate(n, 50.0) for n in (1, 2, 3)] == pytest.approx([50.0, 50.0, WHOLE])
+    assert pacer.estimate(1) == 0.0
+    assert make(0).estimate(5, 7.0) == 7.0
+
+
 def test_an_estimate_knows_of_even_spacing_and_of_its_end(make: Callable[..., Pacer]) -> None:
     pacer = make(60)
     slot = acquire(pacer)

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leads_pandas.reading.schedule import Poller
+from leads_pandas.reading.schedule import Poller, pays_to_search
 from leads_pandas.reading.scout import Look, Scout
 
 if TYPE_CHECKING:
@@ -167,6 +167,13 @@ class _Line:
             heapq.heappop(self._taken)
         return now if not self._limit or len(self._taken) < self._limit else self._taken[0]
 
+    def estimate(self, requests: int, now: float, after: float) -> float:
+        """Seconds until the last of so many requests is sent that are asked for after a while."""
+        busy = sorted(one for one in self._taken if one > now + after)
+        cycles, place = divmod(requests - 1, self._limit)
+        short = place - (self._limit - len(busy))
+        return (after if short < 0 else busy[short] - now) + cycles * self._window
+
     def take(self, answered: float) -> None:
         heapq.heappush(self._taken, answered + self._window)
 
@@ -182,12 +189,12 @@ def simulate(
     ordered, count = sorted(ready), len(ready)
     poller, scout = Poller(now, total=count), Scout(count)
     rest: deque[int] | None = None
-    polling, read = False, 0
+    polling, read, guesses = False, 0, 0
     waiting: deque[tuple[str, object]] = deque()
     flying: list[tuple[float, int, str, object, int]] = []
 
     def propose() -> tuple[str, object] | None:
-        nonlocal polling
+        nonlocal polling, guesses
         if rest is not None:
             return ("read", rest.popleft()) if rest else None
         if (
@@ -198,9 +205,17 @@ def simulate(
         ):
             polling = True
             return "poll", None
-        step = scout.ask(poller.processed, poller.expected(now))
+        searching = pays_to_search(
+            poller,
+            now,
+            count - read,
+            lambda requests, after: line.estimate(requests, now, after),
+            window if limit else 0.0,
+        )
+        step = scout.ask(poller.processed, poller.expected(now), searching=searching)
         if isinstance(step, Look):
             return "look", step
+        guesses += step is not None
         return None if step is None else ("guess", step)
 
     while read < count:
@@ -243,7 +258,8 @@ def simulate(
                     scout.hit(int(str(what)))
             else:
                 scout.miss(int(str(what)))
-            if poller.processed == count and rest is None and not scout.under_way:
+            guesses -= kind == "guess"
+            if poller.processed == count and rest is None and not guesses:
                 rest = deque(scout.rest())
         assert now < 1e6
     seen.seconds = now
