@@ -46,20 +46,31 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s<>\"|,;]+")
 
 # The sign between brackets or the like; a hyphen or underscore is too common without blanks.
 _OPEN, _CLOSE = r"[\[({<|*~«\u2039\u3010\uff08]{1,2}", r"[\])}>|*~»\u203a\u3011\uff09]{1,2}"
-_QUOTE = "[\"'#\u2018-\u201f]{1,2}"
+_QUOTE = "[\"'#`\u00b4\u2018-\u201f]{1,2}"
 _AT = re.compile(
     rf"\s?{_OPEN}\s?(?:@|{_ANY_AT})\s?{_CLOSE}\s?"
     rf"|\s[_=-]{{1,2}}\s?(?:@|{_AT_WORD}|at|ät)\s?[_=-]{{1,2}}\s"
-    rf"|(?<=[a-z0-9])[_-](?:{_AT_WORD})[_-](?=[a-z0-9])",
+    rf"|(?<=[a-z0-9])[_-](?:{_AT_WORD})[_-](?=[a-z0-9])"
+    r"|(?<=[a-z0-9])(?://at//|--at--|::at::|@@)(?=[a-z0-9])",
     re.IGNORECASE,
 )
-_OPENERS = re.compile("[\\[({<|*~\u2039\u3010\uff08«_=-]")
+_OPENERS = re.compile("[\\[({<|*~\u2039\u3010\uff08«_=/:@-]")
 _SHOUTED = re.compile(r"(?<=[a-z0-9])(?:\s(?:AT|ÄT)\s|AT(?=[a-z]))")
 _DOT = re.compile(
     rf"\s?{_OPEN}\s?(?:\.|{_DOT_WORD})\s?{_CLOSE}\s?"
     rf"|\s[_=-]{{1,2}}\s?(?:\.|{_DOT_WORD})\s?[_=-]{{1,2}}\s",
     re.IGNORECASE,
 )
+_DOT_BEHIND = re.compile(
+    rf"(@\s?[\w-]{{2,63}}(?:\.[\w-]{{2,63}})?)\s(?:{_DOT_WORD})\s([a-z]{{2,20}})\b", re.IGNORECASE
+)
+_BRACKETED_DOT = re.compile(rf"[\[({{<](?=\s?\w)\s?(?:{_DOT_WORD})\s?[\])}}>]", re.IGNORECASE)
+# What is put into an address for visitors to take out again.
+_TAKE_OUT = re.compile(
+    r"(?<=@)(?i:no[._-]?spam|remove)[\w-]*\.|[._-]?(?:NO|ANTI|KEIN|STOP|NON|SIN|SEM|BEZ)[._-]?SPAM(?:[._-](?=.*@))?|[._-]?REMOVE(?:[._-]?(?:THIS|ME))?"
+    r"|ENTFERNEN|[._-]nospam(?=[@\W]|$)"
+)
+_LONG_DASHES = re.compile("[\u2013\u2014]|- ")
 _DASHED = re.compile(r"(?<![\w.-])([a-z0-9]{2,20})(?:-at-|_at_)(?=[a-z0-9])", re.IGNORECASE)
 _SHOUTED_DOT = re.compile(
     r"(?<=[a-z0-9])(?:\s(?:DOT|PUNKT|PUNTO|POINT|PUNT|PONTO|PUNCT|PISTE|PRICK|TE[CČ]KA|KROPKA|PONT|NOKTA)\s|DOT(?=[a-z]))"
@@ -90,13 +101,14 @@ _BRACKETED = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN_QUOTES = re.compile(
-    rf"[\"'#\u2018-\u201f](?=\s?\w)\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}", re.IGNORECASE
+    rf"[\"'#`\u00b4\u2018-\u201f](?=\s?\w)\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}", re.IGNORECASE
 )
 # The longest part of each: "a" of "a_rond" would be found everywhere.
 _WORDS_OF_AT = tuple(
     dict.fromkeys(max(word.split("_"), key=len).casefold() for word in _NAMES_OF_AT.split())
 )
 _ASCII_WORDS_OF_AT = tuple(word for word in _WORDS_OF_AT if word.isascii())
+_AT_IN_SIGNS = ("_at_", "-at-", "/at/", ":at:")
 _SPOKEN_DOTS = (" dot ", " punkt ", " point ", " punto ", " ponto ", " punt ")
 
 
@@ -173,7 +185,9 @@ def hints_in(text: str, own: str = "") -> tuple[str, ...]:
         or (own and f"at {own}" in lower)
     ):
         hints += (" at ", " ät ")
-    if "DOT" in text or "_at_" in lower or "-at-" in lower:
+    if _BRACKETED_DOT.search(text):
+        hints.append(" at ")
+    if "DOT" in text or any(map(lower.__contains__, _AT_IN_SIGNS)):
         hints.append("at")
     return tuple(dict.fromkeys(hints))
 
@@ -204,8 +218,10 @@ def understand(text: str, own: str = "") -> str:
         signed = _SHOUTED_DOT.sub(".", _SHOUTED.sub("@", signed))
     if "_at_" in signed or "-at-" in signed:
         signed = _DASHED.sub(lambda it: f"{it[1]}@" if it[1].lower() in ROLES else it[0], signed)
-    if signed != text:
+    if signed != text or _BRACKETED_DOT.search(text):
         text = _DOT.sub(".", signed)
+        if "_dot_" in text.lower():
+            text = re.sub("_dot_", ".", text, flags=re.IGNORECASE)
     if _IN_QUOTES.search(text):
         text = _QUOTED.sub(
             lambda it: (
@@ -219,6 +235,11 @@ def understand(text: str, own: str = "") -> str:
     if " at " in lower or " ät " in lower or any(map(lower.__contains__, _words_of_at(lower))):
         text = _SPOKEN.sub(lambda found: _spoken(found, own), text)
     if "@" in text:
+        text = _DOT_BEHIND.sub(_dot_behind, text)
+        if "-" in own and _LONG_DASHES.search(text):
+            text = re.sub(
+                "@" + re.escape(own).replace("\\-", "(?:[-\u2013\u2014]|- )"), f"@{own}", text
+            )
         if own and "," in text:
             # A slip of the finger; at any other domain than its own it may be the comma of a list.
             text = re.sub(
@@ -233,7 +254,8 @@ def find_addresses(text: str, own: str = "") -> Iterator[Found]:
     if "@" not in text:
         return
     for token in _TOKEN.finditer(text):
-        local, *rest = token[0].split("@")
+        said = _TAKE_OUT.sub("", token[0])
+        local, *rest = (said if "@" in said[1:] else token[0]).split("@")
         pieces = list(_apart(local, rest))
         if not pieces and len(rest) == 1:
             pieces = list(_backwards(token[0], own))
@@ -357,6 +379,12 @@ def _spoken(found: re.Match[str], own: str) -> str:
         if sign == "@" and not sure:
             return found[0]
     return f"{local}@{domain}"
+
+
+def _dot_behind(found: re.Match[str]) -> str:
+    """Put the last dot of ``info@firm dot com``; ``info@firm.com point of sale`` needs none."""
+    whole = real_domain(found[1].lstrip("@ ")) is not None or not is_top_level(found[2])
+    return found[0] if whole else f"{found[1]}.{found[2]}"
 
 
 def _loose(found: re.Match[str], own: str) -> str:

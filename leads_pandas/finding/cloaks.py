@@ -69,6 +69,7 @@ _TLD = re.compile(r"^data-(?:e?mail-?)?(?:tld|ext|suffix|t|part3|third)$")
 _PLAIN = frozenset(
     ("class", "id", "href", "src", "alt", "style", "title", "target", "rel", "width", "height")
 )
+_IN_TWO = re.compile(r"([\w.+-]{1,64})[|,;#]([\w-]{1,63}(?:\.[\w-]{1,63}){1,3})$")
 _NAMED_MAIL = re.compile(
     r"mail|contact|clipboard|copy|enc|cloak|protect|addr|href|link|crypt|obfus|b64|base64|hidden"
 )
@@ -115,6 +116,7 @@ class _Strings:
         self._known: dict[str, str] = {}
         self._list: list[str] = []  # the items of the list that was read last
         self._lists: dict[str, list[str]] = {}
+        self._written: list[str] = []  # piece by piece
 
     def run(self) -> Iterator[str]:
         """The strings that are put together from parts, or written into the page."""
@@ -137,11 +139,15 @@ class _Strings:
                     value, _, at = self._sum(at + 1)
                     if value:
                         yield html.unescape(value)
+                        if name.startswith("write"):
+                            self._written.append(value)
             else:
                 value, parts, following_at = self._sum(at)
                 at = max(following_at, at + 1)
                 if value and parts > 1:
                     yield html.unescape(value)
+        if len(self._written) > 1:
+            yield html.unescape("".join(self._written)[:_MAX_VALUE])
         yield from self._letter_by_letter()
 
     def _assign(self, name: str, value: str) -> None:
@@ -310,8 +316,10 @@ def in_attributes(attributes: dict[str, str]) -> Iterator[str]:
 
 
 def _readings(value: str) -> Iterator[str]:
-    """A value as it is, turned round, by 13 letters, or in base64, where that has an @."""
+    """A value as it is, turned round, by 13 letters, in base64, or in two parts."""
     yield value
+    if parts := _IN_TWO.match(value):
+        yield f"{parts[1]}@{parts[2]}"
     if "@" in value or "[at]" in value:
         plain = value.replace("[at]", "@").replace("[dot]", ".")
         yield plain[::-1]

@@ -262,6 +262,9 @@ class _Reader:
             after = self._text[element.start : element.start + _SIGN].lstrip(SEAM)[:1]
             if before.isalnum() and after.isalnum():
                 self._inserts[element.start] = "@"
+        for said in (attributes.get("title", ""), attributes.get("aria-label", "")):
+            if "@" in said:
+                self._published(said, "text", element)
         for include in _INCLUDES & attributes.keys():
             self._link(attributes[include], element, frame=True)
         if attributes.get("itemprop", attributes.get("property", "")).rpartition(":")[2] == "email":
@@ -279,9 +282,6 @@ class _Reader:
         href = element.attributes.get("href", "").strip()
         if not href or href.startswith("#") or NO_PAGE.match(href):
             return
-        said = f"{element.attributes.get('title', '')} {element.attributes.get('aria-label', '')}"
-        if "@" in said:
-            self._published(said, "text", element)
         if named := mail_of(href):
             self._published(named, "link", element)
         elif href[:11].lower() == "javascript:":
@@ -460,8 +460,11 @@ class _Reader:
                 continue  # in the block of the one before
             start = text.rfind(BLOCK, 0, found.start()) + 1
             end = text.find(BLOCK, found.end()) % (len(text) + 1)
-            before = " ".join(text[max(start - 3 * _BEFORE, 0) : start].split(BLOCK))
-            self._read_block(text[start : min(end, start + effort)], before, self._in_footer(start))
+            before = text[max(start - 3 * _BEFORE, 0) : start].split(BLOCK)
+            block = text[start : min(end, start + effort)]
+            if block.lstrip()[:1] == "@" and len(before) > 1 and len(before[-2].split()) == 1:
+                block = before[-2].strip() + block.lstrip()  # info | @firm.example, in two cells
+            self._read_block(block, " ".join(before), self._in_footer(start))
             effort -= end - start + _BLOCK_EFFORT
             if effort < 0 or len(self._mentions) >= _MAX_MENTIONS:
                 return

@@ -50,6 +50,17 @@ from leads_pandas.finding.addresses import addresses_in, with_sign
         "030-123456info@firma.de",
         "mail.info@firma.de",
         "firma.de/info@firma.de",
+        "info@@firma.de",
+        "info//at//firma.de",
+        "info--at--firma.de",
+        "info@firma dot de",
+        "info @ firma dot de",
+        "info@firma (punkt) de",
+        "info `at` firma.de",
+        "infoNOSPAM@firma.de",
+        "info@nospam.firma.de",
+        "info@firma.de.nospam",
+        "info@REMOVE.firma.de",
     ],
 )
 def test_an_address_is_understood_in_whatever_way_it_is_written(text: str) -> None:
@@ -113,3 +124,21 @@ def test_two_addresses_glued_together_come_apart() -> None:
 def test_an_address_with_every_usual_sign_is_read_whole() -> None:
     text = "o'brien+shop_1.x-y&co@sub.firm-1.co.example"
     assert list(addresses_in(f"({text})")) == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("info@atelier.de", "info@atelier.de"),
+        ("info@firma.de point of sale", "info@firma.de"),
+        ("info@firma dot nothing", None),
+        ("nospam@firma.de", "nospam@firma.de"),
+        ("info@kern\u2013brot.de", "info@kern-brot.de"),
+        ("info@kern- brot.de", "info@kern-brot.de"),
+        ("info at kern-brot (dot) de", "info@kern-brot.de"),
+    ],
+)
+def test_what_merely_looks_like_a_way_of_writing_is_left_alone(
+    text: str, address: str | None
+) -> None:
+    assert list(addresses_in(text, "kern-brot.de")) == ([address] if address else [])

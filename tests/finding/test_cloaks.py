@@ -42,6 +42,7 @@ document.getElementById('cloak1').innerHTML += '<a ' + path + '\\'' + prefix + '
         "$('#mail').attr('href', 'mailto:info@firm.example')",
         "$('.mail').html('info' + '@' + 'firm.example')",
         "writeMail('firm.example', 'info')",
+        "document.write('info'); document.write('@'); document.writeln('firm.example')",
         'var ml=".@aefilmnoprx",mi="5849145;703<27:63",o=""',
         (
             "l[0]='e';l[1]='|108';l[2]='p';l[3]='m';l[4]='a';l[5]='x';l[6]='e';l[7]='|46';l[8]='m';"
@@ -76,6 +77,7 @@ def test_attributes_for_scripts_are_put_together() -> None:
     assert "info@firm.example" in in_attributes(
         {"data-user": "info", "data-domain": "firm", "data-tld": "example"}
     )
+    assert "info@firm.example" in in_attributes({"data-mail": "info|firm.example"})
     token = {"data-mailto-token": "ocknvq,kphqBhkto0gzcorng", "data-mailto-vector": "2"}
     assert "mailto:info@firm.example" in in_attributes(token)
 
