@@ -134,7 +134,8 @@ class Campaign:
         match chance.choice(["start", "start", "start", "read", "mate", "spend", "slow", "other"]):
             case "start":
                 kind = chance.choice(sorted(FAULTS))
-                late = chance.choice([None, None, 5.0, 60.0, 119.0])
+                # With the slowest way there, within the two minutes that a start may take.
+                late = chance.choice([None, None, 5.0, 30.0, 59.0])
                 when = "after" if chance.random() < 0.6 else "before"
                 service.faults.append(Fault("start", kind, when, late if kind in UNCLEAR else None))
                 service.fates.append(chance.choice(["slow", "slow", "instant", "failed"]))
