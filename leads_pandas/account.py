@@ -42,11 +42,8 @@ def resume(
     Args:
         run_or_job_id: an id of `runs` or `jobs`, or an `EnrichmentRun`.
         path: Parquet file to write, or None. A file with other columns or leads is not replaced.
-        emails: ``"best"`` or ``"all"``.
-        min_confidence: 0-1.
-        rename: names for the new columns.
-        timeout: seconds to wait; then `JobTimeoutError`.
-        client: a `LeadsClient`; None: the default client.
+
+    The other parameters are those of `enrich`.
 
     Returns:
         one row per lead of the run: ``lead_id`` and the five columns of `enrich`.
@@ -92,11 +89,12 @@ def jobs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         >>> list(running.columns)
         ['job_id', 'type', 'progress', 'lead_count', 'query']
     """
+    from leads_pandas.frames.columns import text_dtype
     from leads_pandas.leadsapi.client import using
 
     with using(client) as api:
         found = api.jobs()
-    text = _text_dtype()
+    text = text_dtype()
     return _table(
         [(one.job_id, one.type, one.progress, one.lead_count, one.query) for one in found],
         {"job_id": text, "type": text, "progress": float, "lead_count": "Int64", "query": text},
@@ -124,6 +122,7 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         >>> int(leads_pandas.runs()["credits_reserved"].sum())
         35
     """
+    from leads_pandas.frames.columns import text_dtype
     from leads_pandas.reading.tally import phase_of
     from leads_pandas.session import opened
     from leads_pandas.store.journal import DOUBTFUL
@@ -140,7 +139,7 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         state = phase_of(ops, unread=1)
         told = (run.lead_count, state, job_ids, reserved, at_stake, run.found, run.not_found)
         rows.append((run.id, run.label, *moments, *told))
-    text, moment = _text_dtype(), "datetime64[us, UTC]"
+    text, moment = text_dtype(), "datetime64[us, UTC]"
     dtypes = {
         "run_id": text,
         "label": text,
@@ -219,8 +218,3 @@ def _table(rows: list[tuple[Any, ...]], dtypes: dict[str, Any]) -> pd.DataFrame:
 
 def _moment(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _text_dtype() -> Any:
-    """The dtype of text on this pandas: ``str`` on 3.x, ``object`` on 2.x."""
-    return pd.Series(["text"]).dtype

@@ -134,7 +134,6 @@ _READERS: dict[Any, Reader] = {
 
 
 def _reader(hint: Any) -> Reader | None:
-    """How a field of this type is read."""
     origin, kinds = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return cast("Reader | None", kinds[1])
@@ -155,7 +154,6 @@ def _one_of(words: tuple[str, ...], value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """A value as JSON has it."""
     if isinstance(value, datetime):
         return timestamp(value)
     return [one.to_wire() for one in value] if isinstance(value, tuple) else value

@@ -87,28 +87,18 @@ def plural(number: int, noun: str) -> str:
 
 def card_text(title: str, rows: Sequence[tuple[str, str]], *, note: str = "") -> str:
     """Lay out a title and labelled values as lines of text, values right-aligned."""
+    from tqdm.utils import disp_len  # East Asian characters take two columns
+
     cells = [(clean(label), clean(value)) for label, value in rows]
-    labels = max((text_width(label) for label, _ in cells), default=0)
-    values = max((text_width(value) for _, value in cells), default=0)
+    labels = max((disp_len(label) for label, _ in cells), default=0)
+    values = max((disp_len(value) for _, value in cells), default=0)
     lines = [clean(title)]
     for label, value in cells:
-        gap = labels - text_width(label) + values - text_width(value)
+        gap = labels - disp_len(label) + values - disp_len(value)
         lines.append(f"  {label}{' ' * (gap + 2)}{value}")
     if note:
         lines.append(f"  {clean(note)}")
     return "\n".join(lines)
-
-
-def text_width(text: str) -> int:
-    """How many columns of a terminal a text takes: East Asian characters two, marks none."""
-    if text.isascii():
-        return len(text)
-    marks = {"Mn", "Me", "Cf"}
-    return sum(
-        1 + (unicodedata.east_asian_width(char) in {"W", "F"})
-        for char in text
-        if unicodedata.category(char) not in marks
-    )
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -24,7 +24,7 @@ Nothing here does any work. Every error pickles, and none holds a key or an obje
 
 A raise site gives a message by its parts, in words that name neither parameters nor options: what
 happened, what it means for money and data, and the ways on as data, worded in the terms of the door
-that the user stands at (Python, the command line)::
+that the user stands at (Python, the command line), or in plain words that hold everywhere::
 
     raise CreditCapError(
         "2 leads would cost 2 credits, more than the cap of 1",
@@ -147,11 +147,11 @@ class LeadsError(Exception):
     run: EnrichmentRun | None = None
     run_id: str | None = None
 
-    def __init__(self, what: str, meaning: str = "", *ways: Way, **facts: Any) -> None:
+    def __init__(self, what: str, meaning: str = "", *ways: Way | str, **facts: Any) -> None:
         super().__init__(what)
         self.what = what
         self.meaning = meaning
-        self.ways = ways
+        self.ways = tuple(Way("do", {"what": one}) if isinstance(one, str) else one for one in ways)
         if unknown := [name for name in facts if not hasattr(type(self), name)]:
             raise TypeError(f"{type(self).__name__} has no attribute {unknown[0]!r}")
         vars(self).update(facts)
@@ -301,9 +301,10 @@ def of_extra(name: str, what: str) -> Generator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("", "leads_pandas"):
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "leads_pandas"):
             raise
         raise ModuleNotFoundError(
-            f'{what} needs the package {error.name}: pip install "leads_pandas[{name}]"',
+            f'{what} needs the package {missing}: pip install "leads_pandas[{name}]"',
             name=error.name,
         ) from None

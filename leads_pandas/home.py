@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from leads_pandas.errors import ConfigurationError, StoreError, Way
+from leads_pandas.errors import ConfigurationError, StoreError
 
 # Network and shared filesystems are countless, and some keep no locks: these are surely local.
 _LOCAL_FILESYSTEMS = re.compile(
@@ -50,7 +50,7 @@ def home() -> Path:
             raise ConfigurationError(
                 f"LEADS_PANDAS_HOME is relative ({named}), which is another store in every folder",
                 "nothing was requested",
-                Way("do", {"what": f"set it to the whole path, here {path.absolute()}"}),
+                f"set it to the whole path, here {path.absolute()}",
             )
         return path
     import platformdirs
@@ -140,7 +140,7 @@ def _account(
                 f"this key has two stores here, that of the account {remembered!r} and one made "
                 "without a name, and one of them may not know what the other has bought",
                 "nothing was requested",
-                Way("do", {"what": f"set LEADS_PANDAS_ACCOUNT={remembered} in every process"}),
+                f"set LEADS_PANDAS_ACCOUNT={remembered} in every process",
             )
         return known.setdefault(unnamed, unnamed)
     account = known.get(f"name:{named}", named)
@@ -153,13 +153,8 @@ def _account(
             f"the account of this key is known here {known_as}, and {named!r} has another store: "
             "one may not know what the other has bought",
             "nothing was requested",
-            Way(
-                "do",
-                {
-                    "what": "name it as before, or remove the key's line from accounts.json in "
-                    f"{folder} once none of its runs is unfinished"
-                },
-            ),
+            "name it as before, or remove the key's line from accounts.json in "
+            f"{folder} once none of its runs is unfinished",
         )
     known[unnamed] = account
     return account
@@ -209,7 +204,7 @@ def private_folder(path: Path) -> Path:
             f"the store's folder {path} is on a filesystem that is not known to be local ({kind}), "
             "and locks that other machines do not see cannot keep a lead from being bought twice",
             "nothing was requested",
-            Way("do", {"what": "set LEADS_PANDAS_HOME to a folder on a disk of this machine"}),
+            "set LEADS_PANDAS_HOME to a folder on a disk of this machine",
         )
     if not writable:
         raise _unwritable(f"the store's folder {path} is not writable")
@@ -235,7 +230,6 @@ def _filesystem(path: Path) -> str:
 
 
 def _mounts() -> list[tuple[str, str]]:
-    """The mount points and their types, in the order of mounting."""
     if sys.platform == "darwin":
         done = subprocess.run(
             ["/sbin/mount"], capture_output=True, encoding="utf-8", errors="replace", check=False

@@ -179,14 +179,6 @@ class EnrichmentRun:
         Without that frame (after pickling), the results come by ``lead_id``. The parameters are
         those of `leads_pandas.enrich`; the endpoints are ``status/:jobId`` and ``lead/:leadId``.
 
-        Args:
-            path: Parquet file to write, or None.
-            emails: ``"best"`` or ``"all"``.
-            min_confidence: 0-1.
-            rename: names for the new columns.
-            on_conflict: ``"raise"``, ``"replace"`` or ``"fill"``.
-            timeout: seconds to wait; then `JobTimeoutError`.
-
         Raises:
             ColumnConflictError: the file has columns or leads that the run's results would drop.
             LeadsError: see `leads_pandas.enrich`.
@@ -310,6 +302,7 @@ class EnrichmentRun:
     def deliver(self, session: Session, ready: Any) -> Any:
         """Join what is known to the frame or the IDs, write the file, and say what came of it."""
         from leads_pandas.frames import delivery
+        from leads_pandas.frames.receipt import receipt
 
         journal, driving = session.store.journal, session.driving
         answers = session.store.results.answers(ready.asked, driving.outcomes, **ready.wanted)
@@ -328,7 +321,7 @@ class EnrichmentRun:
         with kept_on_failure(self, lambda: journal.untell(told)):
             out: Any = give(ready, answers, facts, session.buying.bought(told))
         if session.display is not None:
-            session.display.finished(delivery.receipt(out), ready.path)
+            session.display.finished(receipt(out), ready.path)
         return out
 
     # One call
@@ -410,6 +403,7 @@ def carry_out(
 ) -> Any:
     """Buy and read what an order asks for, and deliver it to a prepared frame or its IDs."""
     from leads_pandas.frames import delivery
+    from leads_pandas.frames.receipt import receipt
 
     check_timeout(timeout)
     run = EnrichmentRun(client=client)
@@ -417,8 +411,8 @@ def carry_out(
     if not order.lead_ids:
         out = delivery.empty(ready)
         with display.shown():
-            if (receipt := delivery.receipt(out))["credits_saved"]:
-                display.finished(receipt, ready.path)
+            if (told := receipt(out))["credits_saved"]:
+                display.finished(told, ready.path)
         return out
     with display.shown(), run.session(order, display=display, timeout=timeout) as session:
         run.buy(session)

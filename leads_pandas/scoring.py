@@ -20,9 +20,9 @@ import pandas as pd
 from leads_pandas.display import card_html
 from leads_pandas.errors import LeadsWarning, Way, of_extra
 from leads_pandas.finding.wordlists import words
-from leads_pandas.frames.columns import NotOurs, column_of, read_old, to_pandas
+from leads_pandas.frames.columns import NotOurs, column_of, read_old, text_dtype, to_pandas
 from leads_pandas.frames.ids import recorded_ids
-from leads_pandas.frames.join import receipt_of
+from leads_pandas.frames.receipt import receipt_of
 from leads_pandas.models import STATUSES
 from leads_pandas.tracebacks import warn
 
@@ -54,13 +54,18 @@ class Summary(pd.Series):
         return pd.Series  # what is computed from it is a Series like any other
 
     def _repr_html_(self) -> str:
-        names = [str(name).replace("_", " ").replace(" id", " ID") for name in self.index]
-        values = [_said(name, value) for name, value in self.items()]
-        return card_html("Summary", list(zip(names, values, strict=True)))
+        return card_html("Summary", told(self))
+
+
+def told(lines: pd.Series[Any]) -> list[tuple[str, str]]:
+    """Labels and values of a summary's lines, for a card."""
+    return [
+        (str(name).replace("_", " ").replace(" id", " ID"), _said(name, value))
+        for name, value in lines.items()
+    ]
 
 
 def _said(name: object, value: float) -> str:
-    """A line's value as people say it."""
     if math.isnan(value):
         return "unknown"
     if name == "hit_rate":
@@ -112,29 +117,18 @@ def features(
     days = (_as_of(frame, as_of) - _moments(columns["enriched_at"])) / pd.Timedelta(days=1)
     lists = _lists()
     lists = lists._replace(suffixes=cache(lists.suffixes))  # email and website often share a host
-    rows, read = _read_once(columns["email"], lambda text: _address(text, lists))
-    owner = _spread(rows, [one.owner for one in read], None)
-    site_rows, site_owners = _read_once(sites, lambda text: _owner(_site_host(text), lists))
-    site_owner = _spread(site_rows, site_owners, None)
-
-    has_email = rows >= 0
+    read = _each(columns["email"], lambda text: _address(text, lists), _Address())
+    out = pd.DataFrame(read, frame.index, columns=list(_Address._fields))
+    owner = out.pop("owner")
+    site = pd.Series(_each(sites, lambda text: _owner(_site_host(text), lists), None), frame.index)
     confidence = floats(columns["confidence"])
-    domains = _spread(rows, [one.domain for one in read], None)
-    return pd.DataFrame(
-        {
-            "has_email": has_email,
-            "confidence": np.where(has_email & ~np.isnan(confidence), confidence, 0.0),
-            "email_domain": pd.Series(domains, frame.index, dtype=pd.Series([""]).dtype),
-            "is_role_address": _spread(rows, [one.role for one in read], False, bool),
-            "is_free_provider": _spread(rows, [one.free for one in read], False, bool),
-            "is_disposable": _spread(rows, [one.disposable for one in read], False, bool),
-            "matches_website": pd.arrays.BooleanArray(
-                np.asarray(owner == site_owner, dtype=bool), pd.isna(owner) | pd.isna(site_owner)
-            ),
-            "days_since_enriched": days.where(days >= 0).to_numpy(dtype="float64"),
-        },
-        index=frame.index,
-    )
+    known = out["has_email"] & ~np.isnan(confidence)
+    out.insert(1, "confidence", np.where(known, confidence, 0.0))
+    same = (owner == site).astype("boolean")
+    out["matches_website"] = same.where(owner.notna() & site.notna())
+    out["days_since_enriched"] = days.where(days >= 0).to_numpy(dtype="float64")
+    flags = ("has_email", "is_role_address", "is_free_provider", "is_disposable")
+    return out.astype({"email_domain": text_dtype(), **dict.fromkeys(flags, bool)})
 
 
 def _as_of(frame: pd.DataFrame, as_of: str | datetime | None) -> Any:
@@ -158,25 +152,12 @@ def _moments(column: pd.Series[Any]) -> pd.Series[Any]:
     return pd.Series(to_pandas("enriched_at", _read("enriched_at", column)), column.index)
 
 
-def _read_once(
-    column: pd.Series[Any], read: Callable[[str], T]
-) -> tuple[NDArray[np.intp], list[T]]:
-    """Per row which text it has, -1 for none, and what each of the texts reads as."""
-    texts = np.empty(len(column), dtype=object)
-    texts[:] = [
-        (one.strip().lower() or None) if isinstance(one, str) else None
-        for one in column.astype(object)
-    ]
-    rows, unique = pd.factorize(texts)
-    return rows, [read(one) for one in unique]
-
-
-def _spread(rows: NDArray[np.intp], values: list[Any], missing: Any, dtype: Any = object) -> Any:
-    """The value of each row; `missing` where the row has none."""
-    table = np.empty(len(values) + 1, dtype=dtype)
-    table[:-1] = values
-    table[-1] = missing
-    return table[rows]
+def _each(column: pd.Series[Any], read: Callable[[str], T], nothing: T) -> list[T]:
+    """Per row what its text reads as, each text read once; ``nothing`` where there is none."""
+    cells = column.astype(object)
+    texts = [one.strip().lower() if isinstance(one, str) else "" for one in cells]
+    known = {text: read(text) for text in dict.fromkeys(texts) if text}
+    return [known.get(text, nothing) for text in texts]
 
 
 def result_columns(frame: pd.DataFrame, *wanted: str) -> dict[str, pd.Series[Any]]:
@@ -276,13 +257,14 @@ def _lists() -> _Lists:
 
 
 class _Address(NamedTuple):
-    """What one address says; see `features`."""
+    """What one address says, by the names of the features; and who owns its domain."""
 
-    domain: str | None
-    role: bool
-    free: bool
-    disposable: bool
-    owner: str | None
+    has_email: bool = False
+    email_domain: str | None = None
+    is_role_address: bool = False
+    is_free_provider: bool = False
+    is_disposable: bool = False
+    owner: str | None = None
 
 
 def _address(text: str, lists: _Lists) -> _Address:
@@ -290,11 +272,12 @@ def _address(text: str, lists: _Lists) -> _Address:
     host = _host_name(domain) if at else None
     owner = _owner(host, lists)
     return _Address(
-        host,
-        _NOT_OF_THE_NAME.sub("", local) in lists.roles,
-        host in lists.free,
-        host in lists.disposable or owner in lists.disposable,
-        owner,
+        has_email=True,
+        email_domain=host,
+        is_role_address=_NOT_OF_THE_NAME.sub("", local) in lists.roles,
+        is_free_provider=host in lists.free,
+        is_disposable=host in lists.disposable or owner in lists.disposable,
+        owner=owner,
     )
 
 

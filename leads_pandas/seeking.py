@@ -17,6 +17,7 @@ from leads_pandas.finding.sites import Round, Unread
 from leads_pandas.finding.verify import MailDomains
 from leads_pandas.frames import delivery
 from leads_pandas.frames.columns import answers
+from leads_pandas.frames.receipt import receipt
 from leads_pandas.home import home
 from leads_pandas.interrupts import Terminated, terminable
 from leads_pandas.models import RunStatus
@@ -79,9 +80,7 @@ def seek(
         )
         facts = {"here": True, "unread": reading.unread.websites}
         out = delivery.deliver(ready, table, facts)
-        display.finished(
-            delivery.receipt(out), ready.path, verb="looked at", unread=_said(reading.unread)
-        )
+        display.finished(receipt(out), ready.path, verb="looked at", unread=_said(reading.unread))
     return out
 
 

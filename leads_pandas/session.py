@@ -166,7 +166,7 @@ def settle(session: Session, run_id: str, job_id: str | None) -> None:
             raise LeadsError(
                 f"another process is at work on run {run_id}",
                 "nothing was changed",
-                Way("do", {"what": "let it finish, or end it"}),
+                "let it finish, or end it",
                 Way("again"),
             ) from None
 

@@ -55,15 +55,10 @@ def find(
     Args:
         df: the frame with lead IDs and websites; it is not changed.
         website: column of the websites; None: ``website``.
-        path: Parquet file to write; see `enrich`.
         on: column or index level of the lead IDs; None: ``lead_id``, ``leadId`` or ``id``. Where
             leads have none, their websites will do.
-        emails: ``"best"``: the email of highest confidence; ``"all"``: one row per email.
-        min_confidence: 0-1; emails below it are left out of the frame.
-        rename: names for the new columns.
         on_conflict: a new column's name is taken: ``"raise"``, ``"replace"``, or ``"fill"``
             (only rows without an answer are looked at and changed).
-        progress: see `enrich`.
         max_pages: pages read of one website.
         timeout: seconds for one page.
         site_timeout: seconds for one website.
@@ -71,6 +66,8 @@ def find(
         user_agent: how the websites and their robots.txt know you; None: the package's name.
         nameservers: resolvers as ``host:port``; None: the system's.
         allow_private: also read websites on private and loopback addresses.
+
+    The other parameters are those of `enrich`.
 
     Returns:
         the frame with the five columns of `enrich`. ``source`` says where on the site the address
@@ -130,7 +127,7 @@ def verify(
     Args:
         df: a frame with emails; it is not changed.
         email: their column.
-        progress: None: a bar where a person can see it; True or False force.
+        progress: None: a bar where a person can see it, else log lines; True or False force.
         nameservers: resolvers as ``host:port``; None: the system's.
 
     Returns:
@@ -152,7 +149,7 @@ def verify(
         from leads_pandas.finding.verify import MailDomains, deliverable
     from leads_pandas.frames.columns import cells_of, column_of
     from leads_pandas.frames.join import attach
-    from leads_pandas.progress import counted
+    from leads_pandas.progress import Display
 
     column = column_of(df, email, "emails", Way("name_emails"))
     before = [one for one in df.columns if isinstance(one, str) and one == _DELIVERABLE]
@@ -160,12 +157,18 @@ def verify(
         raise ColumnConflictError(
             f"there already is a column {_DELIVERABLE!r}",
             "nothing was requested",
-            Way("do", {"what": "rename or drop it"}),
+            "rename or drop it",
         )
     cells = cells_of(column)
     addresses = [str(one).strip() for one in cells if one is not None]
-    with counted(progress, "domain") as move:
-        answers = deliverable(addresses, MailDomains(nameservers), progress=move)
+    display = Display(progress, "Looking up domains")
+    display.rows = lambda _: []
+    with display.shown():
+        answers = deliverable(
+            addresses,
+            MailDomains(nameservers),
+            progress=lambda done, all_: display.stage("looking up domains", done / all_),
+        )
     given = iter(answers)
     said = [None if one is None else next(given) for one in cells]
     rest = df.drop(columns=_DELIVERABLE) if before else df

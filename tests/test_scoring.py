@@ -20,7 +20,8 @@ from leads_pandas.errors import LeadIdError, LeadsWarning
 from leads_pandas.finding.wordlists import words
 from leads_pandas.frames.delivery import Output
 from leads_pandas.frames.ids import lead_ids
-from leads_pandas.frames.join import join, plan_columns, receipt_fields, with_receipt
+from leads_pandas.frames.join import join, plan_columns
+from leads_pandas.frames.receipt import receipt_fields, with_receipt
 from leads_pandas.models import STATUSES, Email, LeadResult
 from tests.support.tables import answers_of
 

@@ -26,7 +26,7 @@ from leads_pandas.dask.passes import computed
 from leads_pandas.errors import LeadIdError
 from leads_pandas.frames import delivery, parquet
 from leads_pandas.frames.ids import Distinct, distinct, place_of, refusal
-from leads_pandas.frames.join import RECEIPT, receipt_fields
+from leads_pandas.frames.receipt import METADATA_KEY, RECEIPT, receipt, receipt_fields
 from leads_pandas.functions import enrich_ids
 from leads_pandas.functions import preview as preview_frame
 from leads_pandas.progress import Display
@@ -125,22 +125,13 @@ def enrich(
         path: folder of a Parquet dataset to write: a local one that all workers share, or a URL
             of pyarrow's filesystems. One file per partition with the receipt in each, put in
             place in one step. None: nothing is written.
-        on: column or index of the lead IDs; None: ``lead_id``, ``leadId`` or ``id``.
-        query_id: a search whose price must be that of the IDs.
-        max_credits: hard cap in credits.
-        confirm: True: show the preview and ask; a callable gets the `CostPreview` and answers.
-        partial: True: enrich what fits.
-        emails: ``"best"``: the email of highest confidence; ``"all"``: one row per email.
-        min_confidence: 0-1; emails below it are left out of the frame.
-        rename: names for the new columns.
         on_conflict: a new column's name is taken: ``"raise"``, ``"replace"``, or ``"fill"``; with
             ``"fill"`` the receipt counts the leads that were asked for.
-        refresh: read leads again that the store already holds.
         progress: None: a bar where a person can see it, else log lines, over Dask's passes as
             well; True or False force; a callable gets every `RunStatus`.
         timeout: seconds for buying and reading; what Dask computes comes on top.
-        client: a `LeadsClient`; None: the default client.
-        label: a name of yours for the run, which `runs` shows; None: none.
+
+    The other parameters are those of `leads_pandas.enrich`.
 
     Returns:
         a Dask DataFrame with the frame's partitions, divisions, index and columns, then the five
@@ -275,7 +266,7 @@ def _numbers_again(given: Distinct) -> Distinct:
 
 def _answers(table: pa.Table, given: Distinct, found: Found, wish: Wish) -> Answers:
     """What was bought, by value as given, with the receipt of the whole frame."""
-    receipt = delivery.receipt(table) | {
+    whole = receipt(table) | {
         "rows": {
             "total": found.rows,
             "without_id": found.missing,
@@ -284,7 +275,7 @@ def _answers(table: pa.Table, given: Distinct, found: Found, wish: Wish) -> Answ
         **receipt_fields(wish.ids, wish.plan),
     }
     by_value, _ = delivery.by_value(given, table)
-    return partitions.Answers(by_value, receipt, dataset.new_token())
+    return partitions.Answers(by_value, whole, dataset.new_token())
 
 
 def _node(held: Answers | Aside, token: str) -> Any:
@@ -297,7 +288,7 @@ def _held(answers: Answers, folder: Callable[[], str], filesystem: Any = None) -
     if answers.table.nbytes <= _IN_GRAPH:
         return _node(answers, answers.token)
     file = f"{folder()}/{_SIDE_FILE}-{answers.token}"
-    metadata = {parquet.METADATA_KEY: json.dumps(answers.receipt).encode()}
+    metadata = {METADATA_KEY: json.dumps(answers.receipt).encode()}
     pq.write_table(answers.table.replace_schema_metadata(metadata), file, filesystem=filesystem)
     return _node(partitions.Aside(file, filesystem, answers.token), answers.token)
 

@@ -108,23 +108,20 @@ def _whole(column: Any) -> Any:
     return column.combine_chunks() if column.num_chunks else pa.array([], column.type)
 
 
+def text_dtype() -> Any:
+    """The dtype of text on this pandas: ``str`` on 3.x, ``object`` on 2.x."""
+    return pd.Series([""]).dtype
+
+
 def to_pandas(name: str, values: Any) -> Any:
     """One of the five columns in its documented dtype."""
-    if name == "confidence":
-        return values.to_numpy()
+    column = values.to_pandas()
     if name == "enriched_at":
-        moments = pc.fill_null(values.cast(pa.int64()), np.iinfo(np.int64).min).to_numpy()
-        return pd.DatetimeIndex(moments.view("M8[us]")).tz_localize("UTC").array
+        return column.dt.tz_convert("UTC").array
     if name == "enrichment_status":
-        codes = [pc.fill_null(chunk.indices, -1) for chunk in values.chunks]
-        drawn = pa.chunked_array(codes, pa.int32()).to_numpy().astype(np.int8)
-        kind = pd.CategoricalDtype(list(STATUSES), ordered=False)
-        return pd.Categorical.from_codes(drawn, dtype=kind)
-    # Arrow-backed on pandas 3, objects on 2.
-    dtype: Any = pd.Series([""]).dtype
-    if isinstance(dtype, np.dtype):
-        return values.to_numpy()
-    return dtype.__from_arrow__(values)
+        return pd.Categorical(column, dtype=pd.CategoricalDtype(list(STATUSES), ordered=False))
+    # Older versions of pyarrow do not know the text of pandas 3.
+    return column.array if name == "confidence" else column.astype(text_dtype()).array
 
 
 # A frame's own old columns

@@ -8,44 +8,43 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from leads_pandas.display import plural
-from leads_pandas.errors import ColumnConflictError, Way
+from leads_pandas.errors import ColumnConflictError
 from leads_pandas.frames import parquet
-from leads_pandas.frames.columns import SCHEMA, answers, gather, to_pandas
+from leads_pandas.frames.columns import SCHEMA, answers, gather
 from leads_pandas.frames.ids import distinct, lead_ids, shown
 from leads_pandas.frames.join import (
     ColumnPlan,
     check_output,
     join,
     plan_columns,
-    receipt_fields,
     spread,
+)
+from leads_pandas.frames.receipt import (
+    METADATA_KEY,
+    Origin,
+    origin,
+    receipt_fields,
+    receipt_of_call,
     with_receipt,
 )
-from leads_pandas.frames.origin import Origin, origin
-from leads_pandas.frames.ours import marks
 from leads_pandas.frames.target import check_target, first_line, held_by, write
-from leads_pandas.home import version
-from leads_pandas.models import STATUSES
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Collection, Mapping
-
-    import numpy.typing as npt
 
     from leads_pandas.frames.columns import Codes
     from leads_pandas.frames.ids import Distinct, LeadIds
     from leads_pandas.frames.target import Target
 
 _SHOWN: Final = 5  # columns or leads that a message names
-FORMAT: Final = 2  # of the receipt; the first had no number
 
 
 @dataclass(slots=True)
@@ -126,8 +125,8 @@ def _refuse_loss(ready: Prepared, meaning: str) -> None:
         raise ColumnConflictError(
             f"{ready.path} {fault}",
             f"it stays as it is, and {meaning}",
-            Way("do", {"what": "run the line that made it again, which goes on and keeps them"}),
-            Way("do", {"what": "name another file"}),
+            "run the line that made it again, which goes on and keeps them",
+            "name another file",
         )
 
 
@@ -147,13 +146,6 @@ def _more(target: Target, ready: Prepared) -> str:
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(map(shown, names[:_SHOWN])) + more
-
-
-def receipt(out: pd.DataFrame | pa.Table) -> dict[str, Any]:
-    """The receipt that was put on a delivered frame or table."""
-    if isinstance(out, pd.DataFrame):
-        return dict(out.attrs["leads"])
-    return dict(json.loads((out.schema.metadata or {})[parquet.METADATA_KEY]))
 
 
 def deliver(
@@ -195,78 +187,21 @@ def _origin(ready: Prepared, codes: Codes, columns: pa.Table, *, here: bool) -> 
     return origin(ids.unique, ours, found, whole=here and plan.keep_rows is None)
 
 
-def receipt_of_call(
-    facts: Mapping[str, Any],
-    ids: LeadIds | Distinct,
-    codes: Codes,
-    columns: pa.Table,
-    bought: Collection[str],
-) -> dict[str, Any]:
-    """What the receipt says whatever the answers were joined to; as `deliver` has them."""
-    statuses = _statuses(columns, codes, len(ids.unique))
-    counts = np.bincount(statuses[statuses >= 0], minlength=len(STATUSES)).tolist()
-    mine = set(bought)
-    paid = [position for position, lead in enumerate(ids.unique) if lead in mine]
-    return {
-        "format": FORMAT,
-        "run_id": None,
-        "job_ids": [],
-        "preview": None,
-        "credits_reserved": 0,
-        "credits_new": 0,
-        "host": None,
-        "here": None,
-        "credits_saved": 0,
-        **facts,
-        "counts": dict(zip(STATUSES, counts, strict=True)),
-        "bought": {
-            "leads": len(paid),
-            "found": int(np.count_nonzero(statuses[paid] == STATUSES.index("found"))),
-        },
-        "version": version(),
-        "rows": {
-            "total": ids.rows,
-            "without_id": ids.rows_without,
-            "duplicate": ids.duplicate_rows,
-        },
-        "marks": marks(columns, codes, ids.unique),
-    }
-
-
-def _statuses(columns: pa.Table, codes: Codes, leads: int) -> npt.NDArray[np.int8]:
-    """Per lead the status of its first row that has one; -1: none."""
-    rows = pd.Categorical(to_pandas("enrichment_status", columns["enrichment_status"])).codes
-    there = (codes >= 0) & (rows >= 0)
-    statuses = np.full(leads, -1, dtype=np.int8)
-    statuses[codes[there][::-1]] = rows[there][::-1]
-    return statuses
-
-
-@dataclass(slots=True)
-class PreparedIds:
+class PreparedIds(NamedTuple):
     """Lead IDs that belong to no frame, found fit before anything is requested."""
 
     given: Distinct
-    emails: str
-    min_confidence: float
+    asked: list[str]  # this and the others as in `Prepared`
+    wanted: dict[str, Any]
     columns: dict[str, str]
     path: None = None
-
-    @property
-    def asked(self) -> list[str]:
-        """As in `Prepared`."""
-        return self.given.unique
-
-    @property
-    def wanted(self) -> dict[str, Any]:
-        """As in `Prepared`."""
-        return {"emails": self.emails, "min_confidence": self.min_confidence}
 
 
 def prepare_ids(ids: Any, output: Output) -> PreparedIds:
     """Find everything that can be found wrong with lead IDs beforehand."""
-    columns = check_output(output)
-    return PreparedIds(distinct(ids), output.emails, float(output.min_confidence), columns)
+    columns, given = check_output(output), distinct(ids)
+    wanted = {"emails": output.emails, "min_confidence": float(output.min_confidence)}
+    return PreparedIds(given, given.unique, wanted, columns)
 
 
 def deliver_ids(
@@ -278,12 +213,11 @@ def deliver_ids(
     receipt = {
         **receipt_of_call(facts, given, codes, out, bought),
         "on": {"name": "lead_id", "kind": "column", "position": 0, "type": "str"},
-        "columns": dict(ready.columns),
-        "emails": ready.emails,
-        "min_confidence": ready.min_confidence,
+        "columns": ready.columns,
+        **ready.wanted,
     }
     named = out.rename_columns(["lead_id", *ready.columns.values()])
-    return named.replace_schema_metadata({parquet.METADATA_KEY: json.dumps(receipt).encode()})
+    return named.replace_schema_metadata({METADATA_KEY: json.dumps(receipt).encode()})
 
 
 def empty(ready: Prepared | PreparedIds) -> Any:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from leads_pandas.display import clean
 from leads_pandas.errors import LeadIdError, Way
@@ -122,6 +121,10 @@ def values_at(frame: pd.DataFrame, kind: Kind, position: int) -> Any:
         # Without names, since pandas takes a number for the level that is called so.
         index = frame.index.set_names([None] * frame.index.nlevels)
         array = index.get_level_values(position).array
+    return _plain_array(array)
+
+
+def _plain_array(array: Any) -> Any:
     return array.to_numpy() if isinstance(array, pd.arrays.NumpyExtensionArray) else array
 
 
@@ -169,22 +172,25 @@ def _listed(ids: Any) -> Any:
             f"ids are lead IDs, not a {type(ids).__name__}: pass the column of a table, "
             'df["lead_id"]'
         )
-    if isinstance(ids, pd.Series | pd.Index | pa.Array | pa.ChunkedArray):
-        return ids
+    if isinstance(ids, pd.Series | pd.Index):
+        return _plain_array(ids.array)
     if hasattr(ids, "__arrow_c_stream__"):
-        return pa.chunked_array(ids)
+        return pd.arrays.ArrowExtensionArray(_numbered(pa.chunked_array(ids)))
     if hasattr(ids, "__arrow_c_array__"):
-        return pa.array(ids)
-    if isinstance(ids, np.ndarray):
-        return pd.Series(ids)
-    return pd.Series(list(ids), dtype=object)
+        return pd.arrays.ArrowExtensionArray(_numbered(pa.array(ids)))
+    return ids if isinstance(ids, np.ndarray) else pd.Series(list(ids), dtype=object).to_numpy()
+
+
+def _numbered(values: Any) -> Any:
+    # Views are numbered by Arrow, and cannot be taken from.
+    return values.cast(pa.large_string()) if values.type == pa.string_view() else values
 
 
 def _as_given(keys: Keys, worth: Codes) -> tuple[Any, Codes]:
     """The cells that are IDs in one Arrow type, text where they are of several, and their IDs."""
     there = np.flatnonzero(worth >= 0)
-    if keys.arrow is not None:
-        return keys.arrow.take(pa.array(there)), worth[there]
+    if keys.array is not None:
+        return pa.array(keys.array.take(there), from_pandas=True), worth[there]
     cells = [keys.cells[one] for one in there.tolist()]
     with suppress(pa.ArrowInvalid, OverflowError):  # integers beyond 64 bits
         if len(set(map(type, cells))) == 1:
@@ -196,7 +202,7 @@ def _as_given(keys: Keys, worth: Codes) -> tuple[Any, Codes]:
             raise LeadIdError(
                 f"{shown(text)} is given as text and as a number, which are two leads",
                 "nothing was started",
-                Way("do", {"what": "give all IDs as text"}),
+                "give all IDs as text",
             )
     return pa.array(list(texts)), np.fromiter(texts.values(), np.intp, len(texts))
 
@@ -243,7 +249,7 @@ def _only(labels: Sequence[Hashable], name: Hashable, kind: Kind) -> int | None:
             f"{len(found)} {_WORDS[kind]}s are called {shown(name)}, and which of them holds the "
             "lead IDs is not clear",
             "nothing was requested",
-            Way("do", {"what": "rename the others"}),
+            "rename the others",
         )
     return found[0] if found else None
 
@@ -254,7 +260,6 @@ def is_padded(label: Any) -> bool:
 
 
 def _plain(label: Any) -> Any:
-    """A label in Python's own types."""
     if isinstance(label, tuple):
         return tuple(map(_plain, label))
     return label.item() if isinstance(label, np.generic) else label
@@ -270,61 +275,39 @@ def same_label(label: object, name: object) -> bool:
     return type(label) is type(name) and str(label) == str(name)
 
 
-class Keys(NamedTuple):
-    """Distinct cells as they are, and per row the position of its cell (-1: missing).
+def labelled(frame: pd.DataFrame, name: str) -> list[int]:
+    """Where the frame has columns of this name, or groups of them."""
+    grouped = isinstance(frame.columns, pd.MultiIndex)
+    heads = [label[0] if grouped else label for label in frame.columns]
+    return [i for i, head in enumerate(heads) if same_label(head, name)]
 
-    ``arrow`` has the cells as Arrow, where they were no Python objects.
-    """
+
+class Keys(NamedTuple):
+    """Distinct cells, and per row the position of its cell (-1: missing)."""
 
     codes: Codes
     cells: list[Any]
-    arrow: Any = None
+    array: Any = None  # the cells as they came, where they were no Python objects
 
 
 def _keys(values: Any) -> Keys:
-    """Number the distinct cells: by Arrow, and where it cannot, as Python objects."""
-    arrow = as_arrow(values)
-    if arrow is None:
+    """Number the distinct cells: by pandas, and what it does not tell apart as Python objects."""
+    dtype = values.dtype
+    text = isinstance(dtype, pd.StringDtype) and dtype.storage == "python"
+    if text or pd.api.types.is_object_dtype(dtype):
         return object_keys(np.asarray(values, dtype=object))
-    if arrow.null_count == len(arrow):
-        return Keys(np.full(len(arrow), -1, dtype=np.intp), [])
+    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_dictionary(dtype.pyarrow_dtype):
+        values = values.astype(pd.ArrowDtype(dtype.pyarrow_dtype.value_type))
     try:
-        encoded = arrow.dictionary_encode().unify_dictionaries()
+        codes, cells = pd.factorize(values)
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         # Nested and other types that cannot be numbered: most are no IDs, but say which rows.
-        return object_keys(np.fromiter(_cells(arrow), object, len(arrow)))
-    codes = [pc.fill_null(chunk.indices.cast(pa.int64()), -1) for chunk in encoded.chunks]
-    held = encoded.chunk(0).dictionary
-    whole = pa.chunked_array(codes).to_numpy().astype(np.intp)
-    return Keys(whole, _cells(held), held)
-
-
-def _cells(arrow: Any) -> list[Any]:
-    """The cells as objects: floats in their own size, which decides what they can hold."""
-    if pa.types.is_floating(arrow.type):
-        return list(arrow.to_numpy(zero_copy_only=False))
-    cells: list[Any] = arrow.to_pylist()
-    return cells
-
-
-def as_arrow(values: Any) -> Any:
-    """The values as Arrow, decoded; None where Arrow would change or refuse some of them."""
-    if not isinstance(values, pa.Array | pa.ChunkedArray):
-        dtype = values.dtype
-        objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
-        if objects or (isinstance(dtype, pd.StringDtype) and dtype.storage == "python"):
-            return None
-        try:
-            values = pa.array(values, from_pandas=True)
-        except (pa.ArrowException, TypeError, ValueError):
-            return None
-        if isinstance(values.type, pa.BaseExtensionType):  # periods, whose numbers are no IDs
-            return None
-    arrow = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
-    if pa.types.is_dictionary(arrow.type):
-        arrow = arrow.cast(arrow.type.value_type)
-    # Views are numbered by Arrow, and cannot be taken from.
-    return arrow.cast(pa.large_string()) if arrow.type == pa.string_view() else arrow
+        return object_keys(np.fromiter(values, object, len(values)))
+    if isinstance(cells, pd.Categorical):
+        cells = cells.astype(cells.categories.dtype)
+    # Floats in their own size, which decides what they can hold.
+    floats = pd.api.types.is_float_dtype(cells.dtype)
+    return Keys(codes, list(np.asarray(cells) if floats else cells), cells)
 
 
 def object_keys(values: npt.NDArray[np.object_]) -> Keys:
@@ -408,7 +391,7 @@ def refusal(what: str, bad: Sequence[str], count: int) -> LeadIdError:
     return LeadIdError(
         f"{what} holds values that are no lead IDs: {', '.join(bad[:_SHOWN])}{more}",
         "nothing was started",
-        Way("do", {"what": "correct these rows or empty them"}),
+        "correct these rows or empty them",
         Way("name_ids"),
     )
 

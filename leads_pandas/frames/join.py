@@ -6,7 +6,6 @@ the receipt. No file, no request; the frames that come in are never changed.
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -27,9 +26,9 @@ from leads_pandas.frames.columns import (
     read_old,
     to_pandas,
 )
-from leads_pandas.frames.ids import ID_NAMES, is_padded, same_label, shown
-from leads_pandas.frames.origin import said_here
-from leads_pandas.frames.ours import ours
+from leads_pandas.frames.ids import ID_NAMES, is_padded, labelled, shown
+from leads_pandas.frames.receipt import ours, receipt_of, said_here
+from leads_pandas.tracebacks import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from leads_pandas.frames.columns import Codes, Mask
     from leads_pandas.frames.delivery import Output
     from leads_pandas.frames.ids import LeadIds
-
-RECEIPT: Final = "leads"
 
 _SETTLED: Final = ("found", "not_found")
 
@@ -123,7 +120,7 @@ def plan_columns(frame: pd.DataFrame, ids: LeadIds, output: Output) -> ColumnPla
         )
     receipt = receipt_of(frame)
     at = {name: _positions(frame, name, names) for name in names.values()}
-    written = ours(frame, ids, receipt, _labelled)
+    written = ours(frame, ids, receipt)
     taken = [name for name, found in at.items() if not written.issuperset(found)]
     if taken and on_conflict == "raise":
         raise ColumnConflictError(
@@ -155,12 +152,11 @@ def _warn_of_twins(frame: pd.DataFrame, stays: Mask, names: Mapping[str, str]) -
         label = frame.columns[position]
         twin = folded.get(label.casefold()) if isinstance(label, str) else None
         if twin is not None:
-            warnings.warn(
+            warn(
                 f"the column {shown(label)} and the new {shown(twin)} differ in case "
                 "alone, and DuckDB, Spark and Hive cannot tell them apart: "
                 f"{_rename(names, twin)}",
                 LeadsWarning,
-                stacklevel=2,
             )
 
 
@@ -168,22 +164,8 @@ def _rename(names: Mapping[str, str], *taken: str) -> Way:
     return Way("rename", {"column": next(key for key, name in names.items() if name in taken)})
 
 
-def receipt_of(frame: pd.DataFrame) -> dict[str, Any]:
-    """The frame's receipt; empty where there is none of ours."""
-    found = frame.attrs.get(RECEIPT)
-    return found if isinstance(found, dict) else {}
-
-
-def _labelled(frame: pd.DataFrame, name: str) -> list[int]:
-    """Where the frame has columns of this name, or groups of them."""
-    grouped = isinstance(frame.columns, pd.MultiIndex)
-    heads = [label[0] if grouped else label for label in frame.columns]
-    return [i for i, head in enumerate(heads) if same_label(head, name)]
-
-
 def _positions(frame: pd.DataFrame, name: str, names: Mapping[str, str]) -> list[int]:
-    """Where the frame has columns of this name."""
-    found = _labelled(frame, name)
+    found = labelled(frame, name)
     labels = [frame.columns[i] for i in found]
     if isinstance(frame.columns, pd.MultiIndex) and not all(map(is_padded, labels)):
         raise ColumnConflictError(
@@ -217,7 +199,7 @@ def _said_here(
 ) -> tuple[Mask, Mask]:
     """Per row: whether this machine answered it, and not the service; and whether without email."""
     at = {
-        key: sorted(written.intersection(_labelled(frame, str(name))))
+        key: sorted(written.intersection(labelled(frame, str(name))))
         for key, name in (receipt.get("columns") or {}).items()
     }
     if not at.get("enrichment_status"):
@@ -241,7 +223,7 @@ def _fill(
             f"the leads have several columns called {', '.join(map(shown, twice))}, and which to "
             "fill is not clear",
             "nothing was requested",
-            Way("do", {"what": "drop or rename all but one"}),
+            "drop or rename all but one",
         )
     old = {
         key: frame.iloc[:, at[name][0]] if at[name] else None for key, name in plan.columns.items()
@@ -263,7 +245,7 @@ def _fill(
             raise ColumnConflictError(
                 f"the column {shown(plan.columns[key])} cannot be kept: {fault}",
                 "nothing was requested",
-                Way("do", {"what": "correct it"}),
+                "correct it",
                 Way("replace"),
                 _rename(plan.columns, plan.columns[key]),
             ) from None
@@ -354,28 +336,7 @@ def spread(
 
 
 def _starts(leads: Any) -> Codes:
-    """Where the rows of each lead begin."""
     if len(leads) == 0:
         return np.empty(0, dtype=np.intp)
     changes = pc.not_equal(leads.slice(1), leads.slice(0, len(leads) - 1))
     return np.flatnonzero(np.append(True, changes.to_numpy())).astype(np.intp)
-
-
-def receipt_fields(ids: LeadIds, plan: ColumnPlan) -> dict[str, Any]:
-    """What the receipt must say of the frame: which column held the IDs, and the new columns.
-
-    ``plan_columns`` reads ``columns`` and ``emails`` back when the result is enriched again.
-    """
-    return {
-        "on": {name: getattr(ids, name) for name in ("name", "kind", "position", "type")},
-        "columns": dict(plan.columns),
-        "emails": plan.emails,
-        "min_confidence": plan.min_confidence,
-    }
-
-
-def with_receipt(frame: pd.DataFrame, receipt: Mapping[str, Any]) -> pd.DataFrame:
-    """The frame, its columns shared, with the receipt in ``attrs["leads"]`` as plain JSON."""
-    out = frame.copy(deep=False)
-    out.attrs = {**frame.attrs, RECEIPT: json.loads(json.dumps(dict(receipt)))}
-    return out

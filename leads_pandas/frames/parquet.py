@@ -17,7 +17,8 @@ import pyarrow as pa
 from leads_pandas.errors import Way
 from leads_pandas.frames.columns import COLUMNS, SCHEMA, nulls, to_pandas
 from leads_pandas.frames.ids import shown, values_at
-from leads_pandas.frames.join import RECEIPT, attach
+from leads_pandas.frames.join import attach
+from leads_pandas.frames.receipt import METADATA_KEY, RECEIPT
 from leads_pandas.frames.target import first_line, place_of, without_credentials
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from leads_pandas.frames.join import ColumnPlan
-
-METADATA_KEY: Final = b"leads_pandas"
 
 _PANDAS_ATTRS: Final = b"PANDAS_ATTRS"  # where pandas' own read_parquet looks for attrs
 _CHUNK: Final = 16_384  # rows
@@ -104,7 +103,6 @@ def _write_and_read(table: pa.Table) -> None:
 
 
 def _blame(frame: pd.DataFrame, error: BaseException) -> NoReturn:
-    """Name the first column or index level that Parquet cannot hold."""
     cure = "make its values one type, for example with astype(str), or drop it"
     for position, label in enumerate(frame.columns):
         column = frame.iloc[:, position]

@@ -20,7 +20,8 @@ from leads_pandas.errors import ColumnConflictError
 from leads_pandas.frames.columns import COLUMNS, SCHEMA, answers
 from leads_pandas.frames.delivery import Output, Prepared, by_value, deliver, prepare
 from leads_pandas.frames.ids import distinct, recorded_ids
-from leads_pandas.frames.parquet import METADATA_KEY, read_receipt
+from leads_pandas.frames.parquet import read_receipt
+from leads_pandas.frames.receipt import METADATA_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,10 +19,8 @@ from leads_pandas.frames.join import (
     check_output,
     join,
     plan_columns,
-    receipt_fields,
-    with_receipt,
 )
-from leads_pandas.frames.ours import marks
+from leads_pandas.frames.receipt import marks, receipt_fields, with_receipt
 from leads_pandas.models import STATUSES, Email, LeadResult
 from tests.support.tables import answers_of
 

@@ -31,7 +31,8 @@ from leads_pandas.frames import join as frames
 from leads_pandas.frames.columns import COLUMNS, SCHEMA
 from leads_pandas.frames.delivery import Output
 from leads_pandas.frames.ids import lead_ids
-from leads_pandas.frames.parquet import METADATA_KEY, again, complete, convert, read_receipt
+from leads_pandas.frames.parquet import again, complete, convert, read_receipt
+from leads_pandas.frames.receipt import METADATA_KEY, receipt_fields, with_receipt
 from leads_pandas.frames.target import Target, check_target, write
 from leads_pandas.models import STATUSES, Email, LeadResult
 from tests.support.tables import answers_of
@@ -65,7 +66,7 @@ def enrich(
     whole = convert(frame, plan)
     table = answers_of({one: result_of(one) for one in ids.unique}, emails=plan.emails)
     joined = frames.join(frame, ids.codes, table, plan)
-    out = frames.with_receipt(joined.frame, receipt)
+    out = with_receipt(joined.frame, receipt)
     whole = whole if joined.rows is None else again(joined.frame)
     return out, complete(whole, joined.columns, receipt, out.attrs)
 
@@ -197,7 +198,7 @@ def test_categories_survive_several_row_groups(tmp_path: Path) -> None:
 def test_a_result_read_back_can_be_enriched_again(tmp_path: Path, small: pd.DataFrame) -> None:
     ids = lead_ids(small)
     plan = frames.plan_columns(small, ids, Output())
-    receipt = frames.receipt_fields(ids, plan)
+    receipt = receipt_fields(ids, plan)
     out, table = enrich(small, receipt)
     write(table, check_target(tmp_path / "a.parquet"))
     back = pd.read_parquet(tmp_path / "a.parquet")
