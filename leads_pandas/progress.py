@@ -33,7 +33,6 @@ from leads_pandas.models import RunStatus
 _logger = logging.getLogger("leads_pandas")
 _FORMAT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 _REDRAW = 0.25  # seconds between two pictures in a notebook, each of which is sent to a browser
-_COLUMNS = 100  # of a bar in text, in a notebook
 _SHORTEST = 6  # columns below which a bar says nothing
 _AROUND = len(": 100%|| 00:00, ") + 1  # the other columns of its line, the last of which stays free
 _BRIEF = re.compile(r"[:,]| \(")  # ends the short form of a reason to wait
@@ -136,7 +135,9 @@ class _Terminal(Reporter):
         if self._bar is None:
             if not picture.waits:
                 return
-            self._bar = _text_bar(sys.stderr, dynamic_ncols=True)
+            self._bar = bar_class()(
+                total=1.0, bar_format=_FORMAT, file=sys.stderr, dynamic_ncols=True
+            )
         _move(self._bar, picture, width=terminal_width(sys.stderr))
 
     def close(self, line: str | None) -> None:
@@ -161,12 +162,8 @@ def bar_class(*, widget: bool = False) -> Any:
     return Bar
 
 
-def _text_bar(file: Any, **width: Any) -> Any:
-    return bar_class()(total=1.0, bar_format=_FORMAT, file=file, **width)
-
-
 class _Cell(Reporter):
-    """What stands in a notebook's cell, drawn a few times a second at most."""
+    """The run's card in a notebook's cell, drawn a few times a second at most."""
 
     def __init__(self, owner: Display) -> None:
         self._owner = owner
@@ -192,87 +189,65 @@ class _Cell(Reporter):
         if line is not None:
             print(line)
 
+    def _card(self, status: RunStatus, fraction: float | None, *notes: str) -> dict[str, str]:
+        title, rows = self._owner.title, self._owner.rows(status)
+        note = ", ".join(filter(None, notes))
+        return {
+            "text/plain": card_text(title, rows, note=note),
+            "text/html": card_html(title, rows, fraction=fraction, note=note),
+        }
+
 
 class _Notebook(_Cell):
-    """The run's card and, under it, one tqdm bar while the call lasts; both redrawn in place."""
+    """The card, redrawn in place, and a widget of tqdm's under it while the call lasts.
 
-    _card: _Output | None = None
+    Where there are no widgets, the card has a bar of its own.
+    """
+
+    _shown: Any = None
+    _bar: Any = None
 
     def _draw(self, picture: Picture) -> None:
-        # Without a bar of its own: there is one below for as long as the call lasts.
-        card = _card(self._owner, picture.status, note=picture.why)
-        if self._card is None:
-            shown = _Output(card)
-            self._bar, self._bar_output = _notebook_bar()
-            self._card = shown
+        from IPython import display
+        from tqdm import notebook
+
+        show: Any = display.display
+        # What tqdm looks at, and would raise for.
+        if widgets := getattr(notebook, "IProgress", None) is not None:
+            card = self._card(picture.status, None, picture.why)
         else:
-            self._card.show(card)
-        _move(self._bar, picture)
+            card = self._card(picture.status, picture.fraction, picture.why, _left(picture))
+        if self._shown is None:
+            shown = show(card, raw=True, display_id=True)
+            if widgets:
+                self._bar = bar_class(widget=True)(total=1.0, bar_format=_FORMAT, display=False)
+                self._below = show(self._bar.container, display_id=True)
+            self._shown = shown
+        else:
+            self._shown.update(card, raw=True)
+        if self._bar is not None:
+            _move(self._bar, picture)
 
     def _end(self, picture: Picture) -> None:
-        if self._card is None:  # it was interrupted while it was made
+        if self._shown is None:  # it was interrupted while it was made
             return
-        _move(self._bar, picture)
-        self._bar.close()
-        # A stored notebook keeps a widget as it was first drawn, at 0 %; a card stays true.
-        self._bar_output.show({"text/plain": "", "text/html": ""})
-        status = picture.status
-        self._card.show(_card(self._owner, status, fraction=status.fraction))
+        if self._bar is not None:
+            _move(self._bar, picture)
+            self._bar.close()
+            # A stored notebook keeps a widget as it was first drawn, at 0 %; a card stays true.
+            self._below.update({"text/plain": "", "text/html": ""}, raw=True)
+        self._shown.update(self._card(picture.status, picture.status.fraction), raw=True)
 
 
 class _Marimo(_Cell):
-    """The run's card in place of the cell's output while the call lasts."""
+    """The card in place of the cell's output while the call lasts."""
 
     def _draw(self, picture: Picture) -> None:
-        note = ", ".join(filter(None, (picture.why, _left(picture))))
-        rows = self._owner.rows(picture.status)
-        card = card_html(self._owner.title, rows, fraction=picture.fraction, note=note)
+        card = self._card(picture.status, picture.fraction, picture.why, _left(picture))
         marimo: Any = sys.modules["marimo"]
-        marimo.output.replace(marimo.Html(card))
+        marimo.output.replace(marimo.Html(card["text/html"]))
 
     _end = _draw
-
-
-def _card(
-    owner: Display, status: RunStatus, *, fraction: float | None = None, note: str = ""
-) -> dict[str, str]:
-    rows = owner.rows(status)
-    return {
-        "text/plain": card_text(owner.title, rows, note=note),
-        "text/html": card_html(owner.title, rows, fraction=fraction, note=note),
-    }
-
-
-def _notebook_bar() -> tuple[Any, _Output]:
-    """A widget where ipywidgets is there, else a line of text; and the output that holds it."""
-    from tqdm import notebook
-
-    if getattr(notebook, "IProgress", None) is None:  # what tqdm looks at, and would raise for
-        output = _Output({"text/plain": ""})
-        return _text_bar(output, ncols=_COLUMNS), output
-
-    bar = bar_class(widget=True)(total=1.0, bar_format=_FORMAT, display=False)
-    return bar, _Output(bar.container)
-
-
-class _Output:
-    """One output of a notebook's cell, replaced in place; to tqdm, a file of a single line."""
-
-    def __init__(self, first: Any) -> None:
-        from IPython import display
-
-        show: Any = display.display
-        self._handle = show(first, raw=isinstance(first, dict), display_id=True)
-
-    def show(self, data: dict[str, str]) -> None:
-        self._handle.update(data, raw=True)
-
-    def write(self, text: str) -> None:
-        if line := text.strip():
-            self.show({"text/plain": line})
-
-    def flush(self) -> None:
-        """Nothing waits: each line is sent when it is written."""
 
 
 class _Log(Reporter):
@@ -411,24 +386,3 @@ class Display:
         """End the display, with its closing line where there is one; once is enough."""
         self._draw(lambda reporter: reporter.close(self._line))
         self._reporter = Reporter()
-
-
-@contextlib.contextmanager
-def counted(progress: bool | None, noun: str) -> Generator[Callable[[int, int], None]]:
-    """Show how many of some things are done, where a person can see it."""
-    shown = is_terminal(sys.stderr) or in_notebook() if progress is None else progress
-    bar = None
-    if shown:
-        bar = _notebook_bar()[0] if _in_jupyter() else _text_bar(sys.stderr, dynamic_ncols=True)
-
-    def move(done: int, total: int) -> None:
-        if bar is not None:
-            bar.n = round(done / total, 3)
-            bar.set_postfix_str(f"{done:,}/{plural(total, noun)}", refresh=False)
-            bar.refresh()
-
-    try:
-        yield move
-    finally:
-        if bar is not None:
-            bar.close()

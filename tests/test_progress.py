@@ -428,14 +428,11 @@ def test_the_closing_line_says_how_many_credits_were_saved(
     assert "35 credits, 12 credits saved by what was found here, " in capsys.readouterr().err
 
 
-def test_things_that_are_counted_move_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress.counted(True, "domain") as move:
-        move(1, 2)
-        move(2, 2)
-    assert "1/2 domains" in capsys.readouterr().err
-    with progress.counted(False, "domain") as move:
-        move(2, 2)
-    assert capsys.readouterr().err == ""
+def test_what_has_no_run_moves_a_bar_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    for shown in (True, False):
+        with Display(shown).shown() as display:
+            display.stage("looking up domains", 0.5)
+        assert ("looking up domains:  50%" in capsys.readouterr().err) is shown
 
 
 def test_what_is_said_after_a_display_is_closed_has_a_line_of_its_own() -> None:

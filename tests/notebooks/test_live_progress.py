@@ -201,17 +201,15 @@ with display.shown():
     assert printed(messages, "stdout") == "40 leads enriched, 20 emails found, 0 credits, 0 s\n"
 
 
-def test_without_ipywidgets_the_bar_is_a_quiet_line_of_text(kernel: Kernel) -> None:
+def test_without_ipywidgets_the_card_has_the_bar(kernel: Kernel) -> None:
     kernel.run(WITHOUT_WIDGETS)
     messages = kernel.run(WHOLE)
     kernel.run(WITH_WIDGETS)
-    card, bar = outputs(messages).values()
-    assert "Enrichment run" in card[0]["text/html"]
-    assert any(
-        one["text/plain"].startswith("reading:  50%|") and "20/40 read" in one["text/plain"]
-        for one in bar
-    )
-    assert bar[-1] == {"text/plain": "", "text/html": ""}
+    (card,) = outputs(messages).values()
+    assert 'aria-valuenow="50"' in card[20]["text/html"]
+    assert "20 s left" in card[20]["text/html"]
+    assert "20 s left" in card[20]["text/plain"]
+    assert 'aria-valuenow="100"' in card[-1]["text/html"]
     assert printed(messages, "stderr") == ""
 
 
