@@ -135,7 +135,7 @@ def test_confidence_counts_each_email_once_per_lead() -> None:
     axes = Plot(SAMPLE).confidence()
     assert sum(lengths(axes)) == 2
     assert axes.get_title() == "Confidence of 2 emails, 1 more without one"
-    assert "median 0.70" in drawn(axes)
+    assert " median 0.70 " in drawn(axes)
 
 
 def test_confidence_has_as_many_bars_as_asked_for() -> None:

@@ -289,7 +289,6 @@ def forget(*, leads: tuple[str, ...], everything: bool, yes: bool, as_json: bool
 
 
 def _confirm_forgetting(what: str) -> None:
-    """Ask before results are erased."""
     unharmed = "nothing was erased"
     if not can_ask():
         raise LeadsError("nobody can be asked here", unharmed, Way("confirm"))

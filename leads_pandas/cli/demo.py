@@ -44,7 +44,8 @@ def run_demo(out_dir: Path, *, stream: TextIO | None = None) -> Path:
     from leads_pandas.server import LocalServer
 
     say = _Voice(sys.stdout if stream is None else stream)
-    say.title("leads_pandas demo: from a table of businesses to their emails in one line")
+    title = "leads_pandas demo: from a table of businesses to their emails in one line"
+    say.text((title, "bold"), "\n", whole=False)
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / "enriched.parquet"
     with (
@@ -126,17 +127,11 @@ class _Voice:
         # Flushed at once: the bar goes to another stream and must not overtake the words.
         print(captured.get(), end="", file=self._stream, flush=True)
 
-    def title(self, text: str) -> None:
-        self.text((text, "bold"), whole=False)
-        self.text()
-
     def heading(self, text: str) -> None:
-        self.text()
-        self.text((text, "bold"))
+        self.text("\n", (text, "bold"), whole=False)
 
     def code(self, line: str) -> None:
-        self.text()
-        self.text((">>> ", "dim"), (line, "cyan"))
+        self.text("\n", (">>> ", "dim"), (line, "cyan"))
 
     def facts(self, rows: Sequence[tuple[str, str]]) -> None:
         width = max(len(label) for label, _ in rows)
@@ -144,12 +139,10 @@ class _Voice:
             self.text("  ", (f"{label:<{width}}", "dim"), f"  {clean(value)}")
 
     def table(self, rows: pd.DataFrame) -> None:
-        found = rows["email"].notna().tolist()
-        confidences = zip(rows["confidence"], found, strict=True)
         columns = [
-            Column("name", rows["name"].tolist()),
-            Column("email", rows["email"].fillna("-").tolist()),
-            Column("confidence", [f"{one:.2f}" if known else "" for one, known in confidences]),
-            Column("source", rows["source"].fillna("").tolist(), "spare"),
+            Column("name"),
+            Column("email"),
+            Column("confidence", form="{:.2f}"),
+            Column("source", kind="spare"),
         ]
-        print(table(columns, self._stream), file=self._stream, flush=True)
+        print(table(rows, columns, self._stream), file=self._stream, flush=True)

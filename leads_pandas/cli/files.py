@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pyarrow as pa
 
 _NAMES = {".csv": "CSV", ".tsv": "TSV", ".parquet": "Parquet", ".jsonl": "JSON Lines"}
@@ -45,10 +43,10 @@ def read(
     where = "standard input" if name == "-" else name
     try:
         if suffix == ".parquet":
-            return _of_parquet(Path(name).expanduser(), on)
+            return _of_parquet(Path(name).expanduser())
         text = _content(name).decode(encoding or "utf-8").removeprefix("\ufeff")
         if suffix == ".jsonl":
-            return _of_json(text, on)
+            return _of_json(text)
         return _of_cells(text, sep or ("\t" if suffix == ".tsv" else ","), on)
     except (*_UNREADABLE, pa.ArrowException) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
@@ -82,25 +80,19 @@ def _content(name: str) -> bytes:
     return gzip.decompress(packed) if name.lower().endswith(_PACKED) else packed
 
 
-def _check_ids(columns: Sequence[object], on: str | None) -> None:
-    """Refuse a file where the column of the lead IDs is there twice."""
-    from leads_pandas.frames.ids import ID_NAMES
-
-    name = next((one for one in ((on,) if on else ID_NAMES) if one in columns), None)
-    count = list(columns).count(name)
-    if name is not None and count > 1:
-        raise ValueError(f"{count} columns are called {name!r}; rename the others")
-
-
 def _of_cells(text: str, separator: str, on: str | None) -> pd.DataFrame:
     def parse(**options: Any) -> pd.DataFrame:
         given: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]}
         frame: pd.DataFrame = pd.read_csv(io.StringIO(text), sep=separator, **given, **options)
         return frame
 
+    from leads_pandas.frames.ids import ID_NAMES
+
     # The header as it stands: pandas would number a second column of the same name.
     header = parse(header=None, nrows=1).iloc[0].tolist()
-    _check_ids(header, on)
+    name = next((one for one in ((on,) if on else ID_NAMES) if one in header), None)
+    if (count := header.count(name)) > 1:
+        raise ValueError(f"{count} columns are called {name!r}; rename the others")
     others = [one for one in _SEPARATORS if len(header) == 1 and one in str(header[0])]
     if others and others[0] != separator:
         shown = "tab" if others[0] == "\t" else f"'{others[0]}'"
@@ -112,7 +104,7 @@ def _of_cells(text: str, separator: str, on: str | None) -> pd.DataFrame:
     return frame
 
 
-def _of_json(text: str, on: str | None) -> pd.DataFrame:
+def _of_json(text: str) -> pd.DataFrame:
     import pyarrow as pa
 
     rows: list[dict[str, Any]] = []
@@ -127,7 +119,6 @@ def _of_json(text: str, on: str | None) -> pd.DataFrame:
             raise ValueError(f"line {number} is not a JSON object")
         rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    _check_ids(names, on)
     return _as_frame(pa.table({name: _array([row.get(name) for row in rows]) for name in names}))
 
 
@@ -150,15 +141,13 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _of_parquet(path: Path, on: str | None) -> pd.DataFrame:
+def _of_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     with path.open("rb"):  # the system's own words where it cannot be read
         pass
     # By path: pyarrow has been seen to crash at exit over an open file object.
-    file = pq.read_table(path)
-    _check_ids(file.column_names, on)
-    return _as_frame(file)
+    return _as_frame(pq.read_table(path))
 
 
 def _as_frame(file: pa.Table) -> pd.DataFrame:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from leads_pandas.cli import failures, files
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    _Callback = Callable[..., Any]
+_Callback = Callable[..., Any]
 
 _ENVIRONMENT = {
     "LOCALLEADS_API_KEY": "the key of your account",

@@ -29,15 +29,16 @@ from leads_pandas.display import card_text, clean, is_coloured, plural, terminal
 from leads_pandas.errors import LeadsWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Sequence
 
     import click
 
     from leads_pandas.models import CostPreview
 
-_Kind = Literal["", "right", "whole", "spare"]
 _UNLIMITED = 10_000  # columns of what is no terminal
 _HEAD = 10  # rows of a result that are shown
+# Of a summary, also where it is zero.
+_ALWAYS_TOLD = ("rows", "leads", "found", "not_found", "credits_reserved")
 _COLOURS = {"found": "green", "unknown_lead": "yellow", "not_enriched": "yellow", "failed": "red"}
 
 
@@ -142,12 +143,13 @@ def messages_shown() -> Generator[None]:
 
 
 class Column(NamedTuple):
-    """One column of a table: its cells are plain text, made safe by `table`."""
+    """A column of a table: which of the frame's, under which heading, and how it is written."""
 
-    title: str  # its heading
-    cells: Sequence[str]  # one text per row
+    name: Any
+    title: str = ""  # its name where there is none
+    form: str = "{}"
     # `right` (numbers) and `whole` (to be copied) are never shortened; `spare` may be left out.
-    kind: _Kind = ""
+    kind: Literal["", "right", "whole", "spare"] = ""
 
 
 def console(stream: TextIO) -> Console:
@@ -164,12 +166,12 @@ def console(stream: TextIO) -> Console:
     )
 
 
-def table(columns: Sequence[Column], stream: TextIO) -> str:
-    """Columns side by side, for a stream: on a terminal as wide as that, else as they need."""
+def table(rows: pd.DataFrame, columns: Sequence[Column], stream: TextIO) -> str:
+    """A frame's columns, for a stream: on a terminal as wide as that, else as they need."""
     screen = console(stream)
     free = screen.options.update(width=_UNLIMITED)
     shown = list(columns)
-    while Measurement.get(screen, free, grid := _grid(shown)).minimum > screen.width:
+    while Measurement.get(screen, free, grid := _grid(rows, shown)).minimum > screen.width:
         spare = [one for one in shown if one.kind == "spare"]
         if not spare:
             break
@@ -179,38 +181,38 @@ def table(columns: Sequence[Column], stream: TextIO) -> str:
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def _grid(columns: Sequence[Column]) -> Table:
+def _grid(rows: pd.DataFrame, columns: Sequence[Column]) -> Table:
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for title, _, kind in columns:
+    cells = []
+    for name, title, form, kind in columns:
         grid.add_column(
-            clean(title),
+            clean(title or str(name)),
             justify="right" if kind == "right" else "left",
             no_wrap=kind in ("right", "whole"),
             overflow="ellipsis",
         )
-    for row in zip(*(cells for _, cells, _ in columns), strict=True):
+        cells.append(["" if pd.isna(one) else form.format(one) for one in rows[name]])
+    for row in zip(*cells, strict=True):
         grid.add_row(*(Text(clean(cell), style=_COLOURS.get(cell, "")) for cell in row))
     return grid
 
 
 # Answers
 
-# What is shown of a list: the heading, the column, how a cell is written, and the kind of column.
-Columns = tuple[tuple[str, str, str, _Kind], ...]
-JOBS: Columns = (
-    ("job", "job_id", "{}", "whole"),
-    ("type", "type", "{}", "spare"),
-    ("progress", "progress", "{:.0f} %", "right"),
-    ("leads", "lead_count", "{:,}", "right"),
-    ("query", "query", "{}", "spare"),
+JOBS = (
+    Column("job_id", "job", kind="whole"),
+    Column("type", kind="spare"),
+    Column("progress", form="{:.0f} %", kind="right"),
+    Column("lead_count", "leads", "{:,}", "right"),
+    Column("query", kind="spare"),
 )
-RUNS: Columns = (
-    ("run", "run_id", "{}", "whole"),
-    ("started (UTC)", "started_at", "{:%Y-%m-%d %H:%M}", "whole"),
-    ("leads", "lead_count", "{:,}", "right"),
-    ("state", "state", "{}", "whole"),
-    ("credits", "credits_reserved", "{:,}", "right"),
-    ("jobs", "job_ids", "{}", "spare"),
+RUNS = (
+    Column("run_id", "run", kind="whole"),
+    Column("started_at", "started (UTC)", "{:%Y-%m-%d %H:%M}", "whole"),
+    Column("lead_count", "leads", "{:,}", "right"),
+    Column("state", kind="whole"),
+    Column("credits_reserved", "credits", "{:,}", "right"),
+    Column("job_ids", "jobs", kind="spare"),
 )
 
 
@@ -231,25 +233,26 @@ def of_preview(preview: CostPreview, *, in_json: bool) -> str:
 
 def of_frame(out: pd.DataFrame, path: str | None, *, in_json: bool, bought: bool = True) -> str:
     """An enriched frame, and the file that it was written to."""
-    counted = leads_pandas.summary(out)
-    summary: dict[Any, Any] = counted.astype(object).where(counted.notna(), None).to_dict()
+    from leads_pandas.scoring import told
+
+    summary = leads_pandas.summary(out)
     if in_json:
         receipt, rows = out.attrs["leads"], _records(_results(out))
-        return as_json({"path": path, "summary": summary, "receipt": receipt, "rows": rows})
-    if not bought:
-        summary["credits_reserved"] = None
+        counted = summary.where(summary.notna(), None).to_dict()
+        return as_json({"path": path, "summary": counted, "receipt": receipt, "rows": rows})
+    known = summary.dropna() if bought else summary.drop("credits_reserved").dropna()
     head = _results(out.iloc[:_HEAD])
-    parts = [card_text("Leads", _summary_rows(summary))]
+    parts = [card_text("Leads", told(known[(known != 0) | known.index.isin(_ALWAYS_TOLD)]))]
     if len(head):
-        on, email, confidence, source, _, status = map(str, head)
+        on, email, confidence, source, _, status = head
         columns = [
-            Column(on, _texts(head[on])),
-            Column(email, _texts(head[email])),
-            Column(confidence, _texts(head[confidence], "{:.2f}"), "right"),
-            Column(source, _texts(head[source]), "spare"),
-            Column("status", _texts(head[status]), "whole"),
+            Column(on),
+            Column(email),
+            Column(confidence, form="{:.2f}", kind="right"),
+            Column(source, kind="spare"),
+            Column(status, "status", kind="whole"),
         ]
-        parts += ["", table(columns, sys.stdout), *_rest(len(out), "row", path)]
+        parts += ["", table(head, columns, sys.stdout), *_rest(len(out), "row", path)]
     return "\n".join(parts)
 
 
@@ -263,32 +266,16 @@ def of_deliverable(out: pd.DataFrame, email: str, path: str | None, *, in_json: 
     parts = [card_text("Emails", [(kind, f"{count:,}") for kind, count in counts.items()])]
     rows = rows[said.notna()]
     if len(rows):
-        columns = [Column(str(name), _texts(cells[:_HEAD])) for name, cells in rows.items()]
-        parts += ["", table(columns, sys.stdout), *_rest(len(rows), "email", path)]
+        shown = table(rows[:_HEAD], [Column(one) for one in rows], sys.stdout)
+        parts += ["", shown, *_rest(len(rows), "email", path)]
     return "\n".join(parts)
 
 
-def of_list(rows: pd.DataFrame, columns: Columns, none: str, *, in_json: bool) -> str:
+def of_list(rows: pd.DataFrame, columns: Sequence[Column], none: str, *, in_json: bool) -> str:
     """The rows of a list, or what is said where there are none."""
     if in_json:
         return as_json(_records(rows))
-    if rows.empty:
-        return none
-    return table(
-        [Column(title, _texts(rows[name], form), kind) for title, name, form, kind in columns],
-        sys.stdout,
-    )
-
-
-def _summary_rows(summary: Mapping[Any, Any]) -> list[tuple[str, str]]:
-    """Labels and values of the card; what is zero or cannot be said is left out."""
-    forms = {"hit_rate": "{:.0%}", "mean_confidence": "{:.2f}", "credits_per_email": "{:.2f}"}
-    kept = {"rows", "leads", "found", "not_found", "credits_reserved"}
-    return [
-        (name.replace("_", " "), forms.get(name, "{:,}").format(value))
-        for name, value in summary.items()
-        if value is not None and (value or name in kept)
-    ]
+    return none if rows.empty else table(rows, columns, sys.stdout)
 
 
 def _results(out: pd.DataFrame) -> pd.DataFrame:
@@ -310,11 +297,5 @@ def _rest(count: int, noun: str, path: str | None) -> list[str]:
     return [f"{plural(count - _HEAD, f'more {noun}')}; {place}"] if count > _HEAD else []
 
 
-def _texts(values: Iterable[Any], form: str = "{}") -> list[str]:
-    """Cells of a table; missing values are blank."""
-    return ["" if pd.isna(value) else form.format(value) for value in values]
-
-
 def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
-    """The rows of a frame, for JSON."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")

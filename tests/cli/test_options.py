@@ -152,6 +152,8 @@ sys.exit(main(["runs"]))
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"leads-pandas: error: the command line needs {name}")
+    assert done.stderr.startswith(
+        f"leads-pandas: error: the command line needs the package {name}:"
+    )
     assert done.stderr.endswith('pip install "leads_pandas[cli]"\n')
     assert done.stderr.count("\n") == 1

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from rich.cells import cell_len
 
 from leads_pandas import errors
 from leads_pandas.asking import say
 from leads_pandas.cli import failures, output
 from leads_pandas.cli.output import Column, table
-from leads_pandas.display import text_width
 from leads_pandas.errors import LeadsError, LeadsWarning, Way
 from leads_pandas.models import CostPreview
 
@@ -105,16 +105,22 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> Screen:
     return Screen()
 
 
+def drawn(stream: io.StringIO, cells: dict[str, list[str]], **kinds: Any) -> str:
+    """A table of these columns; of some, what kind they are."""
+    columns = [Column(name, kind=kinds.get(name, "")) for name in cells]
+    return table(pd.DataFrame(cells), columns, stream)
+
+
 def test_a_table_is_narrowed_to_the_terminal_and_copies_stay_whole(narrow: Screen) -> None:
-    columns = [
-        Column("run", ["4f3d3ccbf448"], "whole"),
-        Column("email", ["x" * 90 + "@firm.example"]),
-        Column("name", ["日本" * 20]),
-        Column("n", ["7"], "right"),
-    ]
-    assert "x" * 90 + "@firm.example" in table(columns, io.StringIO())
-    text = table(columns, narrow)
-    assert all(text_width(line) <= 60 for line in text.splitlines())
+    cells = {
+        "run": ["4f3d3ccbf448"],
+        "email": ["x" * 90 + "@firm.example"],
+        "name": ["日本" * 20],
+        "n": ["7"],
+    }
+    assert "x" * 90 + "@firm.example" in drawn(io.StringIO(), cells)
+    text = drawn(narrow, cells, run="whole", n="right")
+    assert all(cell_len(line) <= 60 for line in text.splitlines())
     assert "4f3d3ccbf448" in text
     assert "…" in text
 
@@ -122,28 +128,21 @@ def test_a_table_is_narrowed_to_the_terminal_and_copies_stay_whole(narrow: Scree
 def test_a_column_that_can_be_spared_goes_before_others_are_shortened(
     narrow: Screen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    columns = [
-        Column("email", ["x" * 30]),
-        Column("first", ["y" * 10], "spare"),
-        Column("last", ["z" * 10], "spare"),
-        Column("n", ["1"], "right"),
-    ]
-    assert table(columns, io.StringIO()).splitlines()[0].split() == ["email", "first", "last", "n"]
-    assert table(columns, narrow).splitlines()[0].split() == ["email", "first", "last", "n"]
+    cells = {"email": ["x" * 30], "first": ["y" * 10], "last": ["z" * 10], "n": ["1"]}
+    kinds = {"first": "spare", "last": "spare", "n": "right"}
+    for stream in (io.StringIO(), narrow):
+        heading = drawn(stream, cells, **kinds).splitlines()[0]
+        assert heading.split() == ["email", "first", "last", "n"]
     monkeypatch.setenv("COLUMNS", "50")
-    assert table(columns, narrow).splitlines() == [
+    assert drawn(narrow, cells, **kinds).splitlines() == [
         "email                           first       n",
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx  yyyyyyyyyy  1",
     ]
 
 
 def test_numbers_stand_on_the_right_and_no_line_ends_in_blanks() -> None:
-    columns = [
-        Column("n", ["7", "1,200"], "right"),
-        Column("name", ["a", "東京"]),
-        Column("last", ["", "x"]),
-    ]
-    assert table(columns, io.StringIO()).splitlines() == [
+    cells = {"n": ["7", "1,200"], "name": ["a", "東京"], "last": ["", "x"]}
+    assert drawn(io.StringIO(), cells, n="right").splitlines() == [
         "    n  name  last",
         "    7  a",
         "1,200  東京  x",
@@ -153,13 +152,13 @@ def test_numbers_stand_on_the_right_and_no_line_ends_in_blanks() -> None:
 def test_what_became_of_a_lead_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    text = table([Column("a", ["found", "no"])], Screen())
+    text = drawn(Screen(), {"a": ["found", "no"]})
     assert "\x1b[32mfound\x1b[0m" in text
     assert "\x1b[32mno" not in text
 
 
 def test_a_cell_cannot_act_on_the_terminal_and_is_no_markup() -> None:
-    text = table([Column("\x1b[1m", ["\x1b[2J", "[red]x[/red]"])], io.StringIO())
+    text = drawn(io.StringIO(), {"\x1b[1m": ["\x1b[2J", "[red]x[/red]"]})
     assert "\x1b" not in text
     assert "[red]x[/red]" in text
 
@@ -203,7 +202,7 @@ def test_a_price_is_its_card_or_its_fields() -> None:
 def test_a_result_is_counted_and_its_first_rows_are_shown(enriched: pd.DataFrame) -> None:
     text = output.of_frame(enriched, None, in_json=False)
     assert re.search(r"found +9\n", text)
-    assert re.search(r"hit rate +75%\n", text)
+    assert re.search(r"hit rate +75 %\n", text)
     assert "failed" not in text  # what did not happen is no news
     assert text.count("\nlead0") == 10
     assert text.endswith("2 more rows; -o OUT.parquet keeps them all")
