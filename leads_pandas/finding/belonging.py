@@ -126,11 +126,11 @@ def relation_of(address: str, site: Site) -> Relation:
     names = [squeeze(name_of(host)) for host in hosts] + (
         [squeeze(site.folder)] if site.folder else []
     )
+    mailbox = squeeze(local).strip("0123456789")
+    named = any(alike(mailbox, name) for name in names) or (
+        len(mailbox) > _TITLE_NAME and mailbox in title and mailbox_kind(address) == "named"
+    )
     if is_free(domain):
-        mailbox = squeeze(local)
-        named = any(alike(mailbox.strip("0123456789"), name) for name in names) or (
-            len(mailbox) > _TITLE_NAME and mailbox.strip("0123456789") in title
-        )
         return Relation.NAMED if named else Relation.FREE
     label = squeeze(name_of(domain))
     if any(len(one) >= _TITLE_NAME and squeeze(one) in names for one in domain.split(".")[:-2]):
@@ -139,6 +139,8 @@ def relation_of(address: str, site: Site) -> Relation:
         return Relation.BRAND
     if len(label) >= _TITLE_NAME and label in title:
         return Relation.BRAND
+    if named:
+        return Relation.NAMED  # oakschool@schools.town.example
     return Relation.FOREIGN if hosts else Relation.UNKNOWN
 
 
@@ -178,13 +180,26 @@ def _refused(
         if not others and refused[address] == _MAKER:
             del refused[address]
     theirs = [one for one in kept if one not in refused and relations[one] in _THEIRS]
-    main = any(
-        relations[one] in _SURELY_THEIRS and mailbox_kind(one) in _MAIN_MAILBOXES for one in theirs
-    )
+    main = {
+        one
+        for one in theirs
+        if relations[one] in _SURELY_THEIRS and mailbox_kind(one) in _MAIN_MAILBOXES
+    }
     for address in kept:
-        if address not in refused and relations[address] in (Relation.FOREIGN, Relation.UNKNOWN):
-            reason = _others(address, seen[address], relations[address], have_theirs=bool(theirs))
-            if reason is None and main and not _is_claimed(address, seen[address], site):
+        elsewhere = relations[address] in (Relation.FOREIGN, Relation.UNKNOWN) or (
+            relations[address] is Relation.NAMED and not is_free(address.rpartition("@")[2])
+        )
+        inside = {one.place for one in seen[address]} == {Place.OTHER}
+        if inside and main and relations[address] is Relation.FREE:
+            refused.setdefault(address, "a member's or a guest's, on a page inside")
+        if address not in refused and elsewhere:
+            have = any(one != address for one in theirs)
+            reason = _others(address, seen[address], relations[address], have_theirs=have)
+            if (
+                reason is None
+                and main - {address}
+                and not _is_claimed(address, seen[address], site)
+            ):
                 reason = "another business's, beside the site's own addresses"
             if reason:
                 refused[address] = reason

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from leads_pandas.finding.belonging import Judged, Place, Sighting, Site, judge
 from leads_pandas.finding.guard import FetchError
 from leads_pandas.finding.labels import Kind
-from leads_pandas.finding.links import FRAME, Step, choose, host_of, same
+from leads_pandas.finding.links import FRAME, PILE, Step, choose, host_of, same
 from leads_pandas.finding.manners import front_pages
 from leads_pandas.finding.reading import Link, Page, read_application, read_page, read_script
 
@@ -120,7 +120,9 @@ class Crawl:
         if len(self._steps) <= _SPLASH and not self._sightings:
             # What a splash page leads to is the front page.
             self._steps = {
-                key: step._replace(turn=FRAME) if step.kind is Kind.OTHER else step
+                key: step._replace(turn=FRAME)
+                if step.kind is Kind.OTHER and not PILE.search(step.url)
+                else step
                 for key, step in self._steps.items()
             }
         promised = any(step.kind < Kind.ABOUT for step in self._steps.values())

@@ -26,11 +26,18 @@ _NO_PAGE = re.compile(
     re.IGNORECASE,
 )
 _INDEX = re.compile(r"/(?:index|default)\.(?:html?|php|aspx?)$", re.IGNORECASE)
-_PILE = re.compile(
+PILE = re.compile(
     r"/(?:news|blogs?|aktuell\w*|artikel|articles?|actualites?|noticias|notizie|nieuws|posts?|magazin\w*"
     r"|products?|produkte?|produit\w*|productos?|prodotti|shop|store|tags?|categor\w+|kategorie|archiv\w*"
     r"|events?|veranstaltungen|termine|galer\w*|gallery|portfolio|projects?|projekte?|referenzen"
     r"|jobs?|forum|wiki|19\d\d|20\d\d)/.",
+    re.IGNORECASE,
+)
+# Where guests write, and leave addresses of their own.
+_GUESTS = re.compile(
+    r"g(?:ae|ä|a)stebuch|guest-?book|livre-?d-?or\b|libro-?(?:de-?)?(?:visitas|firmas|ospiti)|gastenboek"
+    r"|ksiega-?gosci|kniha-?(?:hostu|navstev)|vendegkonyv|g(?:ae|æ|ä)stebo[gk]|vieraskirja|gostevaya"
+    r"|\b(?:forum|kommentare?|comments?|reviews?|bewertungen|rezensionen|opinie|recenz\w+)\b",
     re.IGNORECASE,
 )
 _HELPFUL = re.compile(r"\b(?:help|author|contact|me|license|copyright|publisher)\b")
@@ -63,7 +70,7 @@ def kind_of(text: str, path: str) -> tuple[Kind, int]:
     path = unquote(path)
     label = promise_of(text) if text else NOTHING
     by_path = promise_of_path(path)
-    if _PILE.search(path) and label.doubt > 0:
+    if PILE.search(path) and label.doubt > 0:
         return Kind.OTHER, 2
     best = min(label, by_path, key=lambda it: _TURN[it.kind] + _DOUBT * it.doubt)
     return best.kind, best.doubt
@@ -90,7 +97,10 @@ def choose(links: Iterable[Link], page: str, hosts: Collection[str]) -> list[Ste
         kind, doubt = kind_of(link.text, parts.path)
         if not _is_of_the_site(link.url, hosts, sure=doubt == 0 or kind < Kind.ABOUT):
             continue
-        if kind is Kind.OTHER and not link.frame and not parts.path.startswith(folder):
+        is_plain = kind is Kind.OTHER and not link.frame
+        if is_plain and not parts.path.startswith(folder):
+            continue
+        if is_plain and _GUESTS.search(f"{unquote(parts.path)} {link.text}"):
             continue
         key = same(link.url)
         turn = _TURN[kind] + _DOUBT * doubt
@@ -114,7 +124,7 @@ def _other(link: Link, *, ends_menu: bool) -> float:
     path = urlsplit(link.url).path
     turn = _TURN[Kind.OTHER] + 0.3 * min(path.strip("/").count("/"), 3)
     turn += 1.0 if len(link.text.split()) > _SHORT_LABEL or not link.text else 0.0
-    turn += 2.0 if _PILE.search(path) else 0.0
+    turn += 2.0 if PILE.search(path) else 0.0
     turn -= 0.8 if link.menu else 0.0
     turn -= 0.4 if ends_menu else 0.0
     turn -= 2.5 if _HELPFUL.search(link.rel) else 0.0
