@@ -32,8 +32,7 @@ from leads_pandas.pace.wait import FOREVER, Wait
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leads_pandas.pace.ledger import Slot
-    from leads_pandas.pace.pacer import Pacer
+    from leads_pandas.pace.pacer import Pacer, Slot
 
 T = TypeVar("T")
 
@@ -287,13 +286,12 @@ class Transport:
         return self._read(answer, slot, request, parse)
 
     def _blocked(self, seconds: float, request: _Request) -> errors.RateLimitError:
-        file = self.pacer.ledger.path if self.pacer.ledger is not None else ""
         return errors.RateLimitError(
             f"the service asked this machine to wait, {duration(seconds)} from now; "
             f"{request} was not sent",
             "",
             errors.Way("later"),
-            errors.Way("do", {"what": f"delete {file} to try all the same"}),
+            errors.Way("do", {"what": f"delete {self.pacer.path} to try all the same"}),
             retry_after=seconds,
             **request.about(),
         )

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from leads_pandas.errors import StoreError
-from leads_pandas.pace import ledger as ledgers
-from leads_pandas.pace.ledger import Queued, Slot
-from leads_pandas.pace.pacer import Pacer
+from leads_pandas.pace import pacer as pacing
+from leads_pandas.pace.pacer import Pacer, Queued, Slot
 from leads_pandas.pace.rate import FRESH, hold
 from leads_pandas.pace.wait import Interrupted, Late, Wait
 from tests.support.clock import FakeClock
@@ -38,7 +37,7 @@ WHOLE = hold(WINDOW)  # a window and its guard
 ALONE = f"""
 import sys, types
 package = types.ModuleType("leads_pandas")
-package.__path__ = [{str(Path(ledgers.__file__).parents[1])!r}]
+package.__path__ = [{str(Path(pacing.__file__).parents[1])!r}]
 sys.modules["leads_pandas"] = package
 """
 
@@ -196,15 +195,14 @@ def test_a_process_suspended_while_it_is_granted_a_slot_acquires_another(
     make: Callable[..., Pacer], clock: FakeClock, path: Path
 ) -> None:
     pacer = make(1)
-    assert pacer.ledger is not None
-    ask, sleeps = pacer.ledger.ask, [100.0]
+    ask, sleeps = pacer.ask, [100.0]
 
     def asleep(lease: float, ticket: int | None = None, **urgent: bool) -> Slot | Queued:
         answer = ask(lease, ticket, **urgent)
         clock.moment += sleeps.pop() if sleeps else 0.0
         return answer
 
-    pacer.ledger.ask = asleep  # type: ignore[method-assign]
+    pacer.ask = asleep  # type: ignore[method-assign]
     slot = pacer.acquire(lease=LEASE)
     assert slot.granted == 1100.0
     assert [row[1] for row in sees(path, "SELECT * FROM slots")] == [slot.id]
@@ -484,7 +482,7 @@ def test_a_journal_left_by_a_killed_process_is_not_rolled_back_into_a_new_file(
 def test_whoever_is_suspended_in_a_transaction_holds_the_others_up_for_a_while_only(
     make: Callable[..., Pacer], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledgers, "_BUSY", 0.01)
+    monkeypatch.setattr(pacing, "_BUSY", 0.01)
     pacer = make(5)
     send(pacer)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as suspended:
@@ -573,15 +571,13 @@ def test_a_clock_that_went_back_without_a_boot_costs_a_window(make: Callable[...
 
 def queued(pacer: Pacer, ticket: int | None = None, *, urgent: bool = False) -> int:
     """Ask in vain; the place in the line comes back."""
-    assert pacer.ledger is not None
-    answer = pacer.ledger.ask(LEASE, ticket, urgent=urgent)
+    answer = pacer.ask(LEASE, ticket, urgent=urgent)
     assert isinstance(answer, Queued)
     return answer.ticket
 
 
 def served(pacer: Pacer, ticket: int) -> bool:
-    assert pacer.ledger is not None
-    return isinstance(pacer.ledger.ask(LEASE, ticket), Slot)
+    return isinstance(pacer.ask(LEASE, ticket), Slot)
 
 
 def waiting(path: Path) -> int:
@@ -696,7 +692,7 @@ def test_ctrl_c_ends_a_wait_of_the_main_thread_and_leaves_the_line_to_the_others
 FORKS = f"""{ALONE}
 import os, sys, threading, warnings
 from pathlib import Path
-from leads_pandas.pace.pacer import Pacer
+from leads_pandas.pace.pacer import Pacer, Queued, Slot
 warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: that is the point
 pacer = Pacer(Path(sys.argv[1]), 1000, window=1000.0)
 held = pacer.acquire(lease=100.0)
@@ -784,7 +780,7 @@ class _Connection(socketserver.BaseRequestHandler):
 WORKER = f"""{ALONE}
 import socket, sys, threading
 from pathlib import Path
-from leads_pandas.pace.pacer import Pacer
+from leads_pandas.pace.pacer import Pacer, Queued, Slot
 path, port, limit, window, number = sys.argv[1], *map(float, sys.argv[2:])
 pacer = Pacer(Path(path), int(limit), window=window)
 def work(whose):

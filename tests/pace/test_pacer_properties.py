@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leads_pandas.pace.ledger import Ledger, Slot
+from leads_pandas.pace.pacer import Pacer, Slot
 from leads_pandas.pace.rate import FRESH, GUARD, Pace, hold, relax, send_time, strike
 from tests.support.clock import FakeClock
 
@@ -107,8 +107,8 @@ class World:
     def __post_init__(self) -> None:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self.ledgers = [
-            Ledger(self.folder / "pace.sqlite", limit, self.window, self.clock)
+        self.pacers = [
+            Pacer(self.folder / "pace.sqlite", limit, window=self.window, clock=self.clock)
             for limit, _ in self.plans
         ]
         self._dead: set[int] = set()
@@ -136,7 +136,7 @@ class World:
     def _ask(self, process: int, thread: _Thread) -> None:
         if process in self._dead:
             return
-        answer = self.ledgers[process].ask(LEASE, thread.ticket)
+        answer = self.pacers[process].ask(LEASE, thread.ticket)
         if isinstance(answer, Slot):
             slot, thread.ticket = answer, None
             self.longest_wait = max(self.longest_wait, slot.granted - thread.began)
@@ -144,19 +144,19 @@ class World:
             self._at(awake, lambda: self._send(process, thread, slot))
         else:
             thread.ticket = answer.ticket
-            again = min(answer.moment, self.clock.moment + self.ledgers[process].tick)
+            again = min(answer.moment, self.clock.moment + self.pacers[process].tick)
             self._at(again, lambda: self._ask(process, thread))
 
     def _send(self, process: int, thread: _Thread, slot: Slot) -> None:
         if process in self._dead:
             return
-        request, ledger = thread.request, self.ledgers[process]
+        request, pacer = thread.request, self.pacers[process]
         if not slot.fresh():
-            ledger.give_back(slot)
+            pacer.cancel(slot)
             thread.request = replace(request, slept=0.0)
             self._ask(process, thread)
         elif request.fate == "cancelled":
-            ledger.give_back(slot)
+            pacer.cancel(slot)
             self._next(process, thread.requests)
         else:
             if request.fate == "killed":
@@ -189,13 +189,13 @@ class World:
         return len(self.counted) - bisect_right(self.counted, begin)
 
     def _answer(self, process: int, thread: _Thread, slot: Slot, *, refused: bool) -> None:
-        ledger = self.ledgers[process]
+        pacer = self.pacers[process]
         if process in self._dead:
             return
-        ledger.settle(slot)
+        pacer.release(slot)
         if refused:
             self.refused.append(self.clock.moment)
-            ledger.strike(self.retry_after, slot.granted)
+            pacer.throttled(self.retry_after, slot)
             thread.began = self.clock.moment
             self._ask(process, thread)
         else:
