@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -149,16 +149,16 @@ def _check_local(path: str, shown: str) -> Target:
     location = os.path.realpath(path)
     with suppress(FileNotFoundError):
         _check_replaceable(location, os.stat(location), shown)  # noqa: PTH116 - a path of any kind
+    probe = _beside(location, os.sep)
     try:
-        probe = _create_beside(location)
-        try:
-            with open(probe, "wb") as file:  # noqa: PTH123 - a path of any kind
-                file.write(_PROBE)
-        finally:
-            os.unlink(probe)  # noqa: PTH108 - likewise
+        with open(probe, "xb") as file:  # noqa: PTH123 - a path of any kind
+            file.write(_PROBE)
     except OSError as error:
         # Named after the file that was asked for, not after the temporary one beside it.
         raise type(error)(error.errno, error.strerror, shown) from None
+    finally:
+        with suppress(OSError):
+            os.unlink(probe)  # noqa: PTH108 - likewise
     return Target(shown, location)
 
 
@@ -183,13 +183,6 @@ def _beside(location: str, separator: str) -> str:
     folder, slash, name = location.rpartition(separator)
     prefix = name.encode()[:_PREFIX].decode(errors="ignore")
     return f"{folder}{slash}.{prefix}.{secrets.token_hex(6)}.tmp"
-
-
-def _create_beside(location: str, mode: int = 0o666) -> str:
-    path = _beside(location, os.sep)
-    # The mode less the umask, as any new file of the user's.
-    with open(path, "xb", opener=lambda one, flags: os.open(one, flags, mode)):
-        return path
 
 
 def _check_remote(filesystem: FileSystem, location: str, shown: str) -> Target:
@@ -224,37 +217,42 @@ def write(table: pa.Table, target: Target, *, before: Callable[[], None] = lambd
 
     ``before`` has the last word on what is there: it is called right before that is replaced.
     """
-    if target.filesystem is not None:
-        _write_remote(table, target, target.filesystem, before)
-        return
-    try:
-        _write_local(table, target.location, before)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        # Named after the file that was asked for; pyarrow names none.
-        raise _os_error(error.errno, target.path) from None
-
-
-def _write_local(table: pa.Table, location: str, before: Callable[[], None]) -> None:
     import pyarrow.parquet as pq
+    from pyarrow import fs
 
+    if not target.renames:
+        _write_in_place(table, target, before)
+        return
+    here = target.filesystem is None
+    filesystem = target.filesystem or fs.LocalFileSystem()
+    # An object appears when its stream is closed, also where a failure closes it half-written:
+    # so under a name of its own first.
+    written = _beside(target.location, os.sep if here else "/")
+    try:
+        old = _create_like(target.location, written) if here else None
+        pq.write_table(table, written, filesystem=filesystem)
+        if old is not None:
+            _take_over(written, old)
+        before()
+        filesystem.move(written, target.location)
+    except BaseException as error:
+        with suppress(OSError):
+            filesystem.delete_file(written)
+        if here and isinstance(error, OSError) and error.errno is not None:
+            # Named after the file that was asked for; pyarrow names none.
+            raise _os_error(error.errno, target.path) from None
+        raise
+
+
+def _create_like(location: str, path: str) -> os.stat_result | None:
+    """Create a file that nobody reads whom the one to be replaced keeps out; what that one is."""
     old = None
     with suppress(FileNotFoundError):
         old = os.stat(location)  # noqa: PTH116 - a path of any kind
-    # Nobody reads in the temporary one what the old one keeps from them.
-    temporary = _create_beside(location, 0o666 if old is None else 0o600)
-    try:
-        # By path: an open Python file object was seen to crash the interpreter at its exit.
-        pq.write_table(table, temporary)
-        if old is not None:
-            _take_over(temporary, old)
-        before()
-        os.replace(temporary, location)  # noqa: PTH105 - likewise
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)  # noqa: PTH108 - likewise
-        raise
+    # The mode less the umask, as any new file of the user's.
+    mode = 0o666 if old is None else 0o600
+    with open(path, "xb", opener=lambda one, flags: os.open(one, flags, mode)):
+        return old
 
 
 def _take_over(path: str, old: os.stat_result) -> None:
@@ -270,34 +268,12 @@ def _take_over(path: str, old: os.stat_result) -> None:
     os.chmod(path, mode)  # noqa: PTH101 - likewise
 
 
-def _write_remote(
-    table: pa.Table, target: Target, filesystem: FileSystem, before: Callable[[], None]
-) -> None:
-    import pyarrow.parquet as pq
-
-    if not target.renames:
-        _write_in_place(table, target, filesystem, before)
-        return
-    # An object appears when its stream is closed, also where a failure closes it half-written:
-    # so under a name of its own first.
-    written = _beside(target.location, "/")
-    try:
-        pq.write_table(table, written, filesystem=filesystem)
-        before()
-        filesystem.move(written, target.location)
-    except BaseException:
-        with suppress(OSError):
-            filesystem.delete_file(written)
-        raise
-
-
-def _write_in_place(
-    table: pa.Table, target: Target, filesystem: FileSystem, before: Callable[[], None]
-) -> None:
+def _write_in_place(table: pa.Table, target: Target, before: Callable[[], None]) -> None:
     """Write over what is there, with nothing left to do that may fail but sending the bytes."""
     import pyarrow.parquet as pq
     from pyarrow import fs
 
+    filesystem: Any = target.filesystem
     whole = pa.BufferOutputStream()
     pq.write_table(table, whole)
     before()

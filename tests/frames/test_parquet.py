@@ -469,16 +469,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert path.read_bytes() == b"old"
 
 
-def test_an_interrupt_while_renaming_leaves_nothing(
-    tmp_path: Path, small: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: Any) -> None:
+def test_an_interrupt_before_renaming_leaves_nothing(tmp_path: Path, small: pd.DataFrame) -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
     target = check_target(tmp_path / "out.parquet")
-    monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write(enrich(small)[1], target)
+        write(enrich(small)[1], target, before=interrupt)
     assert list(tmp_path.iterdir()) == []
 
 
