@@ -5,7 +5,6 @@ Imports that cost time wait until a function is called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +14,7 @@ from leads_pandas.tracebacks import pointing_outside
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.run import EnrichmentRun
@@ -189,19 +188,16 @@ def forget(
         >>> leads_pandas.forget(["lead007"])
         1
     """
-    from leads_pandas.frames.ids import lead_ids as read_ids
+    from leads_pandas.frames.ids import distinct
     from leads_pandas.home import home
     from leads_pandas.session import opened
     from leads_pandas.store.found import Found
 
     if (lead_ids is None) == (not everything):
         raise ValueError("give either lead_ids or everything=True")
-    if isinstance(lead_ids, pd.DataFrame | Mapping):
-        raise TypeError('lead_ids are IDs, not a table of them: pass df["lead_id"]')
     ids = None
     if lead_ids is not None:
-        listed = [lead_ids] if isinstance(lead_ids, str) else list(lead_ids)
-        ids = read_ids(pd.DataFrame({"lead_id": pd.Series(listed, dtype=object)})).unique
+        ids = distinct([lead_ids] if isinstance(lead_ids, str) else lead_ids).unique
     erased = 0
     if Found.is_in(home()):
         with Found(home()) as found:

@@ -19,14 +19,10 @@ _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Stopped(BaseException):
-    """A signal, by its ``number``, has come while something must be put away: see `stoppable`.
+    """A signal, its argument, has come while something must be put away: see `stoppable`.
 
     No KeyboardInterrupt: a run says on that one how it can be resumed, and this cannot be.
     """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Terminated(BaseException):

@@ -227,11 +227,7 @@ class EnrichmentRun:
     # The phases
 
     def buy(self, session: Session) -> None:
-        """Price what is missing, ask for consent, and start it; returns once started.
-
-        Raises:
-            LeadsError: see `leads_pandas.enrich`.
-        """
+        """Price what is missing, ask for consent, and start it; returns once started."""
         order, store = session.order, session.store
         session.driving.close_finished()
         known = store.results.known(order.lead_ids)
@@ -249,11 +245,7 @@ class EnrichmentRun:
         self._follow(session)
 
     def finish(self, session: Session) -> None:
-        """Poll and read until everything this run waits for is durable in the store.
-
-        Raises:
-            LeadsError: see `leads_pandas.enrich`.
-        """
+        """Poll and read until everything this run waits for is durable in the store."""
         if self.id is None:
             return
         tally, buying, driving = session.tally, session.buying, session.driving
@@ -334,11 +326,7 @@ class EnrichmentRun:
         display: Display | None = None,
         timeout: float | None = None,
     ) -> Generator[Session]:
-        """Open the client and the store for one call, and name the run on all that goes wrong.
-
-        Raises:
-            UnknownRunError: the run is not one of this account's store.
-        """
+        """Open the client and the store for one call, and name the run on all that goes wrong."""
         with opened(self._client) as (client, store):
             place = (client.host, client.account)
             if self._place not in (None, place):
@@ -439,11 +427,7 @@ def stored(ready: Any, *, read: bool, client: LeadsClient | None) -> pd.DataFram
 
 
 def find(run_or_job_id: str, client: LeadsClient | None) -> EnrichmentRun:
-    """The run of this id, or the one that started this job.
-
-    Raises:
-        UnknownRunError: this store knows neither.
-    """
+    """The run of this id, or the one that started this job."""
     with opened(client) as (api, store):
         journal = store.journal
         runs = journal.runs(run_or_job_id) or journal.runs(journal.run_of_job(run_or_job_id) or "")

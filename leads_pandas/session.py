@@ -130,11 +130,7 @@ def opened(
 
 
 def order_of(store: Store, run_id: str | None) -> Order:
-    """What a run was asked for, as the journal has it.
-
-    Raises:
-        UnknownRunError: this store knows no such run.
-    """
+    """What a run was asked for, as the journal has it."""
     runs = store.journal.runs(str(run_id))
     if not runs:
         raise UnknownRunError(
@@ -144,12 +140,7 @@ def order_of(store: Store, run_id: str | None) -> Order:
 
 
 def settle(session: Session, run_id: str, job_id: str | None) -> None:
-    """Settle a run's starts in doubt by a person's word: as this job, or as never started.
-
-    Raises:
-        UnknownRunError: no start of the run is in doubt.
-        LeadsError: see `EnrichmentRun.resolve`.
-    """
+    """Settle a run's starts in doubt by a person's word: as this job, or as never started."""
     journal, doubts = session.store.journal, session.buying.doubts
     doubtful = [op for op in journal.run_ops(run_id) if op.state in DOUBTFUL]
     if not doubtful:
@@ -233,11 +224,7 @@ def kept_on_failure(run: EnrichmentRun, undo: Callable[[], None]) -> Generator[N
 
 
 def check_timeout(timeout: float | None) -> None:
-    """Refuse a timeout that is no number of seconds.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Refuse a timeout that is no number of seconds."""
     if timeout is not None and (
         isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
     ):

@@ -48,7 +48,7 @@ def test_a_signal_stops_what_can_be_stopped_and_says_which_it_was(number: int) -
     before = handlers()
     with pytest.raises(Stopped) as stopped, stoppable():
         signal.raise_signal(number)
-    assert stopped.value.number == number
+    assert stopped.value.args == (number,)
     assert handlers() == before
 
 

@@ -266,8 +266,6 @@ def join(frame: pd.DataFrame, codes: Codes, table: pa.Table, plan: ColumnPlan) -
     The new frame has the rows, order, index, columns, dtypes, attrs and flags of the one that
     ``plan`` was made of. ``codes``: per row the position of its lead among those of ``table``.
     """
-    if len(codes) != len(frame) or len(plan.stays) != len(frame.columns):
-        raise ValueError("these codes or this plan were made of another frame")
     rows, picks = spread(codes, table, keep_rows=plan.keep_rows, repeats=plan.repeats)
     columns = gather(table, picks, plan.kept)
     joined = frame if plan.stays.all() else frame.loc[:, plan.stays]

@@ -327,17 +327,6 @@ def test_answers_that_do_not_match_the_ids_are_refused() -> None:
         join(frame, ids.codes, answers_of({"a": MISSING}), plan_columns(frame, ids, Output()))
 
 
-def test_codes_of_another_frame_are_refused() -> None:
-    frame = pd.DataFrame({"lead_id": ["a", "b"]})
-    ids = lead_ids(frame)
-    plan = plan_columns(frame, ids, Output())
-    table = answers_of({"a": MISSING, "b": MISSING})
-    with pytest.raises(ValueError, match="another frame"):
-        join(frame.iloc[:1], ids.codes, table, plan)
-    with pytest.raises(ValueError, match="another frame"):
-        join(frame.assign(x=1), ids.codes, table, plan)
-
-
 def test_multiindex_columns_get_padded_labels() -> None:
     columns = pd.MultiIndex.from_tuples([("lead_id", "", ""), ("s", "a", "b")], names=list("xyz"))
     out = enrich(pd.DataFrame([["q", 1]], columns=columns))
