@@ -132,9 +132,7 @@ class EnrichmentRun:
             LeadsError: the service or the store cannot be used.
         """
         if self.id is None:
-            return RunStatus(
-                "done", processed=0, total=0, found_emails=0, read=0, credits_reserved=0
-            )
+            return RunStatus("done", 0, 0, 0, 0, 0)
         with self.session() as session:
             store, tally = session.store, session.tally
             tally.wants(session.order.lead_ids)

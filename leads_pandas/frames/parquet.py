@@ -52,7 +52,8 @@ def convert(frame: pd.DataFrame, plan: ColumnPlan) -> pa.Table:
         table = described(pa.Table.from_pandas(whole), {}, {})
         _write_and_read(_one_of_a_kind(table.slice(0, 1), whole))
         # Parquet has no seconds: moments far away overflow when written in milliseconds.
-        _write_and_read(table.select(_of_seconds(table)).replace_schema_metadata())
+        seconds = [n for n, one in enumerate(table.schema.types) if "timestamp[s" in str(one)]
+        _write_and_read(table.select(seconds).replace_schema_metadata())
     except Warning:  # where the caller has warnings raised
         raise
     except Exception as error:  # noqa: BLE001 - pyarrow's and pandas' kinds are many; all mean no
@@ -86,10 +87,6 @@ def _one_of_a_kind(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
     kinds = zip(table.schema.types, map(str, frame.dtypes), strict=False)
     first = {(str(kind), dtype): position for position, (kind, dtype) in enumerate(kinds)}
     return table.select([*sorted(first.values()), *range(len(frame.columns), table.num_columns)])
-
-
-def _of_seconds(table: pa.Table) -> list[int]:
-    return [place for place, kind in enumerate(table.schema.types) if "timestamp[s" in str(kind)]
 
 
 def _write_and_read(table: pa.Table) -> None:
