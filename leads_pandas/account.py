@@ -5,9 +5,9 @@ Imports that cost time wait until a function is called.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from leads_pandas.tracebacks import pointing_outside
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.run import EnrichmentRun
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pointing_outside
@@ -134,7 +132,7 @@ def runs(*, client: LeadsClient | None = None) -> pd.DataFrame:
         job_ids = ", ".join(op.job_id for op in ops if op.job_id)
         reserved = sum(op.stake for op in own if op.state in ("started", "done"))
         at_stake = sum(op.stake for op in own if op.state in DOUBTFUL)
-        moments = _moment(run.created_at), _moment(run.ended_at)
+        moments = np.datetime64(run.created_at, "us"), np.datetime64(run.ended_at, "us")
         state = phase_of(ops, unread=1)
         told = (run.lead_count, state, job_ids, reserved, at_stake, run.found, run.not_found)
         rows.append((run.id, run.label, *moments, *told))
@@ -210,7 +208,3 @@ def forget(
 
 def _table(rows: list[tuple[Any, ...]], dtypes: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(dtypes), dtype=object).astype(dtypes)
-
-
-def _moment(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
