@@ -144,12 +144,7 @@ def preview(*, read: _Read, as_json: bool, **given: Any) -> str:
 @options.leads
 @options.output()
 @options.option("--query-id", metavar="ID", text="Hold the file's leads against this search.")
-@options.option(
-    "--max-credits",
-    metavar="N",
-    type=click.IntRange(0),
-    text="Never reserve more credits than this.",
-)
+@options.number("--max-credits", 0, text="Never reserve more credits than this.")
 @options.option("--partial", text="Enrich what fits, and say what is missing.")
 @options.option("--yes", text="Agree to the cost beforehand; needed where nobody can be asked.")
 @options.shape

@@ -99,19 +99,10 @@ def _leads_of(frame: pd.DataFrame, on: str | None, website: str | None) -> list[
     type=click.Path(),
     text="Keep everything in this file (else only while it runs).",
 )
-@options.option(
-    "--port", metavar="N", type=click.IntRange(0, 65535), text="Port to listen on (a free one)."
-)
+@options.number("--port", 0, 65535, text="Port to listen on (a free one).")
 @options.option("--host", metavar="ADDRESS", text="Address to listen on (127.0.0.1).")
-@options.option(
-    "--credits", metavar="N", type=click.IntRange(0), text="Credits of the account (100000)."
-)
-@options.option(
-    "--requests-per-minute",
-    metavar="N",
-    type=click.IntRange(0),
-    text="Rate limit (100; 0: none).",
-)
+@options.number("--credits", 0, text="Credits of the account (100000).")
+@options.number("--requests-per-minute", 0, text="Rate limit (100; 0: none).")
 @options.how_to_read
 @options.allow_private
 @options.as_json

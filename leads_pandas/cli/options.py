@@ -155,6 +155,13 @@ def option(*names: str, text: str, **given: Any) -> Callable[[_Callback], _Callb
     return click.option(*names, help=text, **(given or {"is_flag": True}))
 
 
+def number(
+    name: str, least: int, most: int | None = None, *, text: str
+) -> Callable[[_Callback], _Callback]:
+    """An option that takes a whole number."""
+    return option(name, metavar="N", type=click.IntRange(least, most), text=text)
+
+
 as_json = option("--json", "as_json", text="Answer as JSON on standard output, for programs.")
 file_options = together(
     option("--sep", metavar="CHARACTER", callback=_separator, text="Between cells: ';' or tab."),
@@ -193,10 +200,10 @@ nameservers = option(
     text="Ask this name server whether a domain takes mail; may be repeated (the system's).",
 )
 how_to_read = together(
-    option("--max-pages", metavar="N", type=click.IntRange(1), text="Pages of one website (8)."),
+    number("--max-pages", 1, text="Pages of one website (8)."),
     option("--timeout", metavar="SECONDS", type=_PATIENCE, text="Patience per page (10)."),
     option("--site-timeout", metavar="SECONDS", type=_PATIENCE, text="Per website (30)."),
-    option("--concurrency", metavar="N", type=click.IntRange(1), text="Websites at once (16)."),
+    number("--concurrency", 1, text="Websites at once (16)."),
     option("--user-agent", metavar="TEXT", text="How it introduces itself to websites."),
     nameservers,
 )

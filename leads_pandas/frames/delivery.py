@@ -28,7 +28,6 @@ from leads_pandas.frames.join import (
 )
 from leads_pandas.frames.receipt import (
     METADATA_KEY,
-    Origin,
     origin,
     receipt_fields,
     receipt_of_call,
@@ -161,7 +160,7 @@ def deliver(
     receipt = {
         **receipt_of_call(facts, ready.ids, codes, joined.columns, bought),
         **receipt_fields(ready.ids, ready.plan),
-        **_origin(ready, codes, joined.columns, here=facts.get("here") is True)._asdict(),
+        **_origin(ready, codes, joined.columns, here=facts.get("here") is True),
     }
     out = with_receipt(joined.frame, receipt)
     if ready.target is not None and ready.converted is not None:
@@ -173,7 +172,7 @@ def deliver(
     return out
 
 
-def _origin(ready: Prepared, codes: Codes, columns: pa.Table, *, here: bool) -> Origin:
+def _origin(ready: Prepared, codes: Codes, columns: pa.Table, *, here: bool) -> dict[str, Any]:
     """Who said what the result holds; ``here``: what was asked for was answered by this machine."""
     ids, plan = ready.ids, ready.plan
     ours, found = np.zeros((2, len(ids.unique)), dtype=np.bool_)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -213,13 +213,6 @@ def _looks_ours(key: str, frame: pd.DataFrame, at: Mapping[str, int]) -> bool:
 # Who said it
 
 
-class Origin(NamedTuple):
-    """What a receipt says of the leads that this machine answered."""
-
-    here: str | bool | None = None  # the receipt's `here`
-    credits_saved: int = 0  # how many leads with an email were not bought for it
-
-
 def said_here(receipt: Mapping[str, Any], unique: Sequence[str]) -> Mask:
     """Which of these leads were answered here, as a receipt has it."""
     here = receipt.get("here")
@@ -233,18 +226,19 @@ def said_here(receipt: Mapping[str, Any], unique: Sequence[str]) -> Mask:
     return found
 
 
-def origin(unique: Sequence[str], here: Mask, found: Mask, *, whole: bool) -> Origin:
+def origin(unique: Sequence[str], here: Mask, found: Mask, *, whole: bool) -> dict[str, Any]:
     """What the receipt is to say of leads that were answered here, and that have an email.
 
     ``whole``: nothing that the frame holds is from anywhere else.
     """
-    saved = int(np.count_nonzero(here & found))
-    if whole and here.all():
-        return Origin(bool(len(unique)) or None, saved)
     if not here.any():
-        return Origin()
-    known = np.unique(_crcs([unique[one] for one in np.flatnonzero(here).tolist()]))
-    return Origin(base64.b85encode(zlib.compress(known.tobytes())).decode(), saved)
+        return {"here": None, "credits_saved": 0}
+    told: str | bool = True
+    if not (whole and here.all()):
+        known = np.unique(_crcs([unique[one] for one in np.flatnonzero(here).tolist()]))
+        told = base64.b85encode(zlib.compress(known.tobytes())).decode()
+    # What was found here was not bought.
+    return {"here": told, "credits_saved": int(np.count_nonzero(here & found))}
 
 
 def _crcs(lead_ids: Sequence[str]) -> Any:
