@@ -737,7 +737,7 @@ def test_a_file_named_as_another_format_is_refused_before_anything_is_requested(
 
 @pytest.mark.parametrize("table", [frame(["lead001"]), {"lead_id": ["lead001"]}])
 def test_a_table_is_not_taken_for_the_ids_to_forget(table: Any, client: Client) -> None:
-    with pytest.raises(TypeError, match=r'pass df\["lead_id"\]'):
+    with pytest.raises(TypeError, match=r'the column of a table, df\["lead_id"\]'):
         lp.forget(table, client=client())
 
 
