@@ -86,7 +86,7 @@ class Reporter:
         """Why it takes its time, where that is no job's doing."""
         limit, settle = self._api.requests_per_minute, self._api.settle
         if status.phase == "unknown":
-            longest = self._api.start_seconds + (settle or 0.0)
+            longest = self._api.start_seconds + 2 * (settle or 0.0)
             return f"the start got no answer: looking for it, up to {duration(longest)}"
         if moment >= self._asked_pace + _PACE:
             self._asked_pace = moment

@@ -150,7 +150,8 @@ class Case:
             # A job that is not listed was looked up by its id, or it would be live.
             job = self._best(look, live) if live else min(self.candidates)
             return Verdict("job", words, job, ended=not live)
-        if self._silence.is_enough and look.at >= self.until + (self.settle or 0.0):
+        over = look.at >= self.until + (self.settle or 0.0) and self._is_plain(look)
+        if self._silence.is_enough and (over or self._still.is_enough):
             return Verdict("absent", words)
         # A silence that has begun is listened to its end.
         given_up = self._gives_up(look.at, live=bool(live)) and not (silent and self.settle)
@@ -174,7 +175,8 @@ class Case:
 
     def _gives_up(self, at: float, *, live: bool = False) -> bool:
         """Whether looking no longer helps, unless something moves."""
-        settle = BLIND if self.settle is None else self.settle
+        # One that was too short to be listed had its time, and then its leads have theirs.
+        settle = BLIND if self.settle is None else 2 * self.settle
         patience = max(PATIENCE, settle) if live else settle
         last = max(self.until, self._moved)
         began = last if self._began is None else self._began
@@ -185,6 +187,11 @@ class Case:
         if look.preview is None:
             return None
         return look.preview.already_enriched - (self.before.enriched or 0)
+
+    def _spent(self, look: Look) -> int:
+        """What the balance went down by."""
+        left = 0 if look.preview is None else look.preview.available_credits
+        return (self.before.available or 0) - left
 
     def _sort(self, look: Look) -> None:
         """Put the jobs that came up since the snapshot where they belong."""
@@ -222,8 +229,7 @@ class Case:
         at_work = preview.total_leads - preview.already_enriched - preview.to_enrich
         if at_work > 0 and preview.to_enrich < before.to_enrich - (enriched or 0):
             return False  # some are neither enriched nor to be enriched: they are at work
-        spent = before.available - preview.available_credits
-        others = self._others(look)
+        spent, others = self._spent(look), self._others(look)
         if before.transaction is not None:
             if look.transactions is None or self._suspicious(look, others):
                 return False
@@ -246,6 +252,24 @@ class Case:
         completed = [size for one, size in self.candidates.items() if one in look.completed]
         return sorted([*completed, *self.strangers.values(), *look.concluded])
 
+    def _charges(self, look: Look) -> list[int]:
+        """The credits of the transactions that may be its own, by size and words."""
+        return [
+            -one.amount
+            for one in look.transactions or ()
+            if 0 < -one.amount <= self.estimate and not _is_search(one.description)
+        ]
+
+    def _is_plain(self, look: Look) -> bool:
+        """Whether the book accounts for the balance, and has nothing that needs another reason.
+
+        Any other reason may be a wrong one, and a top-up or a refund may make up for a charge:
+        then the leads of a job that was too short to be listed have their time to show, too.
+        """
+        if look.transactions is None or self._charges(look):
+            return False
+        return self._spent(look) == -sum(one.amount for one in look.transactions)
+
     def _suspicious(self, look: Look, others: Sequence[int]) -> bool:
         """Whether a transaction may be this start's charge.
 
@@ -253,24 +277,22 @@ class Case:
         """
         own, others = list(look.charges), list(others)
         exact = bool(self._enriched(look))
-        for one in look.transactions or ():
-            if one.amount >= 0 or -one.amount > self.estimate or _is_search(one.description):
-                continue
+        for charge in self._charges(look):
             if exact:
-                reasons = own if -one.amount in own else others
-                if -one.amount not in reasons:
+                reasons = own if charge in own else others
+                if charge not in reasons:
                     return True
-                reasons.remove(-one.amount)
+                reasons.remove(charge)
                 continue
-            if -one.amount in own:
-                own.remove(-one.amount)
+            if charge in own:
+                own.remove(charge)
                 continue
-            if -one.amount <= sum(own):
+            if charge <= sum(own):
                 # A start may be booked in parts, or cheaper than it was reserved.
-                own = [sum(own) + one.amount]
+                own = [sum(own) - charge]
                 continue
             # One charge for each job of others, which may have been cheaper than it is long.
-            job = next((size for size in others if size >= -one.amount), None)
+            job = next((size for size in others if size >= charge), None)
             if job is None:
                 return True
             others.remove(job)
@@ -316,8 +338,7 @@ class Case:
         if look.preview is None:
             seen.append("the cost preview could not be read")
         else:
-            spent = (self.before.available or 0) - look.preview.available_credits
-            seen.append(f"the balance went down by {spent}")
+            seen.append(f"the balance went down by {self._spent(look)}")
             seen.append(f"{plural(self._enriched(look) or 0, 'lead')} of it became enriched")
         if self.before.transaction is not None and look.transactions is None:
             seen.append("the transactions could not be read")

@@ -520,3 +520,27 @@ def test_leads_that_a_start_left_out_cost_one_read(make: Make) -> None:
     out = enrich(ids=MORE, partial=True)
     assert (out["enrichment_status"] == "found").sum() == 3
     assert sum(service.reads.values()) <= 3 + 2
+
+
+@pytest.mark.parametrize("shown", [{}, {"book": True}, {"shows": True}])
+@pytest.mark.parametrize("reason", ["an own start", "a colleague", "a refund"])
+def test_a_charge_that_seems_to_have_another_reason_does_not_hide_a_job_too_short_to_be_listed(
+    make: Make, shown: dict[str, Any], reason: str
+) -> None:
+    service = make(Lagging, jobs_lag=59.0, count_lag=59.0, job_seconds=58.0, **shown)
+    if reason == "an own start":
+        with pytest.raises(lp.JobTimeoutError):
+            enrich(ids=MORE[:2], timeout=1.0)
+        service.clock.now += 60.0
+    service.faults.append(Fault("start", "cut", late=119.5))
+    amounts = {"a colleague": 10, "a refund": -2}
+
+    def watch(*_: object) -> None:
+        if service.pending and reason in amounts:
+            service.pay(amounts.pop(reason), "Enrichment")
+            if reason == "a colleague":
+                service.jobs["mate"] = Job("mate", MORE[:10], 10, 1000.0, 9000.0, ours=False)
+
+    service.watchers.append(watch)
+    assert all_found(enrich(ids=IDS[:2]))
+    assert {one: service.charges[one] for one in IDS[:2]} == dict.fromkeys(IDS[:2], 1)
