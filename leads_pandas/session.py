@@ -140,14 +140,23 @@ def order_of(store: Store, run_id: str | None) -> Order:
 
 
 def settle(session: Session, run_id: str, job_id: str | None) -> None:
-    """Settle a run's starts in doubt by a person's word: as this job, or as never started."""
+    """Settle a run's own starts in doubt by a person's word: one as this job, or as never started.
+
+    Those of other runs that it waits for are theirs to settle.
+    """
     journal, doubts = session.store.journal, session.buying.doubts
     doubtful = [op for op in journal.run_ops(run_id) if op.state in DOUBTFUL]
-    if not doubtful:
+    own = [op for op in doubtful if op.run_id == run_id]
+    if not own:
         raise UnknownRunError(
-            f"no start of run {run_id} is in doubt", "there is nothing to resolve"
+            f"no start of run {run_id} is in doubt",
+            "there is nothing to resolve",
+            *(Way("resolve", {"run": op.run_id}) for op in doubtful),
         )
-    for one in doubtful:
+    if job_id is not None:
+        # One that was answered as this job, or may be it, before any other.
+        own.sort(key=lambda op: (op.job_id == job_id, job_id in op.candidates.get("may be", {})))
+    for one in own if job_id is None else own[-1:]:
         try:
             with doubts.held(journal.op_lock(one.id), "unknown", session.api.wait.within(_TAKE)):
                 op = journal.op(one.id)

@@ -340,9 +340,11 @@ class Doubts:
                     Way("jobs"),
                 )
             found = self._api.status(job_id)
-            if job_id in (op.jobs_before or ()) or found.total_leads > op.lead_count:
+            other = op.credits_reserved is not None and job_id != op.job_id
+            if other or job_id in (op.jobs_before or ()) or found.total_leads > op.lead_count:
                 raise UnknownRunError(
-                    f"job {job_id} ran before the start was sent, or has more leads than it",
+                    f"job {job_id} ran before the start was sent, has more leads than it, or is "
+                    "not the one that it was answered as",
                     "nothing was changed",
                     Way("jobs"),
                 )

@@ -201,7 +201,7 @@ def test_leads_that_keep_becoming_enriched_are_waited_for() -> None:
     assert set(kinds) == {"wait"}
 
 
-QUIET = {
+QUIET: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "own start, shown": ({}, {"spent": 7, "charges": (7,)}),
     "own start, not shown yet": ({}, {"spent": 0, "charges": (7,)}),
     "one of two own starts shown": ({}, {"spent": 9, "charges": (7, 9)}),

@@ -544,3 +544,24 @@ def test_a_charge_that_seems_to_have_another_reason_does_not_hide_a_job_too_shor
     service.watchers.append(watch)
     assert all_found(enrich(ids=IDS[:2]))
     assert {one: service.charges[one] for one in IDS[:2]} == dict.fromkeys(IDS[:2], 1)
+
+
+def test_a_job_that_a_person_names_settles_the_start_that_it_is_and_no_other(make: Make) -> None:
+    service = make(Behind, job_seconds=3600.0)
+    both = [*IDS, *MORE[:4]]
+    for ids in (IDS, both):
+        with pytest.raises(lp.JobTimeoutError) as caught:
+            enrich(settle=None, ids=ids, timeout=3.0)
+    run = caught.value.run
+    assert run is not None
+    service.behind = True  # type: ignore[attr-defined]
+    with pytest.raises(lp.StartOutcomeUnknown):
+        enrich(settle=None, ids=both)
+    service.behind = False  # type: ignore[attr-defined]
+    with pytest.raises(lp.UnknownRunError, match="answered as"):
+        run.resolve(job_id="enrich_1")
+    run.resolve(job_id="enrich_2")
+    with pytest.raises(lp.UnknownRunError, match=r"resolve\(job_id"):
+        run.resolve(not_started=True)
+    assert all_found(enrich(settle=None, ids=both))
+    assert service.charges == ONCE | dict.fromkeys(MORE[:4], 1)
