@@ -14,10 +14,8 @@ from collections import deque
 from dataclasses import dataclass
 
 _AT_ONCE = 16  # guesses under way at the most
-_AFTER_A_MISS = 8  # once one of them has been wrong
 _BEYOND = 6  # and so many of them beyond what is known to be done: a job that stalls misleads few
 _HOLE = 8  # right guesses in a row after which a wrong one is a lead that takes long
-_STRIKES = 3  # wrong guesses after which no end is believed any more beyond what was counted
 _MISSES = 0.04  # wrong guesses as a share of the leads, beside the first two
 _NEARLY = 0.94  # share of a part, from which on looking for the others costs more than guessing
 _LIKELY = 0.5  # share of all that is left, where nothing tells them apart
@@ -83,13 +81,12 @@ class Scout:
         self._aside: list[int] = []
         self._asked: dict[int, _Part] = {}
         self._misses = 0
-        self._strikes = 0
         self._look: tuple[Look, _Part, int, bool] | None = None
         self._search: _Search | None = None
         self._next_search = 0.0
         self._probes = [1, -1]
         self._looks = 0
-        self._fruitless = 0
+        self._fruitless = False
 
     def rest(self) -> list[int]:
         """The leads that have not been read and are not under way, in the order sent."""
@@ -130,7 +127,7 @@ class Scout:
     ) -> _Part | None:
         """The part whose next lead is worth a guess."""
         waiting = len(self._asked)
-        left = len(self._aside) + sum(len(part.leads) for part in self._parts)
+        left = self._count - self.read - waiting
         likely = (done - self.read - waiting) / left
         if not self._may_miss(waiting * (1 - likely)):
             return None
@@ -144,7 +141,7 @@ class Scout:
             room = part.done
             if len(self._parts) == 1:
                 room = min(expected, max(done, self.read) + _BEYOND) - self.read - waiting
-            most = min(1 + 2 * part.row, _AFTER_A_MISS if self._misses else _AT_ONCE)
+            most = min(1 + 2 * part.row, _AT_ONCE)
             return part if room >= 1 and list(self._asked.values()).count(part) < most else None
         enough = _LIKELY if self._fruitless else _NEARLY
         if searching and self._misses and left >= _BURST and likely >= enough:
@@ -176,7 +173,7 @@ class Scout:
             return self._ask_about(part, int(_PROBE * hidden), end, probing=True)
         part = max(self._parts, key=_promise)
         if search.looks < 0 or not _promise(part):
-            self._fruitless = 0 if search.found else self._fruitless + 1
+            self._fruitless = not search.found
             self._next_search = done + max(_PAUSE * (self._count - done), _SOME)
             self._search = None
             return None
@@ -212,7 +209,6 @@ class Scout:
         part.row = 0
         if part.trusted and not slow:
             part.trusted, part.end = False, 0
-            self._strikes += 1
 
     def counted(self, count: int) -> None:
         """The look has been answered: so many of its leads are done."""
@@ -225,7 +221,7 @@ class Scout:
         outside = _Part(rest, min(max(part.done - count, 0), len(rest)))
         if count >= size:
             inside.end = outside.end = end
-            outside.trusted = end != 0 and self._strikes < _STRIKES
+            outside.trusted = end != 0
         if count >= size or outside.done >= len(rest):
             self._search.found = True
             self._search.looks = max(self._search.looks, _AFTER_A_FIND)

@@ -84,9 +84,9 @@ class Source:
         self.poller = Poller(now, total=len(sent))
         self._had = len(sent) - len(left)
         # What others need is read when there is time for it, at the end.
-        early = left if op is not None and self.needed >= set(left) else sorted_by(left, needed)
-        self._early = [] if op is None else early
-        self._late = [] if op is None else [one for one in left if one not in set(early)]
+        ahead = [] if op is None else left
+        self._early = [one for one in ahead if one in self.needed]
+        self._late = [one for one in ahead if one not in self.needed]
         places = {one: place for place, one in enumerate(sent)}
         self._places = [places[one] for one in self._early]
         self.scout = Scout(len(self._early))
@@ -231,12 +231,6 @@ class Source:
         """As many as are enriched have been found: the others are not asked for now."""
         self.pending.update(dict.fromkeys(self.unread, "unasked"))
         self.unread.clear()
-
-
-def sorted_by(leads: list[str], needed: Collection[str]) -> list[str]:
-    """The needed ones among the leads, in their order."""
-    wanted = set(needed)
-    return [one for one in leads if one in wanted]
 
 
 def left_out(leads: list[str], total: int, count: Callable[[list[str]], int]) -> list[str]:
