@@ -182,8 +182,6 @@ def _repeats(frame: pd.DataFrame, ids: LeadIds, emails: pd.Series[Any]) -> Mask:
     Such a row has the lead and the index label of the one above. The lead's first email again
     means that the next row of the caller's own begins.
     """
-    if frame.index.is_unique:
-        return np.zeros(len(frame), dtype=np.bool_)
     labels = frame.index.factorize()[0]
     addresses = pd.factorize(emails)[0]
     goes_on = np.zeros(len(frame), dtype=np.bool_)

@@ -374,6 +374,7 @@ def test_answers_by_value_keep_a_row_for_each_value_as_given() -> None:
     [
         (pd.Series([1.0, 2.0, None]), pa.float64()),
         (pd.Series([1, 2], dtype="Int64"), pa.int64()),
+        (pa.array(["a", "b"]), pa.string()),
         (pa.chunked_array([["a"], ["b", "a"]]).dictionary_encode(), pa.string()),
         (pd.Series(["a", "b"], dtype="category"), None),
         ({"a": 1, "b": 2}.keys(), pa.string()),
