@@ -116,6 +116,7 @@ _TOKEN = re.compile(
     r"(?<![A-Za-z0-9\u00c0-\u024f_.+&%@-])"
     r"[A-Za-z0-9_][A-Za-z0-9._+&'-]{0,63}(?:@[\w.-]{1,253}){1,4}"
 )
+_WHOLE_LOCAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+&'-]{0,63}$")
 _WHOLE_LABEL = re.compile(r"[^\W_](?:[\w-]{0,61}[^\W_])?$")
 _LABEL_START = re.compile(r"[^\W_](?:[^\W_]|-){0,62}")
 _RETINA = re.compile(r"[0-9]x\.")
@@ -422,6 +423,13 @@ def mailbox_kind(address: str) -> str:
     if plain in _SPECIAL or first in _SPECIAL:
         return "special"
     return "general" if plain in ROLES or first in ROLES else "named"
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address at a real domain, and nothing else."""
+    local, _, domain = text.partition("@")
+    cut = real_domain(domain)
+    return bool(_WHOLE_LOCAL.match(local)) and cut is not None and cut[1] == len(domain)
 
 
 def is_convincing(local: str, domain: str, found: re.Match[str], own: str) -> bool:

@@ -14,14 +14,28 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from leads_pandas.finding.addresses import is_address, mailbox_kind
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PROTECTED = re.compile(r"email-protection(?:\.\w+)?#([0-9a-fA-F]{6,400})")
 _WORTH = re.compile(
-    r"@|\|64|mi=|&#0*64;|&#x0*40;|%40|\\x40|\\u0040|fromCharCode|mailto|atob|unescape|document\.write|mail\w*\(",
+    r"@|\|64|mi=|&#0*64;|&#x0*40;|%40|\\x40|\\u0040|fromCharCode|DeCryptX|mailto|atob|unescape|document\.write|mail\w*\(",
     re.IGNORECASE,
 )
+# WordPress' CryptX: a digit, and a letter that is so many places too far.
+_CRYPTX = re.compile(r"DeCryptX\(\s*['\"]((?:\d[^'\"]){6,150})['\"]")
+_CODE_LIST = re.compile(r"[\[(]\s*((?:\d{2,3}\s*,\s*){6,200}\d{2,3})\s*[\])]")
+_IN_OBJECT = re.compile(
+    r"\b(?:user|name|local|mailbox|account)[\"']?\s*:\s*[\"']([\w.+-]{1,64})[\"']\s*,"
+    r"\s*[\"']?(?:domain|host|server)[\"']?\s*:\s*[\"']([\w.-]{4,100})[\"']"
+)
+_ARGUMENTS = re.compile(
+    r"\w\(\s*(['\"][\w.+-]{1,64}['\"](?:\s*,\s*['\"][\w.+-]{0,64}['\"]){1,3})\s*\)"
+)
+_ARGUMENT = re.compile(r"\w\(\s*['\"]([^'\"\s]{8,300})['\"]")
+_MAX_CALL = 500
 _SURROGATES, _SHORT_BASE64 = 0xD800, 7
 _MAX_SCRIPT, _MAX_VALUE, _MAX_ATTRIBUTE, _MAX_LOCAL, _MAX_DEPTH = 100_000, 5_000, 400, 64, 20
 
@@ -60,10 +74,10 @@ _ENCODER = re.compile(
     r"""ml\s*=\s*["']([^"'\n]{5,200})["']\s*,\s*mi\s*=\s*["']([^"'\n]{5,900})["']"""
 )
 _USER = re.compile(
-    r"^data-(?:e?mail-?)?(?:user|name|id|local|localpart|mailbox|account|u|m1|part1|first|before|pre)$"
+    r"^data-(?:e?mail-?)?(?:user|name|id|local|localpart|mailbox|account|u|l|left|m1|part1|first|before|pre)$"
 )
 _DOMAIN = re.compile(
-    r"^data-(?:e?mail-?)?(?:domain|host|server|site|d|m2|part2|second|after|post)$"
+    r"^data-(?:e?mail-?)?(?:domain|host|server|site|at|d|r|right|m2|part2|second|after|post)$"
 )
 _TLD = re.compile(r"^data-(?:e?mail-?)?(?:tld|ext|suffix|t|part3|third)$")
 _PLAIN = frozenset(
@@ -102,10 +116,30 @@ def uncloaked(script: str) -> Iterator[str]:
             user, domain = domain[0], [user]
         if "@" not in user:
             yield f"{user}@{'.'.join(domain)}"
+    for code in _CRYPTX.findall(script):
+        yield "".join(chr(ord(code[at + 1]) - int(code[at])) for at in range(0, len(code), 2))
+    if "fromCharCode" in script:
+        yield from map(_from_codes, _CODE_LIST.findall(script))
+    yield from (f"{user}@{domain}" for user, domain in _IN_OBJECT.findall(script))
     for letters, places in _ENCODER.findall(script):
         if all(ord(one) - 48 < len(letters) for one in places):
             yield unquote("".join(letters[ord(one) - 48] for one in places))
     yield from _Strings(script[:_MAX_SCRIPT]).run()
+
+
+def called(script: str) -> Iterator[str]:
+    """What a link calls a function of the page with, read in every way that makes an address."""
+    for argument in _ARGUMENT.findall(script[:_MAX_CALL]):
+        yield from _readings(argument)
+
+
+def put_together(script: str) -> Iterator[str]:
+    """The addresses that the arguments of calls make: certain only where the domain is known."""
+    for call in _ARGUMENTS.findall(script[:_MAX_SCRIPT]):
+        first, *rest = [one for one in re.findall(r"['\"]([\w.+-]*)['\"]", call) if one]
+        if rest:
+            yield f"{first}@{'.'.join(rest)}"
+            yield f"{rest[0]}@{first}"
 
 
 class _Strings:
@@ -317,16 +351,18 @@ def in_attributes(attributes: dict[str, str]) -> Iterator[str]:
 
 def _readings(value: str) -> Iterator[str]:
     """A value as it is, turned round, by 13 letters, in base64, or in two parts."""
-    yield value
     if parts := _IN_TWO.match(value):
         yield f"{parts[1]}@{parts[2]}"
     if "@" in value or "[at]" in value:
-        plain = value.replace("[at]", "@").replace("[dot]", ".")
-        yield plain[::-1]
-        yield codecs.decode(plain, "rot13")
-    elif len(value) > _SHORT_BASE64 and "@" in (decoded := decode_base64(value.strip())):
-        yield decoded
-        yield decoded[::-1]
+        plain = value.replace("[at]", "@").replace("[dot]", ".").removeprefix("mailto:")
+        turned = (plain, plain[::-1], codecs.decode(plain, "rot13"))
+        read = [one for one in turned if is_address(one)]
+        # firma.fr is svezn.se by 13 letters, and both may be real.
+        yield next((one for one in read if mailbox_kind(one) == "general"), (*read, value)[0])
+    elif len(value) <= _SHORT_BASE64:
+        return
+    elif "@" in (decoded := decode_base64(value.strip())):
+        yield from _readings(decoded)
 
 
 def _turned_back_by(token: str, vector: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from leads_pandas.finding.guard import FetchError
 from leads_pandas.finding.labels import Kind
 from leads_pandas.finding.links import FRAME, PILE, Step, choose, host_of, same
 from leads_pandas.finding.manners import front_pages
-from leads_pandas.finding.reading import Link, Page, read_application, read_page, read_script
+from leads_pandas.finding.reading import Link, Page, read_page, read_script
 
 if TYPE_CHECKING:
     from leads_pandas.finding.manners import Visit
@@ -37,7 +37,7 @@ _APPLICATION = re.compile(
     r"/(?:main|app|index|bundle|client|entry|script)\b[\w.-]*\.m?js$", re.IGNORECASE
 )
 _LARGE = 64 * 1024  # bytes of a page, of which one is taken apart at a time
-_JUMPS, _SCRIPT, _SCRIPTS = 3, 100_000, 2
+_JUMPS, _SCRIPTS = 3, 2
 
 _PLACES = {
     Kind.CONTACT: Place.CONTACT,
@@ -266,10 +266,8 @@ class Crawl:
         for url in menus[:_SCRIPTS]:
             self._read += 1
             with contextlib.suppress(FetchError):
-                script = self._visit.page(url, any_type=True).text
-                page = read_script(script[:_SCRIPT], base)
-                seen = [*page.mentions, *read_application(script)]
-                self._sightings += [Sighting(one, Place.FRONT, same(base)) for one in seen]
+                page = read_script(self._visit.page(url, any_type=True).text, base)
+                self._sightings += [Sighting(one, Place.FRONT, same(base)) for one in page.mentions]
                 for step in choose(page.links, base, {host_of(base)}):
                     self._add(step, Place.FRONT, whole=True)
 

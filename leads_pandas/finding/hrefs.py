@@ -25,6 +25,8 @@ _BARE_MAIL = re.compile(r"^(?:https?:/{0,2}|/{0,2})(?:www\.)?[\w.+-]{1,64}@[\w.-
 RECIPIENT = re.compile(
     r"^(?:_?(?:recipients?|to|mail_?to|e?mail_?to|send_?to|empf(?:ae|ä)nger|dest(?:inatario|inataire)?|destino|odbiorca|adresat))$"
 )
+# Behind a redirect that counts clicks, or in an archive's copy.
+_WRAPPED = re.compile(r"[/=]mailto(?::|%3a)/{0,2}([^&?]{6,200})", re.IGNORECASE)
 _PARAMETER = re.compile(r"[?&;]([\w-]{2,20})=([^&;#]{6,120})")
 _SIMPLE = re.compile(r"/?[A-Za-z0-9_-]+(?:[/.][A-Za-z0-9_-]+)*/?$")
 _WHOLE = re.compile(r"https?://[a-z0-9.-]+/[\w/-]*(?:\.\w+)?$")
@@ -40,6 +42,8 @@ def mail_of(href: str) -> str:
         return unquote(compose[1])
     if href[:7].lower() == "mailto%":
         return recipients(unquote(href))
+    if wrapped := _WRAPPED.search(href):
+        return recipients(unquote(wrapped[1]))
     if MAIL_SCHEME.match(href) or ("@" in href and _BARE_MAIL.match(href)):
         return recipients(href)
     if "?" in href and ("@" in href or "%40" in href):

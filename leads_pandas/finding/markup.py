@@ -57,12 +57,14 @@ _ONE_CLASS = re.compile(r"\s*\w*\.([\w-]+)\s*$")
 _MAX_STYLE, _MAX_SELECTOR = 50_000, 100
 # What is put into an address for harvesters to take along; blocks are hidden for other reasons.
 _JUNK = _words("span b i em strong font small u s")
+_HIDDEN_CLASSES = _words("wpml-nodis nodis display-none displaynone")
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _FOOTER = re.compile(r"(?:^|[\s_-])(?:page|site)?(?:footer|colophon|copyright)", re.IGNORECASE)
 # What a click brings up, or a small screen: hidden, and yet for visitors.
 _OPENED = re.compile(
     r"(?:^|[\s_-])(?:modal|popup|pop-up|lightbox|overlay|dialog|fancybox|mfp|tab|tabs|tab-?pane|accordion"
-    r"|collapse|collapsible|panel|toggle|dropdown|sub-?menu|mobile|offcanvas|drawer|burger|slide)",
+    r"|collapse|collapsible|panel|toggle|dropdown|sub-?menu|mobile|offcanvas|drawer|burger|slide"
+    r"|page|section|content|view|screen|contact|kontakt|contatt|contato|impressum|imprint|mentions|legal)",
     re.IGNORECASE,
 )
 _MENU = re.compile(
@@ -125,7 +127,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._out = Outline()
-        self._hidden_classes: set[str] = set()
+        self._hidden_classes = set(_HIDDEN_CLASSES)
         self._pieces: list[str] = []
         self._size = 0
         self._open: list[str] = []

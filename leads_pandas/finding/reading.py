@@ -8,13 +8,11 @@ there.
 
 from __future__ import annotations
 
-import html
-import json
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from leads_pandas.finding.addresses import (
@@ -25,7 +23,8 @@ from leads_pandas.finding.addresses import (
     understand,
     with_sign,
 )
-from leads_pandas.finding.cloaks import in_attributes, uncloaked
+from leads_pandas.finding.cloaks import called, in_attributes, put_together, uncloaked
+from leads_pandas.finding.data import linked_emails, plain_emails, structured_emails
 from leads_pandas.finding.domains import is_nowhere, registrable
 from leads_pandas.finding.hrefs import (
     MAIL_SCHEME,
@@ -36,9 +35,6 @@ from leads_pandas.finding.hrefs import (
     recipients,
 )
 from leads_pandas.finding.markup import BLOCK, LINE, SEAM, Element, Outline, read_outline
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 How = Literal["link", "text", "data", "meta"]
 
@@ -59,11 +55,6 @@ _META_TEXT = re.compile(
     re.IGNORECASE,
 )
 _NAMES = re.compile(r"^(?:og:site_name|application-name|author|og:title)$", re.IGNORECASE)
-_JSON_EMAIL = re.compile(
-    r"""["']?(?:\w+:)?(?:e-?mail(?:address)?)["']?\s*:\s*(\[[^\]]{0,2000}\]|\{[^{}]{0,300}\}|"(?:[^"\\]|\\.){0,300}"|'(?:[^'\\]|\\.){0,300}')""",
-    re.IGNORECASE | re.DOTALL,
-)
-_JSON_STRING = re.compile(r"""["']((?:[^"'\\]|\\.){3,300})["']""")
 _REFRESH = re.compile(r"^\s*[\d.]*\s*[;,]?\s*url\s*=\s*['\"]?([^'\"]+)", re.IGNORECASE)
 _JUMP = re.compile(
     r"(?:location(?:\.href)?\s*=|location\.(?:replace|assign)\()\s*(?:encodeURI\()?[\"']([^\"'<>]{1,300})[\"']"
@@ -82,8 +73,6 @@ _INCLUDED = re.compile(
 _STATE = re.compile(
     r"__(?:NUXT|NEXT_DATA|INITIAL_STATE|PRELOADED_STATE|APOLLO_STATE|remixContext)|__next_f\.push"
 )
-_PLAIN_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w.-]{4,100}")
-_MAILTO = re.compile(r"[\"'`]mailto:([\w.+-]{1,64}@[\w.-]{4,100})")
 _ONCLICK = re.compile(
     r"(?:location(?:\.href)?\s*=|(?:open|assign|navigate|replace)\()\s*['\"]([^'\"]{1,300})['\"]"
 )
@@ -92,7 +81,6 @@ _SCRIPTED_PAGE = re.compile(r"['\"]([\w%/.-]{1,120}\.(?:html?|php\d?|aspx?))['\"
 _SIGN_ICON = re.compile(r"(?:^|[\s_-])at(?:$|\s)")
 _MAIL_ICON = re.compile(r"envelope|\bmail", re.IGNORECASE)
 _SAYS_CONTACT = re.compile(r"contact|kontakt", re.IGNORECASE)
-_CURLY = dict.fromkeys(range(0x201C, 0x201F), '"') | dict.fromkeys((0x2018, 0x2019), "'")
 _JAVASCRIPT_TYPES = ("", "text/javascript", "application/javascript", "module")
 
 
@@ -159,32 +147,15 @@ def read_page(markup: str, url: str) -> Page:
 
 
 def read_script(script: str, url: str) -> Page:
-    """Read a script file of a page, as if it stood in the page.
+    """Read a script file of a page, as if it stood in the page; it may make all of the page.
 
     Args:
         script: what it says.
         url: the page's, against which links are resolved.
     """
-    outline = Outline(scripts=[("", script)])
-    return _Reader(outline, url).page()
-
-
-def read_application(script: str) -> Iterator[Mention]:
-    """The addresses that a script which makes the whole page makes links to."""
-    for address in _MAILTO.findall(script):
-        yield Mention(address.lower(), "link")
-
-
-def structured_emails(content: str) -> Iterator[str]:
-    """The values of ``email`` in JSON-LD, also where it is not quite JSON."""
-    if "&" in content:
-        content = html.unescape(content)
-    for found in _JSON_EMAIL.finditer(content.translate(_CURLY)):
-        for value in _JSON_STRING.findall(found[1]):
-            try:
-                yield json.loads(f'"{value}"', strict=False)
-            except ValueError:
-                yield value
+    page = _Reader(Outline(scripts=[("", script[:_MAX_STATE])]), url).page()
+    linked = tuple(Mention(one.lower(), "link") for one in linked_emails(script)[:_MAX_MENTIONS])
+    return replace(page, mentions=(*page.mentions, *linked))
 
 
 class _Reader:
@@ -247,7 +218,7 @@ class _Reader:
                 self._scripts.append(url)
         elif name == "form" and "@" in attributes.get("action", ""):
             self._published(unquote(attributes["action"]).replace("/", " "), "link", element)
-        elif name == "input" and "@" in attributes.get("value", ""):
+        elif name == "input" and attributes.get("value"):
             self._input(element)
         elif name == "link" and "mailto:" in attributes.get("href", "").lower():
             self._published(recipients(attributes.get("href", "")), "data", element)
@@ -270,8 +241,12 @@ class _Reader:
         if attributes.get("itemprop", attributes.get("property", "")).rpartition(":")[2] == "email":
             self._published(recipients(attributes.get("content", "")), "data", element)
         if attributes.get("href", "")[:11].lower() == "javascript:":
-            for value in uncloaked(unquote(attributes["href"])):
+            script = unquote(attributes["href"])
+            for value in uncloaked(script):
                 self._cloaked(value, element)
+            self._called(script, element)
+        if "onclick" in attributes:
+            self._called(attributes["onclick"], element)
         for value in in_attributes(attributes):
             self._cloaked(value, element)
         clicked = attributes.get("onclick") or attributes.get("data-href")
@@ -289,6 +264,17 @@ class _Reader:
                 self._link(page[1], element)
         else:
             self._link(href, element)
+
+    def _called(self, script: str, element: Element) -> None:
+        """What a click runs."""
+        for value in called(script):
+            self._cloaked(value, element)
+        self._put_together(script, element)
+
+    def _put_together(self, script: str, element: Element) -> None:
+        for value in put_together(script) if self._own else ():
+            if registrable(value.rpartition("@")[2].lower()) == self._own:
+                self._published(value, "link", element)
 
     def _input(self, element: Element) -> None:
         """What a form sends mail to, and what it shows and does not ask for."""
@@ -316,6 +302,8 @@ class _Reader:
     def _image(self, element: Element) -> None:
         """A picture of a sign stands for the sign, one of an address for the address."""
         alt = element.attributes.get("alt", "").strip()
+        if "@" in (asked := unquote(element.attributes.get("src", "").partition("?")[2])):
+            self._published(asked, "text", element)  # a picture made of an address
         picture = re.search(
             r"(?:^|/)_?-?(?:at|arobase|arobas|aet|klammeraffe)[_-]?(?:sign|symbol|zeichen)?\.\w{3,4}$",
             element.attributes.get("src", "").lower(),
@@ -374,11 +362,12 @@ class _Reader:
     def _script(self, kind: str, content: str) -> None:
         end = Element("script", {}, len(self._text), len(self._text), False, False)
         if "ld+json" in kind:
-            for value in structured_emails(content):
+            for value in (*structured_emails(content), *linked_emails(content)):
                 self._published(recipients(value), "data", None)
         elif kind in _JAVASCRIPT_TYPES:
             for value in uncloaked(content):
                 self._cloaked(value, end)
+            self._put_together(content, end)
             if (
                 self._jump is None
                 and len(self._text) < _SPLASH
@@ -396,7 +385,7 @@ class _Reader:
         """What a framework shows once it runs: of addresses, those at the site's own domain."""
         if not self._own:
             return
-        for value in (*structured_emails(content), *_PLAIN_MAIL.findall(content)):
+        for value in (*structured_emails(content), *plain_emails(content)):
             if registrable(value.rpartition("@")[2].lower()) == self._own:
                 self._published(value, "data", None)
 
@@ -451,11 +440,12 @@ class _Reader:
 
     def _read_text(self) -> None:
         text = with_sign(self._with_signs())
-        hints = hints_in(text, self._own)
+        spaced = text.replace(SEAM, " ")
+        hints = hints_in(spaced, self._own)
         if not hints:
             return
         effort, end = _MAX_EFFORT, -1
-        for found in re.finditer("|".join(map(re.escape, hints)), _lower(text)):
+        for found in re.finditer("|".join(map(re.escape, hints)), _lower(spaced)):
             if found.start() < end:
                 continue  # in the block of the one before
             start = text.rfind(BLOCK, 0, found.start()) + 1

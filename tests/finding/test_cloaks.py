@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from leads_pandas.finding.cloaks import decode_cloudflare, in_attributes, uncloaked
+from leads_pandas.finding.cloaks import (
+    called,
+    decode_cloudflare,
+    in_attributes,
+    put_together,
+    uncloaked,
+)
 
 JOOMLA = """
 document.getElementById('cloak1').innerHTML = '';
@@ -42,6 +48,12 @@ document.getElementById('cloak1').innerHTML += '<a ' + path + '\\'' + prefix + '
         "$('#mail').attr('href', 'mailto:info@firm.example')",
         "$('.mail').html('info' + '@' + 'firm.example')",
         "writeMail('firm.example', 'info')",
+        "DeCryptX('1j2p0f3r3C1g0i0r2o1/2g0x0a1n1q2n0e')",
+        "var m = {user: 'info', domain: 'firm.example'}; show(m.user + '@' + m.domain)",
+        (
+            "var t = [105,110,102,111,64,102,105,114,109,46,101,120,97,109,112,108,101];"
+            "for (i in t) s += String.fromCharCode(t[i])"
+        ),
         "document.write('info'); document.write('@'); document.writeln('firm.example')",
         'var ml=".@aefilmnoprx",mi="5849145;703<27:63",o=""',
         (
@@ -68,6 +80,29 @@ def test_a_cloak_is_taken_off(script: str) -> None:
 )
 def test_an_address_that_merely_stands_in_a_script_is_not_published(script: str) -> None:
     assert not any("info@firm.example" in text for text in uncloaked(script))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "smae_decode('aW5mb0BmaXJtYS5kZQ==')",
+        "return openMail('ed.amrif@ofni')",
+        "m('vasb@svezn.qr')",
+        "m('info|firma.de', 3)",
+    ],
+)
+def test_what_a_click_calls_a_function_with_is_read_in_every_way(script: str) -> None:
+    assert list(called(script)) == ["info@firma.de"]
+
+
+def test_the_arguments_of_a_call_may_be_the_parts_of_an_address() -> None:
+    assert "info@kern-brot.de" in put_together("f('info', 'kern-brot', 'de')")
+    assert "info@kern-brot.de" in put_together("mt('kern-brot.de', 'info', '', '')")
+
+
+@pytest.mark.parametrize("value", ["info@firma.fr", "vasb@svezn.se", "mailto:info@firma.fr"])
+def test_of_two_readings_that_may_both_be_real_the_likelier_counts(value: str) -> None:
+    assert list(in_attributes({"data-email": value})) == ["info@firma.fr"]
 
 
 def test_attributes_for_scripts_are_put_together() -> None:

@@ -320,6 +320,8 @@ PIECES = [
         "x.y.",
         "</script>",
     ),
+    *("<style>.a{display:none}", "</style>", "f('a','b.de',", ".load('a.html", "<i class=a>", "@@"),
+    *("{user:'a',domain:'b.de'}", "[11,12,", "fromCharCode", "a@b dot de ", "NOSPAM", "=mailto:a"),
 ]
 
 
