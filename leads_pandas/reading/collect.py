@@ -328,7 +328,7 @@ class Collector:
                 self._note(op, op.job_status, op.processed, op.found_emails)
             if source.unread and source.stopped_short:
                 # Once it is known how many the job enriched, no more need be read.
-                source.count(self._api.preview(list(source.unread)).already_enriched)
+                source.count(self._api.preview(list(source.unread)))
         if source.awaited is not None and source.awaited <= 0:
             source.put_off()
         if source.unread:

@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leads_pandas.display import plural
-from leads_pandas.errors import InsufficientCreditsError, JobFailedError, LeadsError, Way
+from leads_pandas.errors import (
+    InsufficientCreditsError,
+    JobFailedError,
+    LeadsError,
+    StartOutcomeUnknown,
+    Way,
+)
 from leads_pandas.reading.collect import Collector
 from leads_pandas.store.journal import DOUBTFUL
 
@@ -90,7 +96,7 @@ class Driving:
 
         Raises:
             Late: the call's time is up.
-            StartOutcomeUnknown: a start in doubt is not settled by the evidence.
+            StartOutcomeUnknown: a start in doubt is not settled by the evidence; all else was read.
             LeadsError: the service or the store cannot be used.
         """
         self._tally.phase = "enriching" if waiting else "reading"
@@ -100,6 +106,7 @@ class Driving:
         self._sources = [collector.free(ids, expect=expect) for ids, expect in reads]
         held: list[OpLock] = []
         others: list[str] = []
+        doubt: StartOutcomeUnknown | None = None
         try:
             for op_id, needed in waiting.items():
                 if op_id in own:
@@ -107,7 +114,12 @@ class Driving:
                     continue
                 # Its own to release before it is taken: an interrupt may come in between.
                 held.append(self._store.journal.op_lock(op_id))
-                if not self._taken(held[-1], op_id):
+                try:
+                    taken = self._taken(held[-1], op_id)
+                except StartOutcomeUnknown as error:
+                    doubt = doubt or error
+                    continue
+                if not taken:
                     others.append(op_id)
                 elif not self._add(collector, op_id, needed):
                     held.pop().release()
@@ -118,8 +130,10 @@ class Driving:
                 finally:
                     self.outcomes.update(collector.outcomes)
                 self._end(collector, own)
-            elif others:
+            elif others and doubt is None:
                 self._watch_others(others)
+            if doubt is not None:
+                raise doubt
         finally:
             for lock in held:
                 lock.release()

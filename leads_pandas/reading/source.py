@@ -17,6 +17,7 @@ from leads_pandas.reading.scout import Look, Scout
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from leads_pandas.models import CostPreview
     from leads_pandas.store.journal import Op
 
 _QUESTIONS = 50  # previews at most to tell which leads the service does not know
@@ -79,6 +80,7 @@ class Source:
         self.ended: float | None = None
         self.silence = Silence(settle)
         self.enriched: int | None = None
+        self.funded = False
         self.closed = False
         self._more = 0  # 1 while each lead that shows lets one more be asked for
         self.poller = Poller(now, total=len(sent))
@@ -148,9 +150,13 @@ class Source:
         if self.op is None:
             return 0
         queued = self.op.to_enrich if self.op.leads_queued is None else self.op.leads_queued
+        # What it left out although there was money, others had enriched: that may have been read.
+        others = self.op.enriched_before or 0
+        if self.funded:
+            others += max(self.op.to_enrich - queued, 0)
         if self.op.job_status == "FAILED":
             queued = min(queued, self.op.processed)
-        return max(queued - max(self._had + self.read - (self.op.enriched_before or 0), 0), 0)
+        return max(queued - max(self._had + self.read - others, 0), 0)
 
     # What to ask next
 
@@ -190,12 +196,13 @@ class Source:
         self.ended = now
         self.unread = deque([*(self._early[one] for one in self.scout.rest()), *self._late])
 
-    def count(self, enriched: int) -> None:
-        """Of what is left to be read, so many leads are enriched, by a count that may lag behind.
+    def count(self, left: CostPreview) -> None:
+        """What is left to be read is enriched as far as a price says, which may lag behind.
 
         A job that took fewer leads than were priced may have left out what others have enriched.
         """
-        self.expect = enriched
+        self.expect = left.already_enriched
+        self.funded = left.available_credits * left.to_enrich >= max(left.estimated_credits, 1)
         self._more = int(self.op is not None and self.op.job_status == "COMPLETED")
 
     def missed(self, task: Task, how: Blank) -> None:

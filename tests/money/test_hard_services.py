@@ -565,3 +565,42 @@ def test_a_job_that_a_person_names_settles_the_start_that_it_is_and_no_other(mak
         run.resolve(not_started=True)
     assert all_found(enrich(settle=None, ids=both))
     assert service.charges == ONCE | dict.fromkeys(MORE[:4], 1)
+
+
+class Prompt(Service):
+    """A start knows of leads enriched ten seconds ago, sooner than the prices do."""
+
+    def start(self, body: Any) -> Any:
+        shown = {one for one, at in self.enriched.items() if at <= self.clock.now - 10.0}
+        enriched, self.enriched = self.enriched, dict.fromkeys(shown, 0.0)
+        try:
+            return super().start(body)
+        finally:
+            self.enriched = enriched | self.enriched
+
+
+def test_leads_that_others_enriched_are_not_taken_for_those_that_a_start_has_paid_for(
+    make: Make,
+) -> None:
+    service = make(Prompt, count_lag=45.0, job_seconds=1.0, lag=dict.fromkeys(IDS[3:], 9.0))
+    service.enriched.update(dict.fromkeys(IDS[:3], service.clock.now - 20.0))
+    with pytest.raises(lp.JobFailedError, match="again later"):
+        enrich()
+    assert all_found(enrich())
+    assert service.charges == dict.fromkeys(IDS[3:], 1)
+
+
+@pytest.mark.parametrize("first", [IDS, MORE[:6]])
+def test_a_doubt_does_not_keep_the_leads_of_other_starts_from_being_read(
+    make: Make, first: list[str]
+) -> None:
+    service = make(job_seconds=20.0)
+    service.faults.append(Fault("start", "cut"))
+    second = MORE[:6] if first is IDS else IDS
+    for ids in (first, second):
+        with pytest.raises(lp.JobTimeoutError):
+            enrich(settle=None, ids=ids, timeout=3.0)
+    service.clock.now += 300.0
+    with pytest.raises(lp.StartOutcomeUnknown):
+        enrich(settle=None, ids=[*IDS, *MORE[:6]])
+    assert service.reads == dict.fromkeys(second, 1)

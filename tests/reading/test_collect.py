@@ -54,9 +54,10 @@ class Desk:
             seen=lambda lead, _: self.seen.append(lead),
         )
 
-    def started(self, ids: list[str], **fields: Any) -> Op:
-        """An op whose job the service has."""
-        job = self.client.start(ids, max_credits=fields.pop("max_credits", None))
+    def started(self, ids: list[str], *, balance: int | None = None, **fields: Any) -> Op:
+        """An op whose job the service has, where a balance is given as far as that goes."""
+        self.service.balance = self.service.balance if balance is None else balance
+        job = self.client.start(ids)
         number = len(self.store.journal.runs())
         self.store.journal.add_run(f"run{number}", ids, partial=False, preview=None)
         op_id = f"op{number}"
@@ -375,7 +376,7 @@ def test_what_a_capped_job_bought_is_looked_for_as_long_as_of_a_whole_one(
 ) -> None:
     desk.service.unread = unread
     desk.service.lag = {IDS[1]: lag}
-    op = desk.started(IDS[:6], max_credits=4)
+    op = desk.started(IDS[:6], balance=4)
     desk.collect(op)
     assert desk.statuses(IDS[:6]) == dict.fromkeys(IDS[:4], "found") | dict.fromkeys(
         IDS[4:6], "not_enriched"
@@ -386,7 +387,7 @@ def test_what_a_capped_job_bought_and_never_shows_is_failed_and_not_taken_for_un
     desk: Desk,
 ) -> None:
     desk.service.lag = {IDS[1]: 1e9}
-    op = desk.started(IDS[:6], max_credits=4)
+    op = desk.started(IDS[:6], balance=4)
     source = desk.collector.of(op)
     desk.collector.collect([source])
     assert desk.statuses(IDS[:6])[IDS[1]] == "failed"
@@ -442,9 +443,9 @@ def test_a_lead_that_the_service_still_counts_is_not_unknown_after_a_job_that_wa
     assert desk.store.results.known([IDS[9]]) == {}
 
 
-def test_where_cap_or_balance_stopped_the_job_the_rest_is_not_enriched_at_once(desk: Desk) -> None:
+def test_where_the_balance_stopped_the_job_the_rest_is_not_enriched_at_once(desk: Desk) -> None:
     ids = IDS[:6]
-    op = desk.started(ids, max_credits=4)
+    op = desk.started(ids, balance=4)
     began = desk.service.clock.now
     desk.collect(op)
     assert desk.statuses(ids) == dict.fromkeys(IDS[:4], "found") | dict.fromkeys(
@@ -490,7 +491,7 @@ def test_reads_under_way_when_a_job_falls_short_count_among_those_that_it_enrich
     desk.service.job_seconds = seconds
     if not limited:
         desk.service.fates.append("failed")
-    op = desk.started(IDS, max_credits=20 if limited else None)
+    op = desk.started(IDS, balance=20 if limited else None)
     desk.collect(op)
     rest = "not_enriched" if limited else "failed"
     assert desk.statuses(IDS) == dict.fromkeys(IDS[:20], "found") | dict.fromkeys(IDS[20:], rest)
@@ -508,12 +509,12 @@ def test_a_job_that_the_service_has_dropped_is_read_where_nothing_is_left_to_buy
 
 
 def test_leads_that_only_others_need_are_not_counted_as_left_out(desk: Desk) -> None:
-    op = desk.started(IDS, max_credits=20)
+    op = desk.started(IDS, balance=20)
     assert desk.collect(op, needed=IDS[-3:]).left_out == 3
 
 
 def test_a_limited_job_that_the_service_has_dropped_is_read_too(desk: Desk) -> None:
-    op = desk.started(IDS, max_credits=30)
+    op = desk.started(IDS, balance=30)
     desk.service.clock.now += 60.0
     desk.service.advance()
     desk.service.jobs.clear()
