@@ -2,7 +2,8 @@
 
 An address at the site's own domain is its own. One elsewhere may be theirs as well (many a small
 business has its mailbox at a provider, or under an older name), unless the words around it, the
-domain, or the page says that it is an authority's, an agency's, a platform's or a client's.
+domain, or the page says that it is an authority's, an agency's, a platform's or a client's. Beside
+the site's own addresses it is theirs only where something on the site connects the two.
 """
 
 from __future__ import annotations
