@@ -155,7 +155,7 @@ class Doubts:
         preview = self._had(lambda: self._api.preview(self._journal.lead_ids(op.id)))
         answered = self._journal.answered()
         since = (op.sent_at or 0) - _LAG * 1e6
-        charges, concluded = self._journal.charges(int(since), but=op.id)
+        charges, concluded, refunds = self._journal.charges(int(since), but=op.id)
         return Look(
             at=at,
             jobs=jobs,
@@ -168,6 +168,7 @@ class Doubts:
             own=frozenset(answered),
             charges=tuple(charges),
             concluded=tuple(concluded.values()),
+            refunds=refunds,
         )
 
     def _ended(self, case: Case, jobs: list[ActiveJob] | None) -> tuple[set[str], set[str]]:

@@ -66,6 +66,7 @@ class Look:
         own: the jobs with which other starts of this store were answered.
         charges: the credits that those reserved lately, one per start.
         concluded: the credits that those without an answer may have reserved lately, likewise.
+        refunds: credits that may have come back for what failed jobs among those left.
     """
 
     at: float
@@ -79,6 +80,7 @@ class Look:
     own: frozenset[str] = frozenset()
     charges: tuple[int, ...] = ()
     concluded: tuple[int, ...] = ()
+    refunds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,7 @@ class Case:
                 return False
             spent = look.used - (before.used if look.reset == before.reset else 0)
         # Where others enriched leads of it, nothing may be gone that could be its own charge.
-        return not spent if enriched else _explained(spent, look.charges, sum(others))
+        return not spent if enriched else _explained(spent, look, sum(others))
 
     def _others(self, look: Look) -> list[int]:
         """The sizes of new jobs that are not ours, smallest first.
@@ -347,12 +349,12 @@ class Case:
         return ", ".join(seen)
 
 
-def _explained(spent: int, charges: Sequence[int], others: int) -> bool:
+def _explained(spent: int, look: Look, others: int) -> bool:
     """Whether own starts, shown or not yet, and at most so much by others make up what is gone."""
     sums = {0}
-    for charge in charges:
-        sums |= {one + charge for one in sums if one + charge <= spent}
-    return any(0 <= spent - one <= others for one in sums)
+    for charge in look.charges:
+        sums |= {one + charge for one in sums if one + charge <= spent + look.refunds}
+    return any(0 <= spent - one <= others or 0 <= one - spent <= look.refunds for one in sums)
 
 
 def _is_search(words: str | None) -> bool:

@@ -358,21 +358,23 @@ class Journal:
                 found |= jobs
         return found
 
-    def charges(self, since: int, *, but: str) -> tuple[list[int], dict[str, int]]:
+    def charges(self, since: int, *, but: str) -> tuple[list[int], dict[str, int], int]:
         """What starts but one reserved that were sent since a moment.
 
         Returns:
-            what each that was answered did; and what each that was concluded may have, by its job,
-            or by itself where none is known.
+            what each that was answered did; what each that was concluded may have, by its job,
+            or by itself where none is known; and what failed jobs of the first may have given back.
         """
         rows = self._file.rows(
-            "SELECT credits_reserved, estimate, coalesce(job_id, id) FROM ops"
+            "SELECT credits_reserved, estimate, coalesce(job_id, id),"
+            " (job_status IS 'FAILED') * max(credits_reserved - processed, 0) FROM ops"
             " WHERE state IN ('started', 'done') AND id <> ? AND coalesce(sent_at, 0) >= ?"
             " ORDER BY number",
             (but, since),
         )
         answered = [reserved for reserved, *_ in rows if reserved]
-        return answered, {one: most for reserved, most, one in rows if reserved is None}
+        concluded = {one: most for reserved, most, one, _ in rows if reserved is None}
+        return answered, concluded, sum(back for *_, back in rows if back)
 
     def bought(self, lead_ids: Sequence[str]) -> set[str]:
         """Of these leads, those that a start surely paid for: its price counted every one."""

@@ -242,6 +242,10 @@ QUIET: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "transactions": [charge(-3), charge(-4, name="u")],
         },
     ),
+    "an own failed job that was paid back in part": (
+        {},
+        {"spent": 21, "charges": (12, 13), "refunds": 6},
+    ),
     "a lead that the service does not know any more": ({}, {"gone": 1}),
     "the monthly reset": ({"used": 10, "reset": "r"}, {"spent": -10, "used": 0, "reset": "later"}),
 }
@@ -268,6 +272,10 @@ LOUD = {
     "two charges, one own start": (
         {"transaction": "old"},
         {"spent": 8, "charges": (4,), "transactions": [charge(-4), charge(-4, name="u")]},
+    ),
+    "more paid back than an own failed job left": (
+        {},
+        {"spent": 5, "charges": (12,), "refunds": 6},
     ),
     "some enriched and money gone": ({}, {"enriched": 2, "spent": 2}),
     "some enriched, a stranger's job that cost less than it may": (
