@@ -445,3 +445,9 @@ def is_convincing(local: str, domain: str, found: re.Match[str], own: str) -> bo
 
 def _is_own(domain: str, own: str) -> bool:
     return bool(own) and registrable(domain.lower()) == own
+
+
+def lowered(text: str) -> str:
+    """A text without case, every letter at its place."""
+    small = text.casefold()
+    return small if len(small) == len(text) else text.replace("İ", "i").lower()

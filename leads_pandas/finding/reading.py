@@ -19,6 +19,7 @@ from leads_pandas.finding.addresses import (
     addresses_in,
     find_addresses,
     hints_in,
+    lowered,
     plain,
     understand,
     with_sign,
@@ -445,7 +446,7 @@ class _Reader:
         if not hints:
             return
         effort, end = _MAX_EFFORT, -1
-        for found in re.finditer("|".join(map(re.escape, hints)), _lower(spaced)):
+        for found in re.finditer("|".join(map(re.escape, hints)), lowered(spaced)):
             if found.start() < end:
                 continue  # in the block of the one before
             start = text.rfind(BLOCK, 0, found.start()) + 1
@@ -491,12 +492,6 @@ class _Reader:
 
     def _in_footer(self, position: int) -> bool:
         return bisect_right(self._footers, position) % 2 == 1
-
-
-def _lower(text: str) -> str:
-    """A text without case, every letter at its place."""
-    small = text.casefold()
-    return small if len(small) == len(text) else text.replace("İ", "i").lower()
 
 
 def _tail(text: str) -> str:
