@@ -150,7 +150,11 @@ class File:
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         db.row_factory = sqlite3.Row
-        db.execute("PRAGMA synchronous = FULL")
+        try:
+            db.execute("PRAGMA synchronous = FULL")
+        except BaseException:  # a file that is no database
+            db.close()
+            raise
         return db
 
     def _prepare(self, fill: Callable[[sqlite3.Connection], None]) -> None:
