@@ -8,7 +8,6 @@ says is scrubbed of the key before it is repeated.
 
 from __future__ import annotations
 
-import contextlib
 import email.utils
 import ipaddress
 import json
@@ -181,7 +180,7 @@ class Transport:
         """Close the kept connections; the next request opens new ones."""
         session, self._session = self._session, None
         if session is not None:
-            session.close()
+            _shut(session)
 
     def _new_session(self) -> requests.Session:
         session = requests.Session()
@@ -297,19 +296,24 @@ class Transport:
         )
 
     def _send(self, request: _Request, timeout: float, *, fresh: bool) -> Answer:
+        if not fresh:
+            return self._exchange(self._shared_session(), request, timeout)
+        session = self._new_session()
+        try:
+            return self._exchange(session, request, timeout)
+        finally:
+            _shut(session)
+
+    def _exchange(self, session: requests.Session, request: _Request, timeout: float) -> Answer:
         ends = time.monotonic() + timeout
-        session = self._new_session() if fresh else self._shared_session()
-        with (
-            contextlib.closing(session) if fresh else contextlib.nullcontext(),
-            session.request(
-                request.method,
-                self._base_url + request.path,
-                json=request.body,
-                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response,
-        ):
+        with session.request(
+            request.method,
+            self._base_url + request.path,
+            json=request.body,
+            timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
             body = bytearray()
             # The timeout of requests is between two bytes; this one is for the whole answer.
             while part := response.raw.read1(1 << 16, decode_content=True):
@@ -370,6 +374,18 @@ class Transport:
 
     def _safe(self, text: str) -> str:
         return text.replace(self._key, "<key>")
+
+
+def _shut(session: requests.Session) -> None:
+    """Close a session's connections, here.
+
+    Left to itself, urllib3 does it in a finalizer, where Python drops a Ctrl-C that comes then.
+    """
+    adapters: Any = session.adapters.values()
+    for pools in (adapter.poolmanager.pools for adapter in adapters):
+        for key in pools.keys():  # noqa: SIM118 - it cannot be iterated
+            pools[key].close()
+    session.close()
 
 
 def _reject(name: str) -> NoReturn:
