@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from leads_pandas.frames import parquet
 from leads_pandas.frames.columns import answers
 from leads_pandas.frames.delivery import Output
-from leads_pandas.frames.ids import bad_rows, object_keys, values_at
+from leads_pandas.frames.ids import as_arrow, bad_rows, object_keys, values_at
 from leads_pandas.frames.join import join, plan_columns
 from leads_pandas.frames.receipt import METADATA_KEY, RECEIPT, with_receipt
 
@@ -82,26 +82,6 @@ def values_of(part: pd.DataFrame, ids: LeadIds) -> Any:
     return values_at(part, ids.kind, ids.position)
 
 
-def _as_arrow(values: Any) -> Any:
-    """The values as Arrow, decoded; None where Arrow would change or refuse some of them."""
-    if not isinstance(values, pa.Array | pa.ChunkedArray):
-        dtype = values.dtype
-        objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
-        if objects or (isinstance(dtype, pd.StringDtype) and dtype.storage == "python"):
-            return None
-        try:
-            values = pa.array(values, from_pandas=True)
-        except (pa.ArrowException, TypeError, ValueError):
-            return None
-        if isinstance(values.type, pa.BaseExtensionType):  # periods, whose numbers are no IDs
-            return None
-    arrow = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
-    if pa.types.is_dictionary(arrow.type):
-        arrow = arrow.cast(arrow.type.value_type)
-    # Views are numbered by Arrow, and cannot be taken from.
-    return arrow.cast(pa.large_string()) if arrow.type == pa.string_view() else arrow
-
-
 # Collecting
 
 
@@ -122,7 +102,7 @@ def found(part: pd.DataFrame, wish: Wish) -> Found:
         keep = wish.plan_of(part, np.zeros(rows, dtype=np.intp)).keep_rows
         values = values if keep is None else values[~keep]
         asked = len(values)
-    arrow = _as_arrow(values)
+    arrow = as_arrow(values)
     if arrow is None:
         keys = object_keys(np.asarray(values, dtype=object))
         blank = [n for n, one in enumerate(keys.cells) if isinstance(one, str) and not one.strip()]
@@ -204,7 +184,7 @@ class Answers:
 
     def positions(self, values: Any) -> Codes:
         """Per row the position of its value; -1 where it has none, the last where not known."""
-        arrow = _as_arrow(values)
+        arrow = as_arrow(values)
         if arrow is None:
             keys = object_keys(np.asarray(values, dtype=object))
             known = self._of_cells(keys.cells)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from leads_pandas.display import clean
 from leads_pandas.errors import LeadIdError, Way
@@ -121,10 +122,6 @@ def values_at(frame: pd.DataFrame, kind: Kind, position: int) -> Any:
         # Without names, since pandas takes a number for the level that is called so.
         index = frame.index.set_names([None] * frame.index.nlevels)
         array = index.get_level_values(position).array
-    return _plain_array(array)
-
-
-def _plain_array(array: Any) -> Any:
     return array.to_numpy() if isinstance(array, pd.arrays.NumpyExtensionArray) else array
 
 
@@ -172,25 +169,22 @@ def _listed(ids: Any) -> Any:
             f"ids are lead IDs, not a {type(ids).__name__}: pass the column of a table, "
             'df["lead_id"]'
         )
-    if isinstance(ids, pd.Series | pd.Index):
-        return _plain_array(ids.array)
+    if isinstance(ids, pd.Series | pd.Index | pa.Array | pa.ChunkedArray):
+        return ids
     if hasattr(ids, "__arrow_c_stream__"):
-        return pd.arrays.ArrowExtensionArray(_numbered(pa.chunked_array(ids)))
+        return pa.chunked_array(ids)
     if hasattr(ids, "__arrow_c_array__"):
-        return pd.arrays.ArrowExtensionArray(_numbered(pa.array(ids)))
-    return ids if isinstance(ids, np.ndarray) else pd.Series(list(ids), dtype=object).to_numpy()
-
-
-def _numbered(values: Any) -> Any:
-    # Views are numbered by Arrow, and cannot be taken from.
-    return values.cast(pa.large_string()) if values.type == pa.string_view() else values
+        return pa.array(ids)
+    if isinstance(ids, np.ndarray):
+        return pd.Series(ids)
+    return pd.Series(list(ids), dtype=object)
 
 
 def _as_given(keys: Keys, worth: Codes) -> tuple[Any, Codes]:
     """The cells that are IDs in one Arrow type, text where they are of several, and their IDs."""
     there = np.flatnonzero(worth >= 0)
-    if keys.array is not None:
-        return pa.array(keys.array.take(there), from_pandas=True), worth[there]
+    if keys.arrow is not None:
+        return keys.arrow.take(pa.array(there)), worth[there]
     cells = [keys.cells[one] for one in there.tolist()]
     with suppress(pa.ArrowInvalid, OverflowError):  # integers beyond 64 bits
         if len(set(map(type, cells))) == 1:
@@ -283,31 +277,60 @@ def labelled(frame: pd.DataFrame, name: str) -> list[int]:
 
 
 class Keys(NamedTuple):
-    """Distinct cells, and per row the position of its cell (-1: missing)."""
+    """Distinct cells as they are, and per row the position of its cell (-1: missing).
+
+    ``arrow`` has the cells as Arrow, where they were no Python objects.
+    """
 
     codes: Codes
     cells: list[Any]
-    array: Any = None  # the cells as they came, where they were no Python objects
+    arrow: Any = None
 
 
 def _keys(values: Any) -> Keys:
-    """Number the distinct cells: by pandas, and what it does not tell apart as Python objects."""
-    dtype = values.dtype
-    text = isinstance(dtype, pd.StringDtype) and dtype.storage == "python"
-    if text or pd.api.types.is_object_dtype(dtype):
+    """Number the distinct cells: by Arrow, and where it cannot, as Python objects."""
+    arrow = as_arrow(values)
+    if arrow is None:
         return object_keys(np.asarray(values, dtype=object))
-    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_dictionary(dtype.pyarrow_dtype):
-        values = values.astype(pd.ArrowDtype(dtype.pyarrow_dtype.value_type))
+    if arrow.null_count == len(arrow):
+        return Keys(np.full(len(arrow), -1, dtype=np.intp), [])
     try:
-        codes, cells = pd.factorize(values)
+        encoded = arrow.dictionary_encode().unify_dictionaries()
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         # Nested and other types that cannot be numbered: most are no IDs, but say which rows.
-        return object_keys(np.fromiter(values, object, len(values)))
-    if isinstance(cells, pd.Categorical):
-        cells = cells.astype(cells.categories.dtype)
-    # Floats in their own size, which decides what they can hold.
-    floats = pd.api.types.is_float_dtype(cells.dtype)
-    return Keys(codes, list(np.asarray(cells) if floats else cells), cells)
+        return object_keys(np.fromiter(_cells(arrow), object, len(arrow)))
+    codes = [pc.fill_null(chunk.indices.cast(pa.int64()), -1) for chunk in encoded.chunks]
+    held = encoded.chunk(0).dictionary
+    whole = pa.chunked_array(codes).to_numpy().astype(np.intp)
+    return Keys(whole, _cells(held), held)
+
+
+def _cells(arrow: Any) -> list[Any]:
+    """The cells as objects: floats in their own size, which decides what they can hold."""
+    if pa.types.is_floating(arrow.type):
+        return list(arrow.to_numpy(zero_copy_only=False))
+    cells: list[Any] = arrow.to_pylist()
+    return cells
+
+
+def as_arrow(values: Any) -> Any:
+    """The values as Arrow, decoded; None where Arrow would change or refuse some of them."""
+    if not isinstance(values, pa.Array | pa.ChunkedArray):
+        dtype = values.dtype
+        objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
+        if objects or (isinstance(dtype, pd.StringDtype) and dtype.storage == "python"):
+            return None
+        try:
+            values = pa.array(values, from_pandas=True)
+        except (pa.ArrowException, TypeError, ValueError):
+            return None
+        if isinstance(values.type, pa.BaseExtensionType):  # periods, whose numbers are no IDs
+            return None
+    arrow = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+    if pa.types.is_dictionary(arrow.type):
+        arrow = arrow.cast(arrow.type.value_type)
+    # Views are numbered by Arrow, and cannot be taken from.
+    return arrow.cast(pa.large_string()) if arrow.type == pa.string_view() else arrow
 
 
 def object_keys(values: npt.NDArray[np.object_]) -> Keys:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from leads_pandas.errors import LeadIdError
-from leads_pandas.frames.ids import lead_ids
+from leads_pandas.frames.ids import distinct, lead_ids
 
 MOMENT = datetime(2026, 5, 5, 11, 23, tzinfo=UTC)
 TEXT = pd.Series([""]).dtype
@@ -366,3 +366,69 @@ def test_where_keeps_order_and_drops_ids_that_no_row_holds() -> None:
     ids = lead_ids(pd.DataFrame({"lead_id": ["a", "b", "c", "b", None]}))
     kept = ids.where(np.array([False, False, True, True, True]))
     assert (kept.codes.tolist(), kept.unique) == ([-1, -1, 0, 1, -1], ["c", "b"])
+
+
+# However the cells are stored
+
+
+def arrow(values: list[Any], kind: Any) -> pd.Series[Any]:
+    return pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values, kind)))
+
+
+WORDS = ["7", "8", None, "7"]
+NUMBERS = [7, 8, None, 7]
+MOMENTS = [datetime(2026, 5, 5), None]  # noqa: DTZ001 - Arrow's own have none here
+IDS = {
+    "string_view": arrow(WORDS, pa.string_view()),
+    "large_string": arrow(WORDS, pa.large_string()),
+    "dictionary": arrow(WORDS, pa.dictionary(pa.int8(), pa.string())),
+    "run-end encoded": pd.Series(
+        pd.arrays.ArrowExtensionArray(
+            pa.RunEndEncodedArray.from_arrays(pa.array([1, 2, 3, 4], pa.int32()), pa.array(WORDS))
+        )
+    ),
+    "text of Python": pd.Series(WORDS, dtype="string[python]"),
+    "category": pd.Series(WORDS).astype("category"),
+    "categories of several types": pd.Series([7, "8", None, 7], dtype=object).astype("category"),
+    "int8": arrow(NUMBERS, pa.int8()),
+    "half floats": arrow([7.0, 8.0, None, 7.0], pa.float32()),
+    "nullable": pd.Series(NUMBERS, dtype="UInt16"),
+    "big-endian": pd.Series(np.array([7, 8, np.nan, 7], ">f8")),
+    "sparse": pd.Series(pd.arrays.SparseArray([7.0, 8.0, np.nan, 7.0])),
+}
+NO_IDS = {
+    "decimal": arrow([7, None], pa.decimal128(4, 0)),
+    "binary_view": arrow([b"a", None], pa.binary_view()),
+    "list": arrow([[1], None], pa.list_(pa.int64())),
+    "list_view": arrow([[1], None], pa.list_view(pa.int64())),
+    "struct": arrow([{"x": 1}, None], pa.struct([("x", pa.int64())])),
+    "months": arrow([(1, 2, 3), None], pa.month_day_nano_interval()),
+    "moments": arrow(MOMENTS, pa.timestamp("s")),
+    "durations": pd.Series(pd.to_timedelta([1, None], unit="s")),
+    "periods": pd.Series(pd.period_range("2026", periods=2, freq="D")),
+    "bytes of NumPy": pd.Series(np.array(["a", "b"], "S1")),
+    "complex": pd.Series([1j]),
+}
+
+
+@pytest.mark.parametrize("stored", IDS.values(), ids=IDS)
+def test_ids_are_the_same_however_they_are_stored(stored: pd.Series[Any]) -> None:
+    ids = lead_ids(pd.DataFrame({"lead_id": stored}))
+    assert (ids.codes.tolist(), ids.unique) == ([0, 1, -1, 0], ["7", "8"])
+    level = lead_ids(pd.DataFrame({"x": range(4)}, index=pd.Index(stored, name="lead_id")))
+    assert (level.codes.tolist(), level.unique) == ([0, 1, -1, 0], ["7", "8"])
+    given = distinct(stored)
+    assert (given.unique, given.rows_without, given.duplicate_rows) == (["7", "8"], 1, 1)
+
+
+@pytest.mark.parametrize("stored", NO_IDS.values(), ids=NO_IDS)
+def test_what_is_no_id_is_said_by_row_however_it_is_stored(stored: pd.Series[Any]) -> None:
+    for read_it in (lambda: lead_ids(pd.DataFrame({"lead_id": stored})), lambda: distinct(stored)):
+        with pytest.raises(LeadIdError, match=r"row 0 \(of type "):
+            read_it()
+
+
+@pytest.mark.parametrize("kind", ["M8[s]", "m8[s]", "S1", "c16"])
+def test_arrays_of_numpy_that_hold_no_ids_are_refused_too(kind: str) -> None:
+    with pytest.raises(LeadIdError, match=r"row 0 \(of type "):
+        distinct(np.array([1, 2]).astype(kind))
