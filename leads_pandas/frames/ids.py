@@ -296,8 +296,8 @@ def _keys(values: Any) -> Keys:
         return Keys(np.full(len(arrow), -1, dtype=np.intp), [])
     try:
         encoded = arrow.dictionary_encode().unify_dictionaries()
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        # Nested and other types that cannot be numbered: most are no IDs, but say which rows.
+    except pa.ArrowNotImplementedError:
+        # Nested cells are no IDs, and which rows have them is said; run-end encoded text is read.
         return object_keys(np.fromiter(_cells(arrow), object, len(arrow)))
     codes = [pc.fill_null(chunk.indices.cast(pa.int64()), -1) for chunk in encoded.chunks]
     held = encoded.chunk(0).dictionary

@@ -168,7 +168,8 @@ def _is_readable(dtype: str) -> bool:
         return True
     try:
         pd.api.types.pandas_dtype(dtype)
-    except (TypeError, ValueError, NotImplementedError):  # as each version of pandas has it
+    except (TypeError, ValueError, NotImplementedError):
+        # Nested types, those of two parameters on pandas 2, and those of one are said no to.
         return False
     return True
 

@@ -34,6 +34,7 @@ _OTHER_FORMATS: Final = re.compile(
 )
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PROBE: Final = b"\0" * 4096  # one block: a full disk lets a file be created, but not filled
+_WHOLE: Final = ("s3", "gcs", "abfs")  # where an object appears when all of it has been sent
 _PREFIX: Final = 100  # bytes of the target's name in a temporary one, well below any limit
 
 
@@ -44,7 +45,7 @@ class Target:
     path: str  # as the caller gave it, without credentials, for messages
     location: str  # absolute path with links resolved, or the path inside `filesystem`
     filesystem: FileSystem | None = None  # a pyarrow filesystem; None for a local file
-    renames: bool = True  # whether a rename replaces a file there; some object stores have none
+    renames: bool = True  # whether a rename replaces a file there; not every object store has one
 
 
 def check_target(path: str | os.PathLike[str]) -> Target:
@@ -199,7 +200,13 @@ def _check_remote(filesystem: FileSystem, location: str, shown: str) -> Target:
                 file.write(_PROBE)
         try:
             filesystem.move(*probes)  # over another file, as the write will
-        except (OSError, NotImplementedError):
+        except (OSError, NotImplementedError) as error:
+            # A flat Azure account has no rename, and who may write in a bucket may not be allowed
+            # to copy there. Anywhere else a file that is written over could be lost half-way.
+            if filesystem.type_name not in _WHOLE:
+                raise OSError(
+                    errno.ENOTSUP, f"no file can be replaced there ({first_line(error)})", shown
+                ) from None
             renames = False
     finally:
         for probe in probes:
@@ -282,7 +289,7 @@ def _write_in_place(table: pa.Table, target: Target, before: Callable[[], None])
         with filesystem.open_output_stream(target.location) as file:
             file.write(whole.getvalue())
     except BaseException:
-        # An older file stays: most stores keep it until the new one is complete.
+        # An older object stays: the store keeps it until the new one is complete.
         if new:
             with suppress(OSError):
                 filesystem.delete_file(target.location)

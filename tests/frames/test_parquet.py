@@ -33,7 +33,7 @@ from leads_pandas.frames.delivery import Output
 from leads_pandas.frames.ids import lead_ids
 from leads_pandas.frames.parquet import again, complete, convert, read_receipt
 from leads_pandas.frames.receipt import METADATA_KEY, receipt_fields, with_receipt
-from leads_pandas.frames.target import Target, check_target, write
+from leads_pandas.frames.target import check_target, write
 from leads_pandas.models import STATUSES, Email, LeadResult
 from tests.support.tables import answers_of
 
@@ -456,15 +456,18 @@ def test_a_file_url_is_a_local_file(tmp_path: Path, small: pd.DataFrame) -> None
     assert [one.name for one in tmp_path.iterdir()] == ["a b.parquet"]
 
 
+# Written only in part: the first column fits, and the other is found too far away to be held.
+TOO_FAR = pa.table({"x": ["fits"], "far": pa.array([1 << 60], pa.timestamp("s"))})
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "out.parquet"
     path.write_bytes(b"old")
     target = check_target(path)
-    unfit = pa.table({"x": pa.array([{}], pa.struct([]))})
-    with pytest.raises(pa.ArrowNotImplementedError):
-        write(unfit, target)
+    with pytest.raises(pa.ArrowInvalid, match="overflow"):
+        write(TOO_FAR, target)
     assert [one.name for one in tmp_path.iterdir()] == ["out.parquet"]
     assert path.read_bytes() == b"old"
 
@@ -908,20 +911,42 @@ def test_a_folder_in_an_object_store_is_no_target(bucket: Any) -> None:
         check_target(bucket.url.replace("out.parquet", ""))
 
 
-def test_a_failed_write_leaves_what_was_there_where_nothing_can_be_renamed(
-    tmp_path: Path, small: pd.DataFrame
+def test_a_failed_write_leaves_what_was_there_where_nothing_can_be_renamed(bucket: Any) -> None:
+    bucket.refuse_copies = True
+    target = check_target(bucket.url)
+    for old in ({}, {"bucket/data/out.parquet": b"old"}):
+        bucket.objects.update(old)
+        with pytest.raises(pa.ArrowInvalid, match="overflow"):
+            write(TOO_FAR, target)
+        assert {key: bucket.objects[key] for key in files(bucket)} == old
+
+
+class Stuck:
+    """A folder of this machine as a filesystem of its own, where no file replaces another."""
+
+    type_name = "stuck"
+
+    def __init__(self, folder: Path, error: Exception) -> None:
+        self._files = pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem())
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
+
+    def move(self, *_: str) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no rename"), OSError("it exists")])
+def test_where_a_file_could_be_lost_half_way_none_is_written(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filesystem = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
-    target = Target("sub://out.parquet", "out.parquet", filesystem, renames=False)
-    unfit = pa.table({"x": pa.array([{}], pa.struct([]))})
-    with pytest.raises(pa.ArrowNotImplementedError):
-        write(unfit, target)
-    assert list(tmp_path.iterdir()) == []
-    path = tmp_path / "out.parquet"
-    path.write_bytes(b"old")
-    with pytest.raises(pa.ArrowNotImplementedError):
-        write(unfit, target)
-    assert path.read_bytes() == b"old"
+    (tmp_path / "out.parquet").write_bytes(b"old")
+    place = Stuck(tmp_path, error), "out.parquet"
+    monkeypatch.setattr("leads_pandas.frames.target.place_of", lambda _: place)
+    with pytest.raises(OSError, match=f"no file can be replaced there .{error}.*stuck://"):
+        check_target("stuck://host/out.parquet")
+    assert [one.name for one in tmp_path.iterdir()] == ["out.parquet"]
 
 
 def test_an_old_object_outlives_a_write_that_is_refused_where_nothing_can_be_renamed(
