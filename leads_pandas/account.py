@@ -39,8 +39,11 @@ def resume(
     Args:
         run_or_job_id: an id of `runs` or `jobs`, or an `EnrichmentRun`.
         path: Parquet file to write, or None. A file with other columns or leads is not replaced.
-
-    The other parameters are those of `enrich`.
+        emails: ``"best"`` or ``"all"``.
+        min_confidence: 0-1.
+        rename: names for the new columns.
+        timeout: seconds to wait; then `JobTimeoutError`.
+        client: a `LeadsClient`; None: the default client.
 
     Returns:
         one row per lead of the run: ``lead_id`` and the five columns of `enrich`.

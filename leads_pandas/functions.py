@@ -63,7 +63,7 @@ def preview(
     from leads_pandas.frames.ids import lead_ids
 
     ids = lead_ids(df, on)
-    order = _order(ids.unique, ids, query_id, refresh=refresh)
+    order = _order(ids.unique, ids, query_id=query_id, refresh=refresh)
     if not ids.unique:
         return models.CostPreview(0, 0, 0, 0, 0, rows_without_id=ids.rows_without)
     return run.quote(order, client)
@@ -162,7 +162,16 @@ def enrich(
 
     output = delivery.Output(path, emails, min_confidence, rename, on_conflict)
     ready = delivery.prepare(df, on, output)
-    order = _order(ready.asked, ready.ids, query_id, max_credits, confirm, partial, refresh, label)
+    order = _order(
+        ready.asked,
+        ready.ids,
+        query_id=query_id,
+        max_credits=max_credits,
+        confirm=confirm,
+        partial=partial,
+        refresh=refresh,
+        label=label,
+    )
     out: pd.DataFrame = carry_out(order, ready, progress=progress, timeout=timeout, client=client)
     return out
 
@@ -192,9 +201,18 @@ def enrich_ids(
     Args:
         ids: lead IDs: any iterable, a Series, an Arrow array, or the column of a table; missing
             and blank ones are left out.
+        query_id: hold the IDs against this search; see `enrich`.
+        max_credits: hard cap in credits.
+        confirm: True: show the preview and ask; or a callable that answers.
+        partial: True: enrich what fits.
         emails: ``"best"``: one row per value; ``"all"``: one row per email.
-
-    The other parameters are those of `enrich`.
+        min_confidence: 0-1; emails below it are left out of the table.
+        rename: names for the new columns.
+        refresh: read leads again that the store already holds.
+        progress: see `enrich`.
+        timeout: seconds for the whole run; then `JobTimeoutError`.
+        client: a `LeadsClient`; None: the default client.
+        label: a name of yours for the run, which `runs` shows; None: none.
 
     Returns:
         one row per distinct value as it was given (``" a"`` and ``"a"`` are two of one lead):
@@ -216,7 +234,14 @@ def enrich_ids(
 
     ready = prepare_ids(ids, Output(None, emails, min_confidence, rename))
     order = _order(
-        ready.asked, ready.given, query_id, max_credits, confirm, partial, refresh, label
+        ready.asked,
+        ready.given,
+        query_id=query_id,
+        max_credits=max_credits,
+        confirm=confirm,
+        partial=partial,
+        refresh=refresh,
+        label=label,
     )
     table: pa.Table = carry_out(order, ready, progress=progress, timeout=timeout, client=client)
     return table
@@ -242,9 +267,15 @@ def start(
 
     Args:
         df: the frame with the lead IDs; it is not changed.
+        on: column or index level of the lead IDs.
+        query_id: a search whose price must be that of the IDs; they are started by their IDs.
+        max_credits: hard cap in credits; see `enrich`.
+        confirm: True: show the preview and ask; or a callable that answers.
+        partial: True: start what fits.
+        refresh: read leads again that the store already holds.
         progress: see `enrich`; it serves ``run.result()`` as well.
-
-    The other parameters are those of `enrich`.
+        client: a `LeadsClient`; None: the default client.
+        label: a name of yours for the run, which `runs` shows; None: none.
 
     Returns:
         the `EnrichmentRun`.
@@ -264,7 +295,16 @@ def start(
     from leads_pandas.run import EnrichmentRun, Work
 
     ids = lead_ids(df, on)
-    order = _order(ids.unique, ids, query_id, max_credits, confirm, partial, refresh, label)
+    order = _order(
+        ids.unique,
+        ids,
+        query_id=query_id,
+        max_credits=max_credits,
+        confirm=confirm,
+        partial=partial,
+        refresh=refresh,
+        label=label,
+    )
     run = EnrichmentRun(client=client, work=Work(df.assign(), on, progress))
     if order.lead_ids:
         display = Display(progress)
@@ -290,11 +330,15 @@ def results(
 
     Args:
         df: the frame with the lead IDs; it is not changed.
+        path: Parquet file to write, or None.
+        on: column or index level of the lead IDs.
+        emails: ``"best"`` or ``"all"``.
+        min_confidence: 0-1.
+        rename: names for the new columns.
+        on_conflict: ``"raise"``, ``"replace"`` or ``"fill"``.
         refresh: read every lead again first, one free
             ``GET /api/v1/enrichment/lead/:leadId`` each.
         client: a `LeadsClient`, whose account's store is read; None: the default client.
-
-    The other parameters are those of `enrich`.
 
     Returns:
         the frame with the five columns of `enrich`.
@@ -379,10 +423,11 @@ def features(
     return scoring.features(df, website, as_of)
 
 
-def _order(  # noqa: PLR0917 - each is a variable of the same name at its callers
+def _order(
     lead_ids: list[str],
     rows: LeadIds | Distinct,
-    query_id: str | None,
+    *,
+    query_id: str | None = None,
     max_credits: int | None = None,
     confirm: bool | Callable[[CostPreview], bool] = False,
     partial: bool = False,

@@ -132,7 +132,9 @@ class EnrichmentRun:
             LeadsError: the service or the store cannot be used.
         """
         if self.id is None:
-            return RunStatus("done", 0, 0, 0, 0, 0)
+            return RunStatus(
+                "done", processed=0, total=0, found_emails=0, read=0, credits_reserved=0
+            )
         with self.session() as session:
             store, tally = session.store, session.tally
             tally.wants(session.order.lead_ids)
@@ -176,6 +178,14 @@ class EnrichmentRun:
 
         Without that frame (after pickling), the results come by ``lead_id``. The parameters are
         those of `leads_pandas.enrich`; the endpoints are ``status/:jobId`` and ``lead/:leadId``.
+
+        Args:
+            path: Parquet file to write, or None.
+            emails: ``"best"`` or ``"all"``.
+            min_confidence: 0-1.
+            rename: names for the new columns.
+            on_conflict: ``"raise"``, ``"replace"`` or ``"fill"``.
+            timeout: seconds to wait; then `JobTimeoutError`.
 
         Raises:
             ColumnConflictError: the file has columns or leads that the run's results would drop.
@@ -225,7 +235,11 @@ class EnrichmentRun:
     # The phases
 
     def buy(self, session: Session) -> None:
-        """Price what is missing, ask for consent, and start it; returns once started."""
+        """Price what is missing, ask for consent, and start it; returns once started.
+
+        Raises:
+            LeadsError: see `leads_pandas.enrich`.
+        """
         order, store = session.order, session.store
         session.driving.close_finished()
         known = store.results.known(order.lead_ids)
@@ -243,7 +257,11 @@ class EnrichmentRun:
         self._follow(session)
 
     def finish(self, session: Session) -> None:
-        """Poll and read until everything this run waits for is durable in the store."""
+        """Poll and read until everything this run waits for is durable in the store.
+
+        Raises:
+            LeadsError: see `leads_pandas.enrich`.
+        """
         if self.id is None:
             return
         tally, buying, driving = session.tally, session.buying, session.driving
@@ -324,7 +342,11 @@ class EnrichmentRun:
         display: Display | None = None,
         timeout: float | None = None,
     ) -> Generator[Session]:
-        """Open the client and the store for one call, and name the run on all that goes wrong."""
+        """Open the client and the store for one call, and name the run on all that goes wrong.
+
+        Raises:
+            UnknownRunError: the run is not one of this account's store.
+        """
         with opened(self._client) as (client, store):
             place = (client.host, client.account)
             if self._place not in (None, place):
@@ -425,7 +447,11 @@ def stored(ready: Any, *, read: bool, client: LeadsClient | None) -> pd.DataFram
 
 
 def find(run_or_job_id: str, client: LeadsClient | None) -> EnrichmentRun:
-    """The run of this id, or the one that started this job."""
+    """The run of this id, or the one that started this job.
+
+    Raises:
+        UnknownRunError: this store knows neither.
+    """
     with opened(client) as (api, store):
         journal = store.journal
         runs = journal.runs(run_or_job_id) or journal.runs(journal.run_of_job(run_or_job_id) or "")

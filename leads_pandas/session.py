@@ -130,7 +130,11 @@ def opened(
 
 
 def order_of(store: Store, run_id: str | None) -> Order:
-    """What a run was asked for, as the journal has it."""
+    """What a run was asked for, as the journal has it.
+
+    Raises:
+        UnknownRunError: this store knows no such run.
+    """
     runs = store.journal.runs(str(run_id))
     if not runs:
         raise UnknownRunError(
@@ -143,6 +147,10 @@ def settle(session: Session, run_id: str, job_id: str | None) -> None:
     """Settle a run's own starts in doubt by a person's word: one as this job, or as never started.
 
     Those of other runs that it waits for are theirs to settle.
+
+    Raises:
+        UnknownRunError: no start of the run itself is in doubt.
+        LeadsError: see `EnrichmentRun.resolve`.
     """
     journal, doubts = session.store.journal, session.buying.doubts
     doubtful = [op for op in journal.run_ops(run_id) if op.state in DOUBTFUL]
@@ -233,7 +241,11 @@ def kept_on_failure(run: EnrichmentRun, undo: Callable[[], None]) -> Generator[N
 
 
 def check_timeout(timeout: float | None) -> None:
-    """Refuse a timeout that is no number of seconds."""
+    """Refuse a timeout that is no number of seconds.
+
+    Raises:
+        ValueError: it is not.
+    """
     if timeout is not None and (
         isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
     ):

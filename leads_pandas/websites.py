@@ -55,10 +55,15 @@ def find(
     Args:
         df: the frame with lead IDs and websites; it is not changed.
         website: column of the websites; None: ``website``.
+        path: Parquet file to write; see `enrich`.
         on: column or index level of the lead IDs; None: ``lead_id``, ``leadId`` or ``id``. Where
             leads have none, their websites will do.
+        emails: ``"best"``: the email of highest confidence; ``"all"``: one row per email.
+        min_confidence: 0-1; emails below it are left out of the frame.
+        rename: names for the new columns.
         on_conflict: a new column's name is taken: ``"raise"``, ``"replace"``, or ``"fill"``
             (only rows without an answer are looked at and changed).
+        progress: see `enrich`.
         max_pages: pages read of one website.
         timeout: seconds for one page.
         site_timeout: seconds for one website.
@@ -66,8 +71,6 @@ def find(
         user_agent: how the websites and their robots.txt know you; None: the package's name.
         nameservers: resolvers as ``host:port``; None: the system's.
         allow_private: also read websites on private and loopback addresses.
-
-    The other parameters are those of `enrich`.
 
     Returns:
         the frame with the five columns of `enrich`. ``source`` says where on the site the address

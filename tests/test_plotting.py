@@ -24,6 +24,7 @@ KINDS = ["status", "confidence", "sources"]
 
 @pytest.fixture(autouse=True)
 def _no_figure_is_left_over() -> Iterator[None]:
+    plt.close("all")  # an example of the docs may have left some in this process
     yield
     plt.close("all")
 

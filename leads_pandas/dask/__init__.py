@@ -125,13 +125,22 @@ def enrich(
         path: folder of a Parquet dataset to write: a local one that all workers share, or a URL
             of pyarrow's filesystems. One file per partition with the receipt in each, put in
             place in one step. None: nothing is written.
+        on: column or index of the lead IDs; None: ``lead_id``, ``leadId`` or ``id``.
+        query_id: a search whose price must be that of the IDs.
+        max_credits: hard cap in credits.
+        confirm: True: show the preview and ask; a callable gets the `CostPreview` and answers.
+        partial: True: enrich what fits.
+        emails: ``"best"``: the email of highest confidence; ``"all"``: one row per email.
+        min_confidence: 0-1; emails below it are left out of the frame.
+        rename: names for the new columns.
         on_conflict: a new column's name is taken: ``"raise"``, ``"replace"``, or ``"fill"``; with
             ``"fill"`` the receipt counts the leads that were asked for.
+        refresh: read leads again that the store already holds.
         progress: None: a bar where a person can see it, else log lines, over Dask's passes as
             well; True or False force; a callable gets every `RunStatus`.
         timeout: seconds for buying and reading; what Dask computes comes on top.
-
-    The other parameters are those of `leads_pandas.enrich`.
+        client: a `LeadsClient`; None: the default client.
+        label: a name of yours for the run, which `runs` shows; None: none.
 
     Returns:
         a Dask DataFrame with the frame's partitions, divisions, index and columns, then the five
