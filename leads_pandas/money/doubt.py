@@ -21,7 +21,8 @@ from leads_pandas.errors import (
     Way,
 )
 from leads_pandas.models import is_whole
-from leads_pandas.money.evidence import BLIND, Before, Case, Look, Verdict
+from leads_pandas.money import ledger
+from leads_pandas.money.evidence import BLIND, Before, Case, Look, Verdict, is_charge
 from leads_pandas.money.plan import Stale
 from leads_pandas.store.journal import DOUBTFUL, Op
 
@@ -40,7 +41,6 @@ T = TypeVar("T")
 
 _LOOK, _LOOKS_GROW, _LONGEST_LOOK = 1.0, 1.5, 10.0  # seconds between looks: first, times, longest
 _LOOKS_PER_SETTLE = 6  # at least so many looks in the time that proves absence
-_LAG = 300.0  # seconds for which a balance may not yet show a start of this store
 _PAGE, _PAGES = 100, 10  # transactions read at most
 _LATEST = 120.0  # seconds in which a start of an earlier version could be answered
 _TAKE = 0.2  # seconds between two tries to take a lock
@@ -65,16 +65,24 @@ class Doubts:
 
     # Looking
 
-    def snapshot(self, preview: CostPreview) -> dict[str, Any]:
+    def snapshot(self, op: Op, preview: CostPreview) -> dict[str, Any]:
         """What the service shows before a start, as fields of its op.
+
+        It is compared with that of the start before it, so no other may be sent meanwhile.
 
         Raises:
             AuthenticationError: the key is not accepted.
         """
         jobs = self._had(self._api.jobs)
-        book = self._newest()
-        evidence: dict[str, Any] = {"transaction": book}
-        if book is None:
+        at = int(self._wait.clock.utc() * 1e6)
+        earlier = [one for one in self._journal.sent(ledger.since(at)) if one.id != op.id]
+        last = max(earlier, key=ledger.taken, default=None)
+        known = None if last is None else (last.evidence or {}).get("transaction")
+        book = None if known is None else self._had(lambda: self._since(known))
+        evidence: dict[str, Any] = {"at": at, "transaction": self._newest(known, book)}
+        if book is not None:
+            evidence["booked"] = [-one.amount for one in book if is_charge(one)]
+        elif evidence["transaction"] is None:
             evidence |= self._used()
         return {
             "to_enrich": preview.to_enrich,
@@ -154,8 +162,10 @@ class Doubts:
         ended, completed = self._ended(case, jobs)
         preview = self._had(lambda: self._api.preview(self._journal.lead_ids(op.id)))
         answered = self._journal.answered()
-        since = (op.sent_at or 0) - _LAG * 1e6
-        charges, concluded, refunds = self._journal.charges(int(since), but=op.id)
+        others = [
+            one for one in self._journal.sent(ledger.since(ledger.taken(op))) if one.id != op.id
+        ]
+        balance, transactions = ledger.owed(op, others)
         return Look(
             at=at,
             jobs=jobs,
@@ -164,11 +174,11 @@ class Doubts:
             used=used.get("used"),
             reset=used.get("reset"),
             ended=frozenset(ended),
-            completed=frozenset(completed - concluded.keys()),
+            completed=frozenset(completed - {one.job_id for one in others}),
             own=frozenset(answered),
-            charges=tuple(charges),
-            concluded=tuple(concluded.values()),
-            refunds=refunds,
+            balance=balance,
+            book=transactions,
+            refunds=ledger.refunds(op, others),
         )
 
     def _ended(self, case: Case, jobs: list[ActiveJob] | None) -> tuple[set[str], set[str]]:
@@ -197,8 +207,10 @@ class Doubts:
         except (APIError, TransportError):
             return None
 
-    def _newest(self) -> str | None:
+    def _newest(self, known: str | None, since: list[Transaction] | None) -> str | None:
         """The newest transaction's id; empty: there is none; None: it is not to be had."""
+        if since is not None:
+            return since[0].id if since else known
         book = self._had(lambda: self._api.transactions(limit=1))
         return None if book is None else book[0].id if book else ""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from leads_pandas.display import plural
 from leads_pandas.models import is_whole
+from leads_pandas.money.ledger import Owed
 from leads_pandas.pace.silence import Silence
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Look:
         ended: jobs that may be ours, are not listed, and have ended or are unknown by their status.
         completed: those of them whose status says that they came to their end whole.
         own: the jobs with which other starts of this store were answered.
-        charges: the credits that those reserved lately, one per start.
-        concluded: the credits that those without an answer may have reserved lately, likewise.
+        balance: what the balance may yet show of them, those without an answer included.
+        book: what the transactions may, likewise.
         refunds: credits that may have come back for what failed jobs among those left.
     """
 
@@ -78,8 +79,8 @@ class Look:
     ended: frozenset[str] = frozenset()
     completed: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
-    charges: tuple[int, ...] = ()
-    concluded: tuple[int, ...] = ()
+    balance: Owed = field(default_factory=Owed)
+    book: Owed = field(default_factory=Owed)
     refunds: int = 0
 
 
@@ -231,9 +232,9 @@ class Case:
         at_work = preview.total_leads - preview.already_enriched - preview.to_enrich
         if at_work > 0 and preview.to_enrich < before.to_enrich - (enriched or 0):
             return False  # some are neither enriched nor to be enriched: they are at work
-        spent, others = self._spent(look), self._others(look)
+        spent = self._spent(look)
         if before.transaction is not None:
-            if look.transactions is None or self._suspicious(look, others):
+            if look.transactions is None or self._suspicious(look):
                 return False
             if spent == -sum(one.amount for one in look.transactions):
                 return True
@@ -243,23 +244,24 @@ class Case:
                 return False
             spent = look.used - (before.used if look.reset == before.reset else 0)
         # Where others enriched leads of it, nothing may be gone that could be its own charge.
+        others = self._others(look, look.balance)
         return not spent if enriched else _explained(spent, look, sum(others))
 
-    def _others(self, look: Look) -> list[int]:
+    def _others(self, look: Look, owed: Owed) -> list[int]:
         """The sizes of new jobs that are not ours, smallest first.
 
         One that may be ours is somebody else's when it completed without a lead of ours; one that
         failed, or whose end nobody knows, explains no charge.
         """
         completed = [size for one, size in self.candidates.items() if one in look.completed]
-        return sorted([*completed, *self.strangers.values(), *look.concluded])
+        return sorted([*completed, *self.strangers.values(), *owed.concluded])
 
     def _charges(self, look: Look) -> list[int]:
         """The credits of the transactions that may be its own, by size and words."""
         return [
             -one.amount
             for one in look.transactions or ()
-            if 0 < -one.amount <= self.estimate and not _is_search(one.description)
+            if is_charge(one) and -one.amount <= self.estimate
         ]
 
     def _is_plain(self, look: Look) -> bool:
@@ -272,12 +274,12 @@ class Case:
             return False
         return self._spent(look) == -sum(one.amount for one in look.transactions)
 
-    def _suspicious(self, look: Look, others: Sequence[int]) -> bool:
+    def _suspicious(self, look: Look) -> bool:
         """Whether a transaction may be this start's charge.
 
         Where leads of it became enriched, only what matches another reason to the credit is none.
         """
-        own, others = list(look.charges), list(others)
+        own, others = list(look.book.answered), self._others(look, look.book)
         exact = bool(self._enriched(look))
         for charge in self._charges(look):
             if exact:
@@ -344,7 +346,7 @@ class Case:
             seen.append(f"{plural(self._enriched(look) or 0, 'lead')} of it became enriched")
         if self.before.transaction is not None and look.transactions is None:
             seen.append("the transactions could not be read")
-        elif look.transactions and self._suspicious(look, self._others(look)):
+        elif look.transactions and self._suspicious(look):
             seen.append("a transaction may be its charge")
         return ", ".join(seen)
 
@@ -352,14 +354,13 @@ class Case:
 def _explained(spent: int, look: Look, others: int) -> bool:
     """Whether own starts, shown or not yet, and at most so much by others make up what is gone."""
     sums = {0}
-    for charge in look.charges:
+    for charge in look.balance.answered:
         sums |= {one + charge for one in sums if one + charge <= spent + look.refunds}
     return any(0 <= spent - one <= others or 0 <= one - spent <= look.refunds for one in sums)
 
 
-def _is_search(words: str | None) -> bool:
-    """Whether a transaction is surely a search's, by its words: a start's may name a search too."""
-    said = re.findall(r"\w+", (words or "").lower())
-    return any(one.startswith("search") for one in said) and not any(
-        one.startswith("enrich") for one in said
-    )
+def is_charge(one: Transaction) -> bool:
+    """Whether it takes credits and may be a start's: a start's words may name a search, too."""
+    said = re.findall(r"\w+", (one.description or "").lower())
+    enriches = any(word.startswith("enrich") for word in said)
+    return one.amount < 0 and (enriches or not any(word.startswith("search") for word in said))

@@ -138,7 +138,7 @@ class Purchase:
                         preview.estimated_credits > batch.preview.estimated_credits
                     ):
                         raise Stale
-                shown = self.doubts.snapshot(preview)
+                shown = self.doubts.snapshot(self._op(op_id), preview)
                 self._warn_of_strangers(shown["jobs_before"] or [])
                 self._journal.note(op_id, **shown)
                 op = self._op(op_id)

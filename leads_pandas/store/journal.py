@@ -78,6 +78,12 @@ class Op:
         return self.leads_queued is not None and self.leads_queued < self.to_enrich
 
     @property
+    def may_come_back(self) -> int:
+        """Credits that may have been given back for what its failed job left."""
+        failed = self.job_status == "FAILED"
+        return max((self.credits_reserved or 0) - self.processed, 0) if failed else 0
+
+    @property
     def stake(self) -> int:
         """Credits this op has reserved, or may have."""
         return self.estimate if self.credits_reserved is None else self.credits_reserved
@@ -358,23 +364,9 @@ class Journal:
                 found |= jobs
         return found
 
-    def charges(self, since: int, *, but: str) -> tuple[list[int], dict[str, int], int]:
-        """What starts but one reserved that were sent since a moment.
-
-        Returns:
-            what each that was answered did; what each that was concluded may have, by its job,
-            or by itself where none is known; and what failed jobs of the first may have given back.
-        """
-        rows = self._file.rows(
-            "SELECT credits_reserved, estimate, coalesce(job_id, id),"
-            " (job_status IS 'FAILED') * max(credits_reserved - processed, 0) FROM ops"
-            " WHERE state IN ('started', 'done') AND id <> ? AND coalesce(sent_at, 0) >= ?"
-            " ORDER BY number",
-            (but, since),
-        )
-        answered = [reserved for reserved, *_ in rows if reserved]
-        concluded = {one: most for reserved, most, one, _ in rows if reserved is None}
-        return answered, concluded, sum(back for *_, back in rows if back)
+    def sent(self, since: int) -> list[Op]:
+        """Every op that was sent since a moment, oldest first."""
+        return self._ops("WHERE sent_at >= ? ORDER BY number", (since,))
 
     def bought(self, lead_ids: Sequence[str]) -> set[str]:
         """Of these leads, those that a start surely paid for: its price counted every one."""

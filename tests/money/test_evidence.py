@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 from leads_pandas.models import ActiveJob, CostPreview, Transaction
 from leads_pandas.money.evidence import MOST, PATIENCE, Before, Case, Look
+from leads_pandas.money.ledger import Owed
 
 SENT, QUEUED = 5, 4  # leads of the start, and those of them that were to be enriched
 UNTIL, SETTLE = 120.0, 60.0
@@ -47,16 +48,19 @@ def a_look(
     at_work: int = 0,
     gone: int = 0,
     blind: str = "",
+    charges: tuple[int, ...] = (),
+    concluded: tuple[int, ...] = (),
     **more: Any,
 ) -> Look:
     """What a look shows: jobs, credits spent, leads enriched, at work or deleted."""
+    owed = Owed(charges, concluded)
     left = QUEUED - enriched - at_work - gone
     preview = CostPreview(SENT - gone, 1 + enriched, left, left, 100 - spent)
     return Look(
         at,
         None if "jobs" in blind else list(jobs),
         None if "preview" in blind else preview,
-        **{"own": frozenset({"own"}), **more},
+        **{"own": frozenset({"own"}), "balance": owed, "book": owed, **more},
     )
 
 

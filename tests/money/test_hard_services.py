@@ -546,6 +546,34 @@ def test_a_charge_that_seems_to_have_another_reason_does_not_hide_a_job_too_shor
     assert {one: service.charges[one] for one in IDS[:2]} == dict.fromkeys(IDS[:2], 1)
 
 
+@pytest.mark.parametrize("shown", [{"book": False, "shows": False}, {"book": False}, {}])
+@pytest.mark.parametrize("earlier", ["answered", "concluded"])
+def test_a_charge_that_was_shown_before_a_start_is_no_reason_for_one_after_it(
+    make: Make, shown: dict[str, Any], earlier: str
+) -> None:
+    service = make(job_seconds=1.0, **shown)
+    if earlier == "concluded":
+        service.faults.append(Fault("start", "cut", "after"))
+    assert all_found(enrich(ids=MORE[:6]))
+    service.faults.append(Fault("start", "cut", "after"))
+    service.fates.append("stillborn")  # charged, never listed, and nothing is given back
+    with pytest.raises(lp.StartOutcomeUnknown, match="went down by 6"):
+        enrich()
+    assert service.spent == 12
+
+
+@pytest.mark.parametrize("shown", [{"shows": False, "book": False}, {"book": False}, {}])
+def test_own_charges_that_a_balance_shows_late_are_known_as_own(
+    make: Make, shown: dict[str, Any]
+) -> None:
+    service = make(job_seconds=1.0, balance_lag=50.0, **shown)
+    for ids in (MORE[:6], MORE[6:10], MORE[10:13]):
+        assert all_found(enrich(ids=ids))
+    service.faults.append(Fault("start", "cut"))
+    assert all_found(enrich())
+    assert service.charges == dict.fromkeys([*IDS, *MORE[:13]], 1)
+
+
 def test_a_job_that_a_person_names_settles_the_start_that_it_is_and_no_other(make: Make) -> None:
     service = make(Behind, job_seconds=3600.0)
     both = [*IDS, *MORE[:4]]

@@ -1,0 +1,128 @@
+"""What other starts of this store account for, when credits are gone after one: pure.
+
+A start may be shown late, by a balance or by a book of transactions, so those of the minutes before
+another one's snapshot may explain what is gone after it. But only as far as the snapshots in
+between have not shown them already: what was paid before a start is no reason for what is gone
+after it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from leads_pandas.store.journal import Op
+
+LAG = 300_000_000  # microseconds for which a start of this store may not be shown yet
+
+
+class Debt(NamedTuple):
+    """Credits of one start that are still to be shown: what it reserved or, if not sure, may have.
+
+    Attributes:
+        at: when its snapshot was taken, in microseconds.
+        amount: the credits.
+        sure: whether it was answered.
+    """
+
+    at: int
+    amount: int
+    sure: bool
+
+
+class Owed(NamedTuple):
+    """The same of all other starts, oldest first, one amount each.
+
+    Attributes:
+        answered: what those reserved that were answered.
+        concluded: what those may have that were not.
+    """
+
+    answered: tuple[int, ...] = ()
+    concluded: tuple[int, ...] = ()
+
+
+def taken(op: Op) -> int:
+    """When a start's snapshot was taken, in microseconds."""
+    return int((op.evidence or {}).get("at") or op.sent_at or 0)
+
+
+def owed(op: Op, others: Sequence[Op]) -> tuple[Owed, Owed]:
+    """What the balance may yet show of other starts after a start's snapshot, and what the book.
+
+    Args:
+        op: the start, which has a snapshot.
+        others: every other one that was sent `since` then.
+    """
+    balance, book = list[Debt](), list[Debt]()
+    earlier = sorted((one for one in others if taken(one) < taken(op)), key=taken)
+    for last, one in zip([None, *earlier], [*earlier, op], strict=True):
+        if last is not None:
+            balance = after(balance, [_fell(last, one)])
+            book = after(book, (one.evidence or {}).get("booked"))
+        due = taken(one) - LAG
+        balance, book = ([debt for debt in debts if debt.at >= due] for debts in (balance, book))
+        if one is not op:
+            balance, book = [*balance, *_debt(one)], [*book, *_debt(one)]
+    later = [debt for one in others if taken(one) >= taken(op) for debt in _debt(one)]
+    return _sums([*balance, *later]), _sums([*book, *later])
+
+
+def since(at: int) -> int:
+    """The moment from which on other starts matter to a snapshot, both in microseconds.
+
+    A start before those that may not be shown yet may be shown between them.
+    """
+    return at - 2 * LAG
+
+
+def refunds(op: Op, others: Iterable[Op]) -> int:
+    """Credits that may have come back since a start's snapshot, for what failed jobs left."""
+    return sum(one.may_come_back for one in others if taken(one) >= taken(op) - LAG)
+
+
+def after(debts: Iterable[Debt], shown: Sequence[int] | None) -> list[Debt]:
+    """What is still to be shown after so much was: first what is the same, then the oldest.
+
+    Args:
+        debts: what was to be shown.
+        shown: the amounts; None: nobody knows how much, so it may have been all.
+    """
+    if shown is None:
+        return []
+    left, rest = list(debts), 0
+    for amount in shown:
+        same = next((debt for debt in left if debt.amount == amount), None)
+        if same is None:
+            rest += max(amount, 0)
+        else:
+            left.remove(same)
+    for place, debt in sorted(enumerate(left), key=lambda one: not one[1].sure):
+        paid = min(rest, debt.amount)
+        rest -= paid
+        left[place] = debt._replace(amount=debt.amount - paid)
+    return [debt for debt in left if debt.amount]
+
+
+def _debt(op: Op) -> list[Debt]:
+    if op.state not in ("started", "done") or not op.stake:
+        return []
+    return [Debt(taken(op), op.stake, op.credits_reserved is not None)]
+
+
+def _sums(debts: Sequence[Debt]) -> Owed:
+    return Owed(
+        tuple(debt.amount for debt in debts if debt.sure),
+        tuple(debt.amount for debt in debts if not debt.sure),
+    )
+
+
+def _fell(earlier: Op, later: Op) -> int:
+    """What the balance went down by between two snapshots, or what was used where it tells."""
+    before, now = earlier.evidence or {}, later.evidence or {}
+    if before.get("used") is None or now.get("used") is None:
+        return (earlier.available_before or 0) - (later.available_before or 0)
+    same = before.get("reset") == now.get("reset")
+    return int(now["used"]) - (int(before["used"]) if same else 0)
