@@ -238,6 +238,25 @@ def test_all_emails_makes_a_row_of_each_and_keeps_rows_without_one(
     assert vendor.counts["reads"] == {"lead000": 1, "lead001": 1}
 
 
+def test_all_emails_asked_for_again_are_the_same_frame_and_file(
+    vendor: Vendor, client: Client, tmp_path: Path
+) -> None:
+    path, text = tmp_path / "all.parquet", tmp_path / "all.csv"
+    own = frame(["lead000", "lead001", "lead001"]).assign(n=range(3))
+    out = enrich(own, path, emails="all", client=client()).reset_index(drop=True)
+    out.to_csv(text, index=False)
+    again: dict[str, Any] = {"emails": "all", "on_conflict": "replace", "client": client()}
+    for held in (out, pd.read_csv(text), pd.read_parquet(path).reset_index(drop=True)):
+        for made in (
+            enrich(held, path, **again),
+            enrich(held, path, refresh=True, **again),
+            lp.results(held, path, **again),
+        ):
+            pd.testing.assert_frame_equal(made, out)
+            pd.testing.assert_frame_equal(pd.read_parquet(path), out)
+    assert vendor.counts["starts"] == 1
+
+
 def test_an_email_below_the_confidence_asked_for_is_left_out_and_stays_found(
     vendor: Vendor, client: Client
 ) -> None:

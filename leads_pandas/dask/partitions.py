@@ -59,8 +59,8 @@ class Wish:
     @property
     def by_row(self) -> bool:
         """Whether the rows decide, and not the columns alone."""
-        ours = self.attrs.get("emails") == "all" == self.plan.emails
-        return self.on_conflict == "fill" or ours
+        again = self.plan.emails == "all" and not self.plan.stays.all()
+        return self.on_conflict == "fill" or again
 
     def narrowed(self) -> Wish:
         """The same for a frame whose first column holds the lead IDs, where a column does."""

@@ -40,6 +40,33 @@ if TYPE_CHECKING:
 _SETTLED: Final = ("found", "not_found")
 
 
+class Spread(NamedTuple):
+    """A frame's rows, where an earlier call made several of one, a row per email."""
+
+    own: Codes  # per row, which of the caller's own rows it was made of
+    emails: pd.Series[Any]  # what it holds
+    goes_on: Mask  # whether a later row was made of the same one
+
+    def again(self, rows: Codes, emails: Any) -> Codes:
+        """Per row of a new result, made of ``rows``, the old row that held the same email.
+
+        A new email stays with the last row of its own.
+        """
+        count = len(self.own)
+        texts = pd.concat([self.emails, emails.to_pandas()])
+        both = pd.DataFrame({"own": np.append(self.own, self.own[rows])})
+        both["email"] = pd.factorize(texts)[0]
+        both["nth"] = np.append(_nth(both[:count]), _nth(both[count:]))
+        keys = pd.MultiIndex.from_frame(both)
+        found = keys[:count].get_indexer(keys[count:])
+        taken: Codes = np.where(found < 0, rows, found)
+        return taken
+
+
+def _nth(rows: pd.DataFrame) -> pd.Series[int]:
+    return rows.groupby(list(rows), sort=False).cumcount()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ColumnPlan:
     """How results become columns of one frame, decided before anything is requested."""
@@ -50,8 +77,7 @@ class ColumnPlan:
     stays: Mask  # per column of the frame, whether it stays
     # Per row: whether its values are kept and its lead is not asked for; None where no row is.
     keep_rows: Mask | None = None
-    # Per row: whether it only repeats the one above, for a further email; None where no row does.
-    repeats: Mask | None = None
+    before: Spread | None = None  # where the frame has a row per email already; None: nowhere
     kept: pa.Table | None = None  # what the rows of `keep_rows` hold in the five columns
     here: Mask | None = None  # per row, whether what is kept of it was found on this machine
 
@@ -137,11 +163,10 @@ def plan_columns(frame: pd.DataFrame, ids: LeadIds, output: Output) -> ColumnPla
     base = ColumnPlan(shape, float(output.min_confidence), names, stays)
     if on_conflict == "fill":
         return _fill(frame, base, at, *_said_here(frame, ids, receipt, written))
-    if emails == "all" and receipt.get("emails") == "all":
-        old = [one for one in at[names["email"]] if one in written]
-        if len(old) == 1:
-            repeats = _repeats(frame, ids, frame.iloc[:, old[0]])
-            return replace(base, repeats=repeats if repeats.any() else None)
+    if emails == "all":
+        old = {key: at[name] for key, name in names.items()}
+        wrote = receipt.get("emails") == "all" and written.issuperset(old["email"])
+        return replace(base, before=_spread_before(frame, ids, old, wrote=wrote))
     return base
 
 
@@ -176,20 +201,33 @@ def _positions(frame: pd.DataFrame, name: str, names: Mapping[str, str]) -> list
     return found
 
 
-def _repeats(frame: pd.DataFrame, ids: LeadIds, emails: pd.Series[Any]) -> Mask:
-    """Rows that an earlier ``emails="all"`` made of the row above, for a further email.
+def _spread_before(
+    frame: pd.DataFrame, ids: LeadIds, at: Mapping[str, list[int]], *, wrote: bool
+) -> Spread | None:
+    """How an earlier ``emails="all"`` spread the caller's rows; None where each has one row.
 
-    Such a row has the lead and the index label of the one above. The lead's first email again
-    means that the next row of the caller's own begins.
+    Told by what the rows hold, since labels and order may be others by now, and a receipt gone:
+    only where no receipt tells of the columns must all five be there.
     """
-    labels = frame.index.factorize()[0]
-    addresses = pd.factorize(emails)[0]
-    goes_on = np.zeros(len(frame), dtype=np.bool_)
-    goes_on[1:] = (ids.codes[1:] == ids.codes[:-1]) & (labels[1:] == labels[:-1])
-    goes_on[1:] &= (ids.codes[1:] >= 0) & (addresses[1:] >= 0) & (addresses[:-1] >= 0)
-    first = np.maximum.accumulate(np.where(goes_on, 0, np.arange(len(frame))))
-    repeats: Mask = goes_on & (addresses != addresses[first])
-    return repeats
+    if len(at["email"]) != 1 or not (wrote or all(len(found) == 1 for found in at.values())):
+        return None
+    columns = {key: frame.iloc[:, found[0]] for key, found in at.items() if found}
+    try:
+        emails = read_old("email", columns["email"]).to_pandas()
+        keys = pd.DataFrame({key: pd.factorize(one)[0] for key, one in columns.items()})
+    except (NotOurs, TypeError, pa.ArrowException):
+        return None
+    keys["lead"] = ids.codes
+    # Each of the caller's rows got every email of its lead once.
+    keys["turn"] = _nth(keys)
+    same = [key for key in ("lead", "enriched_at", "turn") if key in keys]
+    alone = (ids.codes < 0) | emails.isna().to_numpy(dtype=np.bool_)
+    if not wrote:
+        alone |= (keys["enriched_at"] < 0).to_numpy()
+    rows = len(frame) + np.arange(len(frame))
+    own = np.where(alone, rows, keys.groupby(same, sort=False).ngroup().to_numpy())
+    goes_on: Mask = pd.Series(own).duplicated(keep="last").to_numpy()
+    return Spread(own, emails, goes_on) if goes_on.any() else None
 
 
 def _said_here(
@@ -264,8 +302,13 @@ def join(frame: pd.DataFrame, codes: Codes, table: pa.Table, plan: ColumnPlan) -
     The new frame has the rows, order, index, columns, dtypes, attrs and flags of the one that
     ``plan`` was made of. ``codes``: per row the position of its lead among those of ``table``.
     """
-    rows, picks = spread(codes, table, keep_rows=plan.keep_rows, repeats=plan.repeats)
+    repeats = None if plan.before is None else plan.before.goes_on
+    rows, picks = spread(codes, table, keep_rows=plan.keep_rows, repeats=repeats)
     columns = gather(table, picks, plan.kept)
+    if plan.before is not None and rows is not None:
+        rows = plan.before.again(rows, columns["email"])
+        order = np.argsort(rows, kind="stable")
+        rows, columns = rows[order], columns.take(order)
     joined = frame if plan.stays.all() else frame.loc[:, plan.stays]
     if rows is not None:
         joined = joined.take(rows)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+import io
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,9 @@ from leads_pandas.frames.join import (
 from leads_pandas.frames.receipt import marks, receipt_fields, with_receipt
 from leads_pandas.models import STATUSES, Email, LeadResult
 from tests.support.tables import answers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOMENT = datetime(2026, 5, 5, 11, 23, tzinfo=UTC)
 AT = int(MOMENT.timestamp() * 1_000_000)
@@ -430,6 +434,83 @@ def test_all_emails_run_again_do_not_multiply_the_rows() -> None:
     pd.testing.assert_frame_equal(once, twice)
     more = {**results, "c": found(("c1@x", 0.1), ("c2@x", 0.2))}
     assert len(enrich(twice, more, emails="all")) == 11
+
+
+def _through_csv(frame: pd.DataFrame) -> pd.DataFrame:
+    text = frame.to_csv(index=False)
+    return pd.read_csv(io.StringIO(text))
+
+
+@pytest.mark.parametrize("on_conflict", ["replace", "fill"])
+@pytest.mark.parametrize(
+    "back",
+    [
+        lambda out: out.reset_index(drop=True),
+        lambda out: out.reset_index(),
+        lambda out: out.set_index("firm"),
+        lambda out: out.sort_values(["email", "firm"]),
+        lambda out: out.iloc[::-1].reset_index(drop=True),
+        lambda out: pd.DataFrame(out.to_dict("list")),  # no receipt, and another index
+        _through_csv,
+    ],
+)
+def test_the_same_line_on_a_result_of_all_gives_the_same_frame_whatever_became_of_it(
+    back: Callable[[pd.DataFrame], pd.DataFrame], on_conflict: str
+) -> None:
+    frame = pd.DataFrame(
+        {
+            "lead_id": ["a", "a", "b", "b", "c", None],
+            "firm": ["one", "two", "same", "same", "no email", "no id"],
+        },
+        index=[7, 7, 8, 9, 9, 9],
+    )
+    results = {
+        "a": found(("a1@x", 0.5), ("a2@x", 0.9), ("a3@x", 0.9)),
+        "b": found(("b1@x", 0.1), ("b2@x", None)),
+        "c": LeadResult("not_found", (), AT),
+    }
+    held = back(enrich(frame, results, emails="all"))
+    assert len(held) == 12
+    again = enrich(held, results, emails="all", on_conflict=on_conflict)
+    old, new = (
+        one[list(held)]
+        .assign(enriched_at=pd.to_datetime(one["enriched_at"], utc=True).dt.as_unit("us"))
+        .astype(object)
+        .where(one[list(held)].notna(), None)
+        for one in (held, again)
+    )
+    pd.testing.assert_frame_equal(new, old)
+
+
+def test_an_address_that_a_lead_has_twice_stands_twice_however_often_it_is_asked_for() -> None:
+    emails = (Email("a@x", 0.5, "website"), Email("a@x", 0.5, "directory"))
+    results = {"a": LeadResult("found", emails, AT)}
+    once = enrich(pd.DataFrame({"lead_id": ["a", "a"]}), results, emails="all")
+    again = enrich(once.reset_index(drop=True), results, emails="all")
+    assert again["source"].tolist() == ["website", "directory"] * 2
+    assert again.index.tolist() == [0, 1, 2, 3]
+
+
+def test_rows_that_an_email_of_a_lead_was_written_beside_keep_it() -> None:
+    results = {"a": found(("a1@x", 0.1), ("a2@x", 0.9)), "b": found(("b@x", 0.5))}
+    once = enrich(pd.DataFrame({"lead_id": ["a", "b"]}), results, emails="all")
+    noted = once.reset_index(drop=True).assign(note=["call", "do not call", "b"])
+    results["a"] = found(("a2@x", 0.9), ("new@x", 0.4))
+    again = enrich(noted, results, emails="all")
+    assert cells_of(again["email"]) == ["a2@x", "new@x", "b@x"]
+    assert again["note"].tolist() == ["do not call", "do not call", "b"]
+
+
+def test_rows_of_the_callers_own_are_none_of_an_earlier_call() -> None:
+    results = {"a": found(("a1@x", 0.1))}
+    frame = pd.DataFrame({"lead_id": ["a", "a"], "email": ["mine@x", "yours@x"]})
+    assert len(enrich(frame, results, emails="all", on_conflict="replace")) == 2
+    ours = enrich(frame, results, on_conflict="replace").assign(email=["mine@x", "yours@x"])
+    for moments in ([None, None], ["2026-01-01", "2026-01-02"]):
+        dated = ours.assign(enriched_at=moments)
+        assert len(enrich(dated, results, emails="all", on_conflict="replace")) == 2
+    unlike = ours.assign(source=pd.Series([["a"], ["b"]]))
+    assert len(enrich(unlike, results, emails="all", on_conflict="replace")) == 2
 
 
 def test_the_best_email_on_a_result_of_all_keeps_its_rows() -> None:
