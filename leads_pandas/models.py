@@ -143,16 +143,18 @@ class CostPreview(Wire):
         short = plural(self.estimated_credits - self.available_credits, "credit")
         note = "" if self.affordable else f"{short} short"
         if self.affordable and self.to_enrich and self.longest_seconds is None:
-            note = "how long a job takes is known once one has ended here"
+            note = "reading alone; what a job adds is known once one has ended here"
         return "Enrichment cost", rows, note
 
     def _time(self) -> str:
         """From what reading takes at the least to what earlier jobs let expect, where they do."""
         least, most = self.estimated_seconds, self.longest_seconds
         shortest = duration(least) if least >= 1 else "a moment"
+        if most is None and self.to_enrich:
+            # A start, its polls and the reads are so many answers to be waited for.
+            return f"at least {shortest if least >= 1 else 'a few seconds'}"
         if most is None:
-            unsure = f"at least {shortest}" if least >= 1 else "not known yet"
-            return unsure if self.to_enrich else shortest
+            return shortest
         return f"{shortest} to {duration(most)}" if most >= least + 1 else shortest
 
     def __str__(self) -> str:

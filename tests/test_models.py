@@ -171,7 +171,7 @@ def test_a_preview_reads_well_as_text_and_as_html() -> None:
         (0.0, 48.0, 48, "a moment to 48 s"),
         (72.0, 72.5, 48, "1 min 12 s"),
         (72.0, None, 48, "at least 1 min 12 s"),
-        (0.0, None, 48, "not known yet"),
+        (0.0, None, 48, "at least a few seconds"),
         (0.0, None, 0, "a moment"),
     ],
 )
@@ -182,7 +182,9 @@ def test_a_preview_says_how_long_it_will_take_and_what_is_not_known(
     shown = str(models.CostPreview(*counts, seconds, longest))
     (time,) = [line for line in shown.splitlines() if line.startswith("  time ")]
     assert time.split(maxsplit=1) == ["time", said]
-    assert ("is known once one has ended" in shown) is (longest is None and to_enrich > 0)
+    assert ("reading alone; what a job adds is known once" in shown) is (
+        longest is None and to_enrich > 0
+    )
 
 
 def test_a_preview_counts_the_rows_that_buy_nothing() -> None:

@@ -92,7 +92,7 @@ def test_a_price_counts_the_rows_that_buy_nothing_and_tells_how_long_from_earlie
     assert again.longest_seconds is not None
     assert again.longest_seconds > 1.0
     assert " to " in str(again)
-    assert "not known" not in str(again)
+    assert "at least" not in str(again)
 
 
 def test_whoever_waits_for_nothing_but_the_job_is_given_no_reason(

@@ -743,7 +743,9 @@ def test_on_a_terminal_it_shows_the_price_and_asks(account: Vendor, leads: Path)
     shown = screen.seen.partition("Enrich?")[0]
     assert re.search(r"estimated credits +12\n", shown)
     # No job has ended in this store yet.
-    assert re.search(r"time +not known yet", shown), shown
+    assert re.search(
+        r"time +at least a few seconds\n +reading alone; what a job adds is known once", shown
+    ), shown
     assert "100%" in screen.seen
     assert account.counts["spent"] == 12
 
