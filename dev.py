@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -54,7 +55,10 @@ def demo(arguments: list[str]) -> int:
 
 def test(arguments: list[str]) -> int:
     """Lint, check types and run the tests on the newest pandas, then the tests on an older one."""
-    newest = environment(".venv", ["-e", ".[dev]"])
+    with ThreadPoolExecutor() as pool:  # making one mostly waits for downloads
+        made = pool.submit(environment, ".venv-older", ["-e", ".[dev]", OLDER_PANDAS])
+        newest = environment(".venv", ["-e", ".[dev]"])
+        older = made.result()
     paths = ["leads_pandas", "tests", "benchmarks", "docs", "dev.py"]
     steps = [
         (newest, "-m", "ruff", "format", "--check", *paths),
@@ -65,7 +69,6 @@ def test(arguments: list[str]) -> int:
     for step in steps:
         if code := run(*step):
             return code
-    older = environment(".venv-older", ["-e", ".[dev]", OLDER_PANDAS])
     return run(older, *PYTEST, *(arguments or WITH_PANDAS))
 
 
