@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from leads_pandas.finding.domains import is_free, is_top_level, registrable
+from leads_pandas.finding.domains import is_certified, is_free, is_top_level, registrable
 from leads_pandas.finding.wordlists import section, words
 
 if TYPE_CHECKING:
@@ -70,6 +70,9 @@ _TAKE_OUT = re.compile(
     r"(?<=@)(?i:no[._-]?spam|remove)[\w-]*\.|[._-]?(?:NO|ANTI|KEIN|STOP|NON|SIN|SEM|BEZ)[._-]?SPAM(?:[._-](?=.*@))?|[._-]?REMOVE(?:[._-]?(?:THIS|ME))?"
     r"|ENTFERNEN|[._-]nospam(?=[@\W]|$)"
 )
+# The dots and lines that lead the eye from a label to the address.
+_LEADERS = re.compile(r"\.{3,}|(?<![^\s:])(?:_{2,}|[.-]+)(?=[\w.+-]{1,64}@)")
+_SLIPPED_DOT = re.compile("@[^@]{0,64}(?:[,\u3002]|\\.\\.)")
 _LONG_DASHES = re.compile("[\u2013\u2014]|- ")
 _DASHED = re.compile(r"(?<![\w.-])([a-z0-9]{2,20})(?:-at-|_at_)(?=[a-z0-9])", re.IGNORECASE)
 _SHOUTED_DOT = re.compile(
@@ -129,6 +132,7 @@ _WEB_BEHIND = re.compile(r"\.([a-z]{2,6})(?:www\.|https?$)", re.IGNORECASE)
 _LABEL_GLUE = re.compile(
     r"^(?:(?:e-?mail|mail|mailto|email)[.:_-]?|[\d-]{5,})(?=([a-z].+)$)", re.IGNORECASE
 )
+_ESCAPED_TWICE = re.compile(r"&#0{0,4}(46|64);")
 # "Write # instead of @", said beside an address like info#firm.example.
 _STAND_IN = re.compile(
     r"([★☆●○◎■□◆◇▲△▼♪♯#*%&$!^~¤\uff03\uff0a\uff05\uff06\uff04])[^\w@]{0,4}"
@@ -148,6 +152,8 @@ _LABELLED = re.compile(
 
 def with_sign(text: str) -> str:
     """A page's text with an @ in place of the sign that it says to replace by one."""
+    if "&#" in text:  # escaped twice
+        text = _ESCAPED_TWICE.sub(lambda it: chr(int(it[1])), text)
     told = _STAND_IN.search(text) if "@" in text or "\uff20" in text else None
     if told is None:
         return text
@@ -236,16 +242,16 @@ def understand(text: str, own: str = "") -> str:
     if " at " in lower or " ät " in lower or any(map(lower.__contains__, _words_of_at(lower))):
         text = _SPOKEN.sub(lambda found: _spoken(found, own), text)
     if "@" in text:
+        text = _LEADERS.sub(" ", text)
         text = _DOT_BEHIND.sub(_dot_behind, text)
         if "-" in own and _LONG_DASHES.search(text):
             text = re.sub(
                 "@" + re.escape(own).replace("\\-", "(?:[-\u2013\u2014]|- )"), f"@{own}", text
             )
-        if own and "," in text:
+        if own and _SLIPPED_DOT.search(text):
             # A slip of the finger; at any other domain than its own it may be the comma of a list.
-            text = re.sub(
-                "@" + "[.,]".join(map(re.escape, own.split("."))) + r"\b", f"@{own}", text
-            )
+            dot = "[.,\u3002]{1,2}"
+            text = re.sub("@" + dot.join(map(re.escape, own.split("."))) + r"\b", f"@{own}", text)
         text = _LOOSE.sub(lambda found: _loose(found, own), text)
     return text
 
@@ -284,6 +290,7 @@ def _apart(local: str, domains: list[str]) -> Iterator[str]:
 
 def _unlabelled(local: str) -> str:
     """The mailbox without the label that is glued before it: ``info`` of ``E-Mailinfo``."""
+    local = re.sub(r"^www\.", "", local, flags=re.IGNORECASE)
     label = _LABEL_GLUE.match(local)
     return label[1] if label is not None and label[1].lower() in ROLES else local
 
@@ -415,12 +422,12 @@ def _loose(found: re.Match[str], own: str) -> str:
 @lru_cache(maxsize=4096)
 def mailbox_kind(address: str) -> str:
     """What a mailbox is for: a level of ``mailbox`` in the weights."""
-    local = address.partition("@")[0]
+    local, _, domain = address.partition("@")
     plain = "".join(letter for letter in local if letter.isalnum())
     if plain.startswith(_UNREAD):
         return "nobody reads it"
     first = local.replace("_", ".").replace("-", ".").partition(".")[0]
-    if plain in _SPECIAL or first in _SPECIAL:
+    if plain in _SPECIAL or first in _SPECIAL or is_certified(domain):
         return "special"
     return "general" if plain in ROLES or first in ROLES else "named"
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from leads_pandas.finding.addresses import mailbox_kind
+from leads_pandas.finding.addresses import ROLES, mailbox_kind
 from leads_pandas.finding.domains import (
     alike,
     in_ascii,
@@ -26,6 +27,7 @@ from leads_pandas.finding.domains import (
     registrable,
     squeeze,
 )
+from leads_pandas.finding.labels import folded
 from leads_pandas.finding.placeholders import is_nobodys
 from leads_pandas.finding.verify import well_formed
 from leads_pandas.finding.wordlists import pattern, words
@@ -33,7 +35,7 @@ from leads_pandas.finding.wordlists import pattern, words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from leads_pandas.finding.reading import Mention
+    from leads_pandas.finding.page import Mention
 
 
 class Place(StrEnum):
@@ -136,13 +138,23 @@ def relation_of(address: str, site: Site) -> Relation:
     label = squeeze(name_of(domain))
     if any(len(one) >= _TITLE_NAME and squeeze(one) in names for one in domain.split(".")[:-2]):
         return Relation.BRAND  # town.region.example, firm.hoster.example
-    if any(alike(label, name) or name == squeeze(held) for name in names):
+    if any(label == name or name == squeeze(held) for name in names):
         return Relation.BRAND
-    if len(label) >= _TITLE_NAME and label in title:
+    if label not in ROLES and (  # hotel.example is a portal, whatever the site calls itself
+        any(alike(label, name) for name in names) or _is_said(label, site.title)
+    ):
         return Relation.BRAND
     if named:
         return Relation.NAMED  # oakschool@schools.town.example
     return Relation.FOREIGN if hosts else Relation.UNKNOWN
+
+
+def _is_said(label: str, title: str) -> bool:
+    """Whether a title has a name as whole words: a federation is not each of its clubs."""
+    words = folded(title)
+    return len(label) >= _TITLE_NAME and any(
+        label.startswith(word) and label in accumulate(words[at:]) for at, word in enumerate(words)
+    )
 
 
 def judge(sightings: Iterable[Sighting], site: Site) -> Judged:
@@ -210,14 +222,15 @@ def _refused(
 def _is_claimed(address: str, sightings: Sequence[Sighting], site: Site) -> bool:
     """Whether a site says more of an address elsewhere than that it stands there.
 
-    It does where data for machines names it too, or where its domain has a word of the site's.
+    It does where data for machines names it too, or where its domain has a word of the site's own
+    that is not just its trade.
     """
     hows = {one.mention.how for one in sightings}
     if "data" in hows and len(hows) > 1:
         return True
-    said = squeeze(site.title), *site.names
     words = re.split(r"[\W\d_]+", name_of(address.rpartition("@")[2]))
-    return any(len(word) >= _TITLE_NAME and word in name for word in words for name in said)
+    telling = [word for word in words if len(word) >= _TITLE_NAME and word not in ROLES]
+    return any(word in name for word in telling for name in site.names)
 
 
 def _slip(

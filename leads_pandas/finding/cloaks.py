@@ -17,15 +17,15 @@ from urllib.parse import unquote
 from leads_pandas.finding.addresses import is_address, mailbox_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _PROTECTED = re.compile(r"email-protection(?:\.\w+)?#([0-9a-fA-F]{6,400})")
 _WORTH = re.compile(
     r"@|\|64|mi=|&#0*64;|&#x0*40;|%40|\\x40|\\u0040|fromCharCode|DeCryptX|mailto|atob|unescape|document\.write|mail\w*\(",
     re.IGNORECASE,
 )
-# WordPress' CryptX: a digit, and a letter that is so many places too far.
-_CRYPTX = re.compile(r"DeCryptX\(\s*['\"]((?:\d[^'\"]){6,150})['\"]")
+# WordPress' CryptX: a digit, and a letter that is so many places too far; or each by one place.
+_CRYPTX = re.compile(r"DeCryptX\(\s*['\"]([^'\"]{6,300})['\"]")
 _CODE_LIST = re.compile(r"[\[(]\s*((?:\d{2,3}\s*,\s*){6,200}\d{2,3})\s*[\])]")
 _IN_OBJECT = re.compile(
     r"\b(?:user|name|local|mailbox|account)[\"']?\s*:\s*[\"']([\w.+-]{1,64})[\"']\s*,"
@@ -116,8 +116,11 @@ def uncloaked(script: str) -> Iterator[str]:
             user, domain = domain[0], [user]
         if "@" not in user:
             yield f"{user}@{'.'.join(domain)}"
-    for code in _CRYPTX.findall(script):
-        yield "".join(chr(ord(code[at + 1]) - int(code[at])) for at in range(0, len(code), 2))
+    for code in map(_unescaped, _CRYPTX.findall(script)):
+        by, letters = (code[::2], code[1::2]) if code[::2].isdecimal() else ("1" * len(code), code)
+        yield "".join(
+            chr(max(ord(one) - int(far), 0)) for far, one in zip(by, letters, strict=False)
+        )
     if "fromCharCode" in script:
         yield from map(_from_codes, _CODE_LIST.findall(script))
     yield from (f"{user}@{domain}" for user, domain in _IN_OBJECT.findall(script))
@@ -136,10 +139,15 @@ def called(script: str) -> Iterator[str]:
 def put_together(script: str) -> Iterator[str]:
     """The addresses that the arguments of calls make: certain only where the domain is known."""
     for call in _ARGUMENTS.findall(script[:_MAX_SCRIPT]):
-        first, *rest = [one for one in re.findall(r"['\"]([\w.+-]*)['\"]", call) if one]
-        if rest:
-            yield f"{first}@{'.'.join(rest)}"
-            yield f"{rest[0]}@{first}"
+        yield from joined(re.findall(r"['\"]([\w.+-]*)['\"]", call))
+
+
+def joined(parts: Iterable[str]) -> Iterator[str]:
+    """The addresses that parts make, the mailbox first or last."""
+    first, *rest = [one for one in parts if one] or [""]
+    if rest:
+        yield f"{first}@{'.'.join(rest)}"
+        yield f"{rest[0]}@{first}"
 
 
 class _Strings:

@@ -18,7 +18,8 @@ from leads_pandas.finding.guard import FetchError
 from leads_pandas.finding.labels import Kind
 from leads_pandas.finding.links import FRAME, PILE, Step, choose, host_of, same
 from leads_pandas.finding.manners import front_pages
-from leads_pandas.finding.reading import Link, Page, read_page, read_script
+from leads_pandas.finding.page import Link, Page
+from leads_pandas.finding.reading import read_page, read_script
 
 if TYPE_CHECKING:
     from leads_pandas.finding.manners import Visit

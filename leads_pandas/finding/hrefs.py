@@ -66,6 +66,8 @@ def absolute(base: str, href: str) -> str | None:
     href = href.strip()
     if not href or href.startswith("#"):
         return None
+    if "\\" in href:  # as browsers do
+        href = href.replace("\\", "/")
     if _SIMPLE.match(href):  # what urljoin does, for the links that most links are
         root = base if href[0] != "/" else "/".join(base.split("/", 3)[:3])
         return f"{root.rpartition('/')[0]}/{href}" if href[0] != "/" else root + href

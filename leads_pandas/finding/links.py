@@ -13,7 +13,7 @@ from leads_pandas.finding.labels import NOTHING, Kind, promise_of, promise_of_pa
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from leads_pandas.finding.reading import Link
+    from leads_pandas.finding.page import Link
 
 _NO_PAGE = re.compile(
     r"\.(?:png|jpe?g|gif|svg|webp|avif|ico|bmp|tiff?|pdf|zip|rar|gz|docx?|xlsx?|pptx?|od[tsp]|mp[34]"

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from leads_pandas.finding.addresses import (
@@ -24,7 +24,7 @@ from leads_pandas.finding.addresses import (
     understand,
     with_sign,
 )
-from leads_pandas.finding.cloaks import called, in_attributes, put_together, uncloaked
+from leads_pandas.finding.cloaks import called, in_attributes, joined, put_together, uncloaked
 from leads_pandas.finding.data import linked_emails, plain_emails, structured_emails
 from leads_pandas.finding.domains import is_nowhere, registrable
 from leads_pandas.finding.hrefs import (
@@ -36,8 +36,10 @@ from leads_pandas.finding.hrefs import (
     recipients,
 )
 from leads_pandas.finding.markup import BLOCK, LINE, SEAM, Element, Outline, read_outline
+from leads_pandas.finding.page import How, Link, Mention, Page
 
-How = Literal["link", "text", "data", "meta"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MAX_MENTIONS, _MAX_LINKS, _MAX_SCRIPTS = 500, 5000, 500
 # Letters of lines with a sign that are looked at, a line counting for some more.
@@ -77,64 +79,14 @@ _STATE = re.compile(
 _ONCLICK = re.compile(
     r"(?:location(?:\.href)?\s*=|(?:open|assign|navigate|replace)\()\s*['\"]([^'\"]{1,300})['\"]"
 )
+_PAGE_FILE = re.compile(r"[\w%./-]{1,100}\.html?$", re.IGNORECASE)
+_PART, _MAX_PARTS = re.compile(r"[\w.+-]{1,64}$"), 4
 _PATH = re.compile(r"((?:https?:/)?/[\w%./?=&-]{1,200})$")
 _SCRIPTED_PAGE = re.compile(r"['\"]([\w%/.-]{1,120}\.(?:html?|php\d?|aspx?))['\"]", re.IGNORECASE)
 _SIGN_ICON = re.compile(r"(?:^|[\s_-])at(?:$|\s)")
 _MAIL_ICON = re.compile(r"envelope|\bmail", re.IGNORECASE)
 _SAYS_CONTACT = re.compile(r"contact|kontakt", re.IGNORECASE)
 _JAVASCRIPT_TYPES = ("", "text/javascript", "application/javascript", "module")
-
-
-class Mention(NamedTuple):
-    """An address as a page gives it.
-
-    Attributes:
-        address: in lower case; its syntax is only roughly right.
-        how: ``link`` (a link to write to), ``text``, ``data`` (JSON-LD, microdata) or ``meta``
-            (the page's description for search engines).
-        before: the words before it.
-        footer: whether it stands in the page's footer.
-    """
-
-    address: str
-    how: How
-    before: str = ""
-    footer: bool = False
-
-
-class Link(NamedTuple):
-    """A link of a page: the absolute URL, and the words a visitor clicks on.
-
-    Attributes:
-        rel: what the page says of the link, such as ``help`` or ``author``.
-        menu: whether it stands in a menu or the footer.
-        frame: whether it is part of the page: a frame.
-    """
-
-    url: str
-    text: str
-    rel: str = ""
-    menu: bool = False
-    frame: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a page says, in the page's order.
-
-    Attributes:
-        jump: where the page sends its visitors at once, or None.
-        title: its title and the site's name.
-        language: as the page says.
-        scripts: its script files of the same host.
-    """
-
-    mentions: tuple[Mention, ...]
-    links: tuple[Link, ...]
-    jump: str | None = None
-    title: str = ""
-    language: str = ""
-    scripts: tuple[str, ...] = ()
 
 
 def read_page(markup: str, url: str) -> Page:
@@ -166,7 +118,7 @@ class _Reader:
         self._outline = outline
         self._text = outline.text
         self._base = url
-        host = urlsplit(url).hostname or ""
+        self._host = host = urlsplit(url).hostname or ""
         self._own = (
             ""
             if is_nowhere(host) and not host.endswith((".example", ".test"))
@@ -176,6 +128,7 @@ class _Reader:
         self._links: list[Link] = []
         self._mentions: list[Mention] = []
         self._jump: str | None = None
+        self._frames: list[str | None] = []
         self._scripts: list[str] = []
         self._footers = [edge for pair in outline.footers for edge in pair]
         self._inserts: dict[int, str] = {}
@@ -193,6 +146,9 @@ class _Reader:
                 self._element(element)
         for kind, content in self._outline.scripts[:_MAX_SCRIPTS]:
             self._script(kind, content)
+        frames = [one for one in self._frames if one]
+        if frames and not any(urlsplit(one).hostname == self._host for one in frames):
+            self._jump = self._jump or frames[0]  # the site lies elsewhere, behind a better name
         self._read_text()
         return Page(
             tuple(self._mentions),
@@ -209,6 +165,8 @@ class _Reader:
             self._anchor(element)
         elif name in _PARTS:
             self._link(attributes.get(_PARTS[name], ""), element, frame=True)
+            if name == "frame":
+                self._frames.append(absolute(self._base, attributes.get("src", "")))
         elif name == "meta":
             self._meta(element)
         elif name == "img":
@@ -219,6 +177,10 @@ class _Reader:
                 self._scripts.append(url)
         elif name == "form" and "@" in attributes.get("action", ""):
             self._published(unquote(attributes["action"]).replace("/", " "), "link", element)
+        elif name in ("form", "param") and _PAGE_FILE.match(
+            attributes.get("action") or attributes.get("value") or ""
+        ):  # menus of buttons
+            self._link(attributes.get("action") or attributes["value"], element)
         elif name == "input" and attributes.get("value"):
             self._input(element)
         elif name == "link" and "mailto:" in attributes.get("href", "").lower():
@@ -250,6 +212,9 @@ class _Reader:
             self._called(attributes["onclick"], element)
         for value in in_attributes(attributes):
             self._cloaked(value, element)
+        data = [value for name, value in attributes.items() if name.startswith("data-")]
+        if 1 < len(data) <= _MAX_PARTS and all(map(_PART.match, data)):
+            self._keep_own(joined(data), element)
         clicked = attributes.get("onclick") or attributes.get("data-href")
         if clicked and (found := _ONCLICK.search(clicked) or _PATH.match(clicked)):
             self._link(found[1], element)
@@ -273,7 +238,10 @@ class _Reader:
         self._put_together(script, element)
 
     def _put_together(self, script: str, element: Element) -> None:
-        for value in put_together(script) if self._own else ():
+        self._keep_own(put_together(script), element)
+
+    def _keep_own(self, values: Iterable[str], element: Element) -> None:
+        for value in values if self._own else ():
             if registrable(value.rpartition("@")[2].lower()) == self._own:
                 self._published(value, "link", element)
 

@@ -61,6 +61,10 @@ from leads_pandas.finding.addresses import addresses_in, with_sign
         "info@nospam.firma.de",
         "info@firma.de.nospam",
         "info@REMOVE.firma.de",
+        "www.info@firma.de",
+        "E-Mail.......info@firma.de",
+        "E-Mail:____info@firma.de",
+        "-info@firma.de",
     ],
 )
 def test_an_address_is_understood_in_whatever_way_it_is_written(text: str) -> None:

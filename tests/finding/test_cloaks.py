@@ -49,6 +49,7 @@ document.getElementById('cloak1').innerHTML += '<a ' + path + '\\'' + prefix + '
         "$('.mail').html('info' + '@' + 'firm.example')",
         "writeMail('firm.example', 'info')",
         "DeCryptX('1j2p0f3r3C1g0i0r2o1/2g0x0a1n1q2n0e')",
+        "DeCryptX('nbjmup;jogpAgjsn/fybnqmf')",
         "var m = {user: 'info', domain: 'firm.example'}; show(m.user + '@' + m.domain)",
         (
             "var t = [105,110,102,111,64,102,105,114,109,46,101,120,97,109,112,108,101];"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from benchmarks.confidence import fit, kept, weights_of
 from leads_pandas.finding.belonging import Place, Relation, Sighting, Site, judge, relation_of
+from leads_pandas.finding.page import Mention
 from leads_pandas.finding.ranking import MAX_EMAILS, SUREST, WEIGHTS, explain, probability, weigh
-from leads_pandas.finding.reading import Mention
 from leads_pandas.finding.verify import Mail
 
 SITE = Site(("www.kern-brot.com",), "Kern Brot, bakery")

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leads_pandas.finding.reading import Link, read_page
+from leads_pandas.finding.page import Link
+from leads_pandas.finding.reading import read_page
 from tests.support.growth import grows_like_its_size
 
 HERE = "http://firm.example/shop/index.html"
@@ -33,6 +34,10 @@ def cloudflare(address: str, key: int = 0x5A) -> str:
         "<p>info@firm.example</p>",
         "<p>Info@Firm.Example.</p>",
         "<p>info&#x40;firm.example</p>",
+        "<p>info&amp;#64;firm.example</p>",
+        "<p>info@firm..example</p>",
+        "<p>info@firm\u3002example</p>",
+        "<a data-n=info data-d=firm data-t=example>write</a>",
         "<p>info@<b>firm</b>.example</p>",
         "<p>info@<!-- no spam -->firm.example</p>",
         "<p>info@<span style='display: none'>null</span>firm.example</p>",
@@ -256,6 +261,12 @@ def test_a_page_that_sends_its_visitors_on_says_where(markup: str) -> None:
     assert read_page(markup, HERE).jump == "http://firm.example/shop/start.html"
 
 
+def test_a_frameset_of_another_host_alone_is_where_the_site_lies() -> None:
+    elsewhere = "<frame src=http://host.example/firm/>"
+    assert read_page(elsewhere, HERE).jump == "http://host.example/firm/"
+    assert read_page(f"{elsewhere}<frame src=menu.htm>", HERE).jump is None
+
+
 def test_a_script_on_a_page_with_something_to_say_does_not_send_visitors_on() -> None:
     page = read_page("<p>word </p>" * 400 + "<script>location.href = '/x'</script>", HERE)
     assert page.jump is None
@@ -274,6 +285,9 @@ def test_a_script_on_a_page_with_something_to_say_does_not_send_visitors_on() ->
         '<script type=application/json>{"url": "\\/shop\\/kontakt.html"}</script>',
         "<base href='http://copy.elsewhere.example/'><a href=/shop/kontakt.html>K</a>",
         "<ul class=sub-menu style='display:none'><a href=kontakt.html>K</a></ul>",
+        "<form action=kontakt.html><input type=submit value=K></form>",
+        "<applet code=hover.class><param name=url value=kontakt.html></applet>",
+        "<a href='..\\shop\\kontakt.html'>K</a>",
     ],
 )
 def test_links_that_are_no_plain_links_are_found(markup: str) -> None:
