@@ -33,7 +33,7 @@ from leads_pandas.finding.verify import well_formed
 from leads_pandas.finding.wordlists import pattern, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from leads_pandas.finding.page import Mention
 
@@ -198,6 +198,7 @@ def _refused(
         for one in theirs
         if relations[one] in _SURELY_THEIRS and mailbox_kind(one) in _MAIN_MAILBOXES
     }
+    ends = {it.url for one in theirs for it in seen[one] if it.mention.last}
     for address in kept:
         elsewhere = relations[address] in (Relation.FOREIGN, Relation.UNKNOWN) or (
             relations[address] is Relation.NAMED and not is_free(address.rpartition("@")[2])
@@ -208,6 +209,8 @@ def _refused(
         if address not in refused and elsewhere:
             have = any(one != address for one in theirs)
             reason = _others(address, seen[address], relations[address], have_theirs=have)
+            if reason is None and have and _is_signature(seen[address], ends):
+                reason = "another business's, at the end of pages"
             if (
                 reason is None
                 and main - {address}
@@ -217,6 +220,18 @@ def _refused(
             if reason:
                 refused[address] = reason
     return refused
+
+
+def _is_signature(sightings: Sequence[Sighting], ends: Collection[str]) -> bool:
+    """Whether an address is the last thing on pages that need not tell one, as a maker signs.
+
+    Args:
+        sightings: where it stood.
+        ends: the pages at whose end an address of the business stands.
+    """
+    return all(one.mention.last for one in sightings) and any(
+        one.place not in (Place.CONTACT, Place.IMPRINT) and one.url not in ends for one in sightings
+    )
 
 
 def _is_claimed(address: str, sightings: Sequence[Sighting], site: Site) -> bool:

@@ -17,12 +17,14 @@ class Mention(NamedTuple):
             (the page's description for search engines).
         before: the words before it.
         footer: whether it stands in the page's footer.
+        last: whether it is among the page's last words.
     """
 
     address: str
     how: How
     before: str = ""
     footer: bool = False
+    last: bool = False
 
 
 class Link(NamedTuple):

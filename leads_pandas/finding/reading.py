@@ -45,6 +45,7 @@ _MAX_MENTIONS, _MAX_LINKS, _MAX_SCRIPTS = 500, 5000, 500
 # Letters of lines with a sign that are looked at, a line counting for some more.
 _MAX_EFFORT, _BLOCK_EFFORT = 400_000, 50
 _LINK_TEXT, _BEFORE, _MAX_STATE = 200, 220, 200_000
+_LAST = 120
 _SPLASH, _SIGN, _LONG, _MAX_INCLUDED = 1500, 20, 4000, 5
 
 _SIGNS = re.compile(f"[{SEAM}{LINE}{BLOCK}]+")
@@ -405,7 +406,8 @@ class _Reader:
                 self._mentions.append(Mention(address, how))
             else:
                 here = self._text[max(element.start - 2 * _BEFORE, 0) : element.start]
-                self._mentions.append(Mention(address, how, _tail(here), element.footer))
+                last = self._is_last(element.start)
+                self._mentions.append(Mention(address, how, _tail(here), element.footer, last))
 
     def _read_text(self) -> None:
         text = with_sign(self._with_signs())
@@ -423,7 +425,9 @@ class _Reader:
             block = text[start : min(end, start + effort)]
             if block.lstrip()[:1] == "@" and len(before) > 1 and len(before[-2].split()) == 1:
                 block = before[-2].strip() + block.lstrip()  # info | @firm.example, in two cells
-            self._read_block(block, " ".join(before), self._in_footer(start))
+            self._read_block(
+                block, " ".join(before), self._in_footer(start), self._is_last(found.start())
+            )
             effort -= end - start + _BLOCK_EFFORT
             if effort < 0 or len(self._mentions) >= _MAX_MENTIONS:
                 return
@@ -436,16 +440,16 @@ class _Reader:
             since = place
         return "".join((*pieces, self._text[since:]))
 
-    def _read_block(self, block: str, before: str, footer: bool) -> None:
+    def _read_block(self, block: str, before: str, footer: bool, last: bool) -> None:
         apart = plain(block.replace(SEAM, " ").replace(LINE, " "))
-        whole = self._keep(apart, before, footer, [])
+        whole = self._keep(apart, Mention("", "text", before, footer, last), [])
         if SEAM in block or LINE in block:
             # info@<b>firm</b>.example is one word, but what merely touches is not: an address that
             # is whole by itself does not grow.
             together = plain(block.replace(SEAM, "").replace(LINE, ""))
-            self._keep(together, before, footer, whole)
+            self._keep(together, Mention("", "text", before, footer, last), whole)
 
-    def _keep(self, line: str, before: str, footer: bool, whole: list[str]) -> list[str]:
+    def _keep(self, line: str, like: Mention, whole: list[str]) -> list[str]:
         """Keep the addresses of a line but those that overlap one that is whole."""
         kept: list[str] = []
         understood = understand(line, self._own)
@@ -454,9 +458,12 @@ class _Reader:
             if any(part in found.address or found.address in part for part in whole):
                 continue
             kept.append(found.address)
-            said = f"{before} {understood[max(found.start - _BEFORE, 0) : found.start]}"
-            self._mentions.append(Mention(found.address, "text", _tail(said), footer))
+            said = f"{like.before} {understood[max(found.start - _BEFORE, 0) : found.start]}"
+            self._mentions.append(like._replace(address=found.address, before=_tail(said)))
         return kept
+
+    def _is_last(self, position: int) -> bool:
+        return position > max(len(self._text) - _LAST, len(self._text) / 2)
 
     def _in_footer(self, position: int) -> bool:
         return bisect_right(self._footers, position) % 2 == 1
