@@ -165,7 +165,7 @@ thread = threading.Thread(
     )
 )
 thread.start()
-begun.wait(60)
+begun.wait()
 try:
     pooled("fork")
 except leads_pandas.StoreError as error:

@@ -26,7 +26,7 @@ class Asker:
             f"{self.vendor.base_url}/api/v1/{path}",
             json=body,
             headers={"Authorization": f"Bearer {self.vendor.key}"},
-            timeout=5,
+            timeout=500,
             allow_redirects=False,
         )
 

@@ -93,7 +93,6 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=120,
             check=False,
         )
     finally:

@@ -193,7 +193,7 @@ def test_a_caller_that_is_killed_leaves_the_old_dataset_or_the_new_one(
     }
     caller = multiprocessing.get_context("forkserver").Process(target=call, kwargs=names)
     caller.start()
-    caller.join(120)
+    caller.join()
     assert caller.exitcode == -signal.SIGKILL
     if when == "writing":
         assert_frame_equal(pd.read_parquet(path), before)

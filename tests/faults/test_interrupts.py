@@ -216,7 +216,7 @@ def test_a_thread_that_is_not_the_main_one_can_enrich(vendor: Vendor) -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join(60)
+    thread.join()
     assert got == [whole(lead_ids(5))]
 
 
@@ -225,7 +225,7 @@ def test_no_thread_is_left_behind(vendor: Vendor) -> None:
     lp.enrich(frame(lead_ids(30)), progress=False, client=make_client(vendor))
     left = set(threading.enumerate()) - before
     for one in left:
-        one.join(60)
+        one.join()
     assert [one for one in left if one.is_alive()] == []
 
 

@@ -399,7 +399,7 @@ def test_a_large_page_is_what_has_come_of_it_where_its_server_stops(
 ) -> None:
     def page(handler: Any) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 200_000)
-        handler.server.visited.wait(30)
+        handler.server.visited.wait()
 
     site = website({"/": page})
     site.server.visited = threading.Event()  # type: ignore[attr-defined] # for `page`
@@ -455,7 +455,7 @@ def test_a_name_server_that_hangs_is_given_up_at_the_deadline() -> None:
     over = threading.Event()
 
     def hanging(host: str, port: int) -> list[str]:
-        over.wait(60)
+        over.wait()
         return []
 
     with pytest.raises(FetchError, match="not resolved in time"):
@@ -478,7 +478,7 @@ def test_closing_ends_a_request_under_way_in_another_thread(
 
     def hang(handler: Any) -> None:
         arrived.set()
-        site.released.wait(60)
+        site.released.wait()
 
     site.pages["/"] = hang
     ours = fetcher(timeout=30)
@@ -491,9 +491,9 @@ def test_closing_ends_a_request_under_way_in_another_thread(
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert arrived.wait(60)
+    assert arrived.wait()
     ours.close()
-    thread.join(60)
+    thread.join()
     assert outcome == ["stopped"]
     for later in (lambda: ours.get(f"{site.url}/"), lambda: ours.pause(60)):
         with pytest.raises(Stopped):

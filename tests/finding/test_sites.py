@@ -184,7 +184,7 @@ def test_the_callers_own_origins_are_read_many_at_once_and_without_pauses(
     monkeypatch.setattr(Fetcher, "pause", lambda _, seconds: pauses.append(seconds))
 
     def page(handler: Any) -> None:
-        together.wait(60)  # breaks where the others are not asked for meanwhile
+        together.wait(500)  # breaks where the others are not asked for meanwhile
         handler.answer(200, {}, f"info@firm.test <a href={handler.path}/contact>contact</a>")
 
     site = website({"/robots.txt": "User-agent: *\nCrawl-delay: 5\nDisallow: /0/contact"})
@@ -239,9 +239,9 @@ def test_a_source_that_has_nothing_now_is_asked_again_when_it_says_so(
     for n in range(3):
         given.append((n, site.url))
         running.wake()
-        assert arrived.acquire(timeout=10)
+        assert arrived.acquire(timeout=500)
     assert running.close(10)
-    thread.join(60)
+    thread.join()
     assert results == [0, 1, 2]
 
 

@@ -532,7 +532,7 @@ def test_many_first_uses_at_once_make_one_file(path: Path) -> None:
 
     threads = [in_thread(lambda pacer=pacer: work(pacer)) for pacer in pacers]  # type: ignore[misc] # a lambda's default
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert len({slot.id for slot in granted}) == 8
     assert len(sees(path, "SELECT * FROM slots")) == 8
     assert pacers[0].estimate(1) > 0.0
@@ -651,7 +651,7 @@ def test_a_wait_that_is_told_to_stop_ends_at_once_and_leaves_the_line(path: Path
     until(lambda: waiting(path) == 5)
     stop.set()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert ended == [True] * 5
     assert waiting(path) == 0
     pacer.cancel(slot)
@@ -717,7 +717,6 @@ def test_children_forked_at_any_moment_share_the_budget(path: Path) -> None:
         [sys.executable, "-c", FORKS, str(path)],
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
     assert done.stdout == "shared\n", done.stderr
@@ -761,7 +760,7 @@ class ExactServer(socketserver.ThreadingTCPServer):
 
     def wait_for(self, served: int) -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: self.served.total() >= served, timeout=60)
+            assert self.changed.wait_for(lambda: self.served.total() >= served, timeout=500)
 
 
 class _Connection(socketserver.BaseRequestHandler):
@@ -827,7 +826,7 @@ def test_four_processes_share_a_budget_without_one_refusal(
 ) -> None:
     until(lambda: len(server.served) == 16)
     server.enough = server.served.total() + 60
-    assert [worker.wait(60) for worker in workers] == [0] * 4
+    assert [worker.wait() for worker in workers] == [0] * 4
     assert server.refused == 0
     assert min(server.served.values()) >= 3
 
@@ -845,7 +844,7 @@ def test_a_suspended_and_a_killed_process_neither_overdraw_the_budget_nor_hold_t
     before = Counter(server.served)
     server.wait_for(server.served.total() + 40)
     server.enough = server.served.total()
-    assert [workers[n].wait(60) for n in (0, 1, 3)] == [0] * 3
+    assert [workers[n].wait() for n in (0, 1, 3)] == [0] * 3
     assert server.refused == 0
     since = server.served - before
     assert min(since[whose] for whose in range(16) if whose // 4 != 2) >= 1

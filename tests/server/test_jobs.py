@@ -165,13 +165,13 @@ def test_what_is_unfinished_goes_on_with_another_worker_and_nothing_is_done_twic
 
     def hanging(handler: Any) -> None:
         reached.set()
-        site.released.wait(60)
+        site.released.wait()
 
     site.pages["/4"] = hanging
     started = database.start(query("q0"))
     first = worker()
     first.start()
-    assert reached.wait(60)
+    assert reached.wait()
     assert first.stop(10)
     site.pages["/4"] = "info4@firm.example"
     second = worker()

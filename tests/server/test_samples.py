@@ -35,7 +35,7 @@ def sites() -> Iterator[SampleSites]:
 
 def ask(sites: SampleSites, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
     """One request, exactly as written: nothing is normalised, no redirect is followed."""
-    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(sites.origin).port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(sites.origin).port, timeout=500)
     try:
         connection.request(method, path)
         answer = connection.getresponse()

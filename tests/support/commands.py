@@ -69,7 +69,7 @@ class Terminal:
                 continue
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(60)
+        self.process.wait()
         os.close(self._master)
 
     def _more(self, end: float) -> bool:
@@ -117,7 +117,7 @@ class Terminal:
         while self._more(end):
             for question in [one for one in left if one in self.seen]:
                 self.type(left.pop(question))
-        return self.process.wait(60)
+        return self.process.wait()
 
 
 def terminal(*arguments: str, **more: str) -> Terminal:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FILE = re.compile(r"# (\w+\.py)\n")
 _LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-_SECONDS = 60
+_SECONDS = 500
 
 _run = PythonEvaluator()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 KERNEL = "leads-pandas-tests"
-CELL_SECONDS = 240
+CELL_SECONDS = 500
 
 # Runs first in every kernel: a notebook that reaches for the network fails.
 _LOOPBACK_ONLY = """

@@ -139,10 +139,10 @@ class Api:
         self._session.close()
 
     def get(self, path: str, **options: Any) -> requests.Response:
-        return self._session.get(self.root + path, timeout=30, **options)
+        return self._session.get(self.root + path, timeout=500, **options)
 
     def post(self, path: str, **options: Any) -> requests.Response:
-        return self._session.post(self.root + path, timeout=60, **options)
+        return self._session.post(self.root + path, timeout=500, **options)
 
     def start(self, lead_ids: list[str], **more: Any) -> Any:
         return data(self.post("/enrichment/start", json={"leadIds": lead_ids, **more}))
