@@ -76,7 +76,7 @@ class Doubts:
         jobs = self._had(self._api.jobs)
         at = int(self._wait.clock.utc() * 1e6)
         earlier = [one for one in self._journal.sent(ledger.since(at)) if one.id != op.id]
-        last = max(earlier, key=ledger.taken, default=None)
+        last = max(earlier, key=lambda one: one.number, default=None)
         known = None if last is None else (last.evidence or {}).get("transaction")
         book = None if known is None else self._had(lambda: self._since(known))
         evidence: dict[str, Any] = {"at": at, "transaction": self._newest(known, book)}
@@ -142,7 +142,7 @@ class Doubts:
             return {}
         known = {*(op.jobs_before or ()), *op.candidates.get("cannot be", {})}
         known |= self._journal.answered()
-        seen = self._journal.seen(op.sent_at or 0)
+        seen = self._journal.seen(op.number)
         return {one: 0 for one, size in seen.items() if size <= op.lead_count and one not in known}
 
     def look(self, case: Case, op: Op) -> Look:
@@ -211,21 +211,29 @@ class Doubts:
         """The newest transaction's id; empty: there is none; None: it is not to be had."""
         if since is not None:
             return since[0].id if since else known
-        book = self._had(lambda: self._api.transactions(limit=1))
+        book = self._had(lambda: self._page(0))
         return None if book is None else book[0].id if book else ""
 
     def _since(self, last: str) -> list[Transaction] | None:
         """The transactions newer than one; None where that one is not found any more."""
         found: list[Transaction] = []
-        for page in range(_PAGES):
-            book = self._api.transactions(limit=_PAGE, offset=page * _PAGE)
-            for one in book:
+        for number in range(_PAGES):
+            page = self._page(number)
+            if page is None:
+                return None
+            for one in page:
                 if one.id == last:
                     return found
                 found.append(one)
-            if len(book) < _PAGE:
+            if len(page) < _PAGE:
                 return found if not last else None
         return None
+
+    def _page(self, number: int) -> list[Transaction] | None:
+        """Some transactions, the newest first; None where they come in another order."""
+        page = self._api.transactions(limit=_PAGE, offset=number * _PAGE)
+        dates = [one.created_at for one in page if one.created_at is not None]
+        return None if dates and dates[0] < dates[-1] else page
 
     def _used(self) -> dict[str, Any]:
         """What the balance says of credits used, empty where it says nothing."""

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 from leads_pandas.display import plural
 from leads_pandas.models import is_whole
-from leads_pandas.money.ledger import Owed
 from leads_pandas.pace.silence import Silence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from leads_pandas.models import ActiveJob, CostPreview, Transaction
 
@@ -79,8 +78,8 @@ class Look:
     ended: frozenset[str] = frozenset()
     completed: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
-    balance: Owed = field(default_factory=Owed)
-    book: Owed = field(default_factory=Owed)
+    balance: tuple[int, ...] = ()
+    book: tuple[int, ...] = ()
     refunds: int = 0
 
 
@@ -153,8 +152,7 @@ class Case:
             # A job that is not listed was looked up by its id, or it would be live.
             job = self._best(look, live) if live else min(self.candidates)
             return Verdict("job", words, job, ended=not live)
-        over = look.at >= self.until + (self.settle or 0.0) and self._is_plain(look)
-        if self._silence.is_enough and (over or self._still.is_enough):
+        if self._silence.is_enough and self._still.is_enough:
             return Verdict("absent", words)
         # A silence that has begun is listened to its end.
         given_up = self._gives_up(look.at, live=bool(live)) and not (silent and self.settle)
@@ -232,74 +230,61 @@ class Case:
         at_work = preview.total_leads - preview.already_enriched - preview.to_enrich
         if at_work > 0 and preview.to_enrich < before.to_enrich - (enriched or 0):
             return False  # some are neither enriched nor to be enriched: they are at work
-        spent = self._spent(look)
+        gone = {self._spent(look)}
         if before.transaction is not None:
             if look.transactions is None or self._suspicious(look):
                 return False
-            if spent == -sum(one.amount for one in look.transactions):
-                return True
-            # The balance may lag behind the book, or the book behind the balance.
+            # What cannot be its own; the balance may lag behind the book, or the book behind it.
+            gone |= {self._spent(look) + sum(one.amount for one in self._foreign(look))}
         if before.used is not None:
-            if look.used is None:
-                return False
-            spent = look.used - (before.used if look.reset == before.reset else 0)
-        # Where others enriched leads of it, nothing may be gone that could be its own charge.
-        others = self._others(look, look.balance)
-        return not spent if enriched else _explained(spent, look, sum(others))
+            if look.used is None or look.reset != before.reset:
+                return False  # what was used before a reset, nobody can see any more
+            gone = {look.used - before.used}
+        if enriched and before.transaction is None:
+            # Others enriched leads of it: nothing may be gone that could be its own charge.
+            return gone == {0}
+        reasons = [*look.balance, *self._others(look)]
+        return any(_explained(spent, reasons, look.refunds) for spent in gone)
 
-    def _others(self, look: Look, owed: Owed) -> list[int]:
-        """The sizes of new jobs that are not ours, smallest first.
+    def _others(self, look: Look) -> list[int]:
+        """The sizes of new jobs that are not ours.
 
         One that may be ours is somebody else's when it completed without a lead of ours; one that
-        failed, or whose end nobody knows, explains no charge.
+        failed, or whose end nobody knows, explains no charge. Nor does one that may not be new.
         """
+        if self.before.jobs is None:
+            return []
         completed = [size for one, size in self.candidates.items() if one in look.completed]
-        return sorted([*completed, *self.strangers.values(), *owed.concluded])
+        return [*completed, *self.strangers.values()]
 
-    def _charges(self, look: Look) -> list[int]:
-        """The credits of the transactions that may be its own, by size and words."""
+    def _foreign(self, look: Look) -> list[Transaction]:
+        """The transactions that cannot be its own charge, by size and words."""
         return [
-            -one.amount
+            one
             for one in look.transactions or ()
-            if is_charge(one) and -one.amount <= self.estimate
+            if not is_charge(one) or -one.amount > self.estimate
         ]
-
-    def _is_plain(self, look: Look) -> bool:
-        """Whether the book accounts for the balance, and has nothing that needs another reason.
-
-        Any other reason may be a wrong one, and a top-up or a refund may make up for a charge:
-        then the leads of a job that was too short to be listed have their time to show, too.
-        """
-        if look.transactions is None or self._charges(look):
-            return False
-        return self._spent(look) == -sum(one.amount for one in look.transactions)
 
     def _suspicious(self, look: Look) -> bool:
         """Whether a transaction may be this start's charge.
 
-        Where leads of it became enriched, only what matches another reason to the credit is none.
+        Another reason is one to the credit: a job may have cost less than it is long, but so what
+        it did not cost may be this start's. Own starts may be booked in parts, where no lead of it
+        became enriched.
         """
-        own, others = list(look.book.answered), self._others(look, look.book)
-        exact = bool(self._enriched(look))
-        for charge in self._charges(look):
-            if exact:
-                reasons = own if charge in own else others
-                if charge not in reasons:
-                    return True
+        own, others, left = list(look.book), self._others(look), list[int]()
+        for charge in [-one.amount for one in look.transactions or () if is_charge(one)]:
+            reasons = next((some for some in (own, others) if charge in some), None)
+            if reasons is None:
+                left.append(charge)
+            else:
                 reasons.remove(charge)
-                continue
-            if charge in own:
-                own.remove(charge)
-                continue
-            if charge <= sum(own):
-                # A start may be booked in parts, or cheaper than it was reserved.
-                own = [sum(own) - charge]
-                continue
-            # One charge for each job of others, which may have been cheaper than it is long.
-            job = next((size for size in others if size >= charge), None)
-            if job is None:
+        parts = 0 if self._enriched(look) else sum(own)
+        for charge in sorted(left, reverse=True):
+            if charge <= parts:
+                parts -= charge
+            elif charge <= self.estimate:
                 return True
-            others.remove(job)
         return False
 
     def _note(self, look: Look, live: set[str], *, silent: bool) -> None:
@@ -351,12 +336,12 @@ class Case:
         return ", ".join(seen)
 
 
-def _explained(spent: int, look: Look, others: int) -> bool:
-    """Whether own starts, shown or not yet, and at most so much by others make up what is gone."""
+def _explained(spent: int, reasons: Iterable[int], refunds: int) -> bool:
+    """Whether some of these reasons, less what may have come back, make up what is gone."""
     sums = {0}
-    for charge in look.balance.answered:
-        sums |= {one + charge for one in sums if one + charge <= spent + look.refunds}
-    return any(0 <= spent - one <= others or 0 <= one - spent <= look.refunds for one in sums)
+    for amount in reasons:
+        sums |= {one + amount for one in sums if one + amount <= spent + refunds}
+    return any(0 <= one - spent <= refunds for one in sums)
 
 
 def is_charge(one: Transaction) -> bool:

@@ -1,13 +1,14 @@
 """What other starts of this store account for, when credits are gone after one: pure.
 
-A start may be shown late, by a balance or by a book of transactions, so those of the minutes before
-another one's snapshot may explain what is gone after it. But only as far as the snapshots in
-between have not shown them already: what was paid before a start is no reason for what is gone
-after it.
+A start may be shown late, by a balance or by a book of transactions, and some services charge when
+a job ends. So those that may not have been shown before another one's snapshot may explain what is
+gone after it. But only as far as the snapshots in between have not shown them already: what was
+paid before a start is no reason for what is gone after it.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -15,33 +16,19 @@ if TYPE_CHECKING:
 
     from leads_pandas.store.journal import Op
 
-LAG = 300_000_000  # microseconds for which a start of this store may not be shown yet
+LAG = 300_000_000  # microseconds for which what moved last may not be shown yet
 
 
 class Debt(NamedTuple):
-    """Credits of one start that are still to be shown: what it reserved or, if not sure, may have.
+    """Credits of one start that are still to be shown: what it reserved or may have.
 
     Attributes:
-        at: when its snapshot was taken, in microseconds.
+        at: when they may have moved last, in microseconds.
         amount: the credits.
-        sure: whether it was answered.
     """
 
-    at: int
+    at: float
     amount: int
-    sure: bool
-
-
-class Owed(NamedTuple):
-    """The same of all other starts, oldest first, one amount each.
-
-    Attributes:
-        answered: what those reserved that were answered.
-        concluded: what those may have that were not.
-    """
-
-    answered: tuple[int, ...] = ()
-    concluded: tuple[int, ...] = ()
 
 
 def taken(op: Op) -> int:
@@ -49,25 +36,27 @@ def taken(op: Op) -> int:
     return int((op.evidence or {}).get("at") or op.sent_at or 0)
 
 
-def owed(op: Op, others: Sequence[Op]) -> tuple[Owed, Owed]:
+def owed(op: Op, others: Sequence[Op]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What the balance may yet show of other starts after a start's snapshot, and what the book.
+
+    Their numbers tell their order: a clock may be set back.
 
     Args:
         op: the start, which has a snapshot.
         others: every other one that was sent `since` then.
     """
     balance, book = list[Debt](), list[Debt]()
-    earlier = sorted((one for one in others if taken(one) < taken(op)), key=taken)
+    earlier = sorted((one for one in others if one.number < op.number), key=lambda one: one.number)
     for last, one in zip([None, *earlier], [*earlier, op], strict=True):
         if last is not None:
-            balance = after(balance, [_fell(last, one)])
+            balance = after(balance, _fell(last, one))
             book = after(book, (one.evidence or {}).get("booked"))
         due = taken(one) - LAG
         balance, book = ([debt for debt in debts if debt.at >= due] for debts in (balance, book))
         if one is not op:
             balance, book = [*balance, *_debt(one)], [*book, *_debt(one)]
-    later = [debt for one in others if taken(one) >= taken(op) for debt in _debt(one)]
-    return _sums([*balance, *later]), _sums([*book, *later])
+    later = [debt for one in others if one.number > op.number for debt in _debt(one)]
+    return _amounts([*balance, *later]), _amounts([*book, *later])
 
 
 def since(at: int) -> int:
@@ -80,7 +69,7 @@ def since(at: int) -> int:
 
 def refunds(op: Op, others: Iterable[Op]) -> int:
     """Credits that may have come back since a start's snapshot, for what failed jobs left."""
-    return sum(one.may_come_back for one in others if taken(one) >= taken(op) - LAG)
+    return sum(one.may_come_back for one in others if _moved(one) >= taken(op) - LAG)
 
 
 def after(debts: Iterable[Debt], shown: Sequence[int] | None) -> list[Debt]:
@@ -96,10 +85,10 @@ def after(debts: Iterable[Debt], shown: Sequence[int] | None) -> list[Debt]:
     for amount in shown:
         same = next((debt for debt in left if debt.amount == amount), None)
         if same is None:
-            rest += max(amount, 0)
+            rest += amount
         else:
             left.remove(same)
-    for place, debt in sorted(enumerate(left), key=lambda one: not one[1].sure):
+    for place, debt in enumerate(left):
         paid = min(rest, debt.amount)
         rest -= paid
         left[place] = debt._replace(amount=debt.amount - paid)
@@ -109,20 +98,29 @@ def after(debts: Iterable[Debt], shown: Sequence[int] | None) -> list[Debt]:
 def _debt(op: Op) -> list[Debt]:
     if op.state not in ("started", "done") or not op.stake:
         return []
-    return [Debt(taken(op), op.stake, op.credits_reserved is not None)]
+    return [Debt(_moved(op), op.stake)]
 
 
-def _sums(debts: Sequence[Debt]) -> Owed:
-    return Owed(
-        tuple(debt.amount for debt in debts if debt.sure),
-        tuple(debt.amount for debt in debts if not debt.sure),
-    )
+def _moved(op: Op) -> float:
+    """When its credits may have moved last: as it was sent, also a second time, or ended."""
+    if op.state == "started" and op.ended_at is None:
+        return math.inf
+    return max(taken(op), op.sent_at or 0, op.ended_at or 0)
 
 
-def _fell(earlier: Op, later: Op) -> int:
-    """What the balance went down by between two snapshots, or what was used where it tells."""
+def _amounts(debts: Sequence[Debt]) -> tuple[int, ...]:
+    return tuple(debt.amount for debt in debts)
+
+
+def _fell(earlier: Op, later: Op) -> list[int] | None:
+    """What the balance went down by between two snapshots, or what was used where it tells.
+
+    None where something came in, which hides what went, or where it counts from a reset anew.
+    """
     before, now = earlier.evidence or {}, later.evidence or {}
-    if before.get("used") is None or now.get("used") is None:
-        return (earlier.available_before or 0) - (later.available_before or 0)
-    same = before.get("reset") == now.get("reset")
-    return int(now["used"]) - (int(before["used"]) if same else 0)
+    fell = (earlier.available_before or 0) - (later.available_before or 0)
+    if before.get("used") is not None and now.get("used") is not None:
+        if before.get("reset") != now.get("reset"):
+            return None
+        fell = int(now["used"]) - int(before["used"])
+    return None if fell < 0 else [fell]

@@ -285,7 +285,8 @@ class Journal:
     def move(self, op_id: str, came_from: Iterable[OpState], to: OpState, **fields: Any) -> bool:
         """Change an op's state, if it is still in one of those it may come from.
 
-        Closing an op releases its claims; `sending` needs all of them to be its own.
+        Closing an op releases its claims; `sending` needs all of them to be its own. From then on
+        ops are numbered in the order in which they were first sent.
 
         Returns:
             whether the state was changed; where not, nothing was.
@@ -294,6 +295,8 @@ class Journal:
         assignments = ", ".join(f"{name} = ?" for name in values)
         where = f"id = ? AND state IN ({', '.join('?' * len(states))})"
         if to == "sending":
+            if "planned" in states:
+                assignments += ", number = (SELECT max(number) + 1 FROM ops)"
             where += " AND lead_count = (SELECT count(*) FROM claims WHERE claims.op_id = ops.id)"
         with self._file.transaction() as db:
             changed = db.execute(
@@ -355,9 +358,9 @@ class Journal:
         )
         return {row[0] for row in rows}
 
-    def seen(self, since: int) -> dict[str, int]:
-        """The jobs that came up while starts sent after a moment were in doubt, and their sizes."""
-        rows = self._file.rows("SELECT candidates FROM ops WHERE sent_at > ?", (since,))
+    def seen(self, number: int) -> dict[str, int]:
+        """The jobs that came up while later starts than one were in doubt, and their sizes."""
+        rows = self._file.rows("SELECT candidates FROM ops WHERE number > ?", (number,))
         found: dict[str, int] = {}
         for (blob,) in rows:
             for jobs in json.loads(blob).values():
@@ -365,8 +368,12 @@ class Journal:
         return found
 
     def sent(self, since: int) -> list[Op]:
-        """Every op that was sent since a moment, oldest first."""
-        return self._ops("WHERE sent_at >= ? ORDER BY number", (since,))
+        """Every op that was sent, or whose job ran, since a moment, in the order first sent."""
+        return self._ops(
+            "WHERE sent_at IS NOT NULL AND (max(sent_at, coalesce(ended_at, 0)) >= ?"
+            " OR state IN ('sending', 'unknown', 'started')) ORDER BY number",
+            (since,),
+        )
 
     def bought(self, lead_ids: Sequence[str]) -> set[str]:
         """Of these leads, those that a start surely paid for: its price counted every one."""
