@@ -208,7 +208,8 @@ def of_emails(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
     emails = columns["email"]
     pairs = pd.DataFrame({"lead": leads_of(frame).codes, "email": emails.to_numpy()})
     once: NDArray[np.bool_] = emails.notna().to_numpy(bool) & ~pairs.duplicated().to_numpy()
-    return columns[name][once]
+    # Without labels, which may be of a type that pandas cannot choose from.
+    return columns[name].reset_index(drop=True)[once]
 
 
 def floats(column: pd.Series[Any]) -> NDArray[np.float64]:

@@ -147,6 +147,7 @@ def is_number(value: Any) -> bool:
 
 def cells_of(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
     """The cells as objects, None where missing or blank."""
+    column = column.reset_index(drop=True)  # its labels may be such as pandas cannot choose from
     missing = np.asarray(column.isna(), dtype=np.bool_)
     cells = np.full(len(column), None, dtype=object)
     if not missing.all():  # an Arrow column of nulls alone converts to nothing
@@ -185,14 +186,16 @@ def read_old(name: str, column: pd.Series[Any] | None, rows: Codes | None = None
     kind = SCHEMA.field(name).type
     if column is None:
         return nulls(kind, 0 if rows is None else len(rows))
-    old = column if rows is None else column.take(rows)
+    old = column.reset_index(drop=True)  # likewise
+    old = old if rows is None else old.take(rows)
     if name == "enriched_at" and old.dtype.kind == "M":
         return pa.chunked_array([_moments(old)]).cast(kind)
     cells = cells_of(old)
     fits = _FITS[name]
     for place, cell in enumerate(cells):
         if cell is not None and not fits(cell):
-            raise NotOurs(f"row {shown(old.index[place])} holds {shown(cell)}")
+            label = column.index[place if rows is None else rows[place]]
+            raise NotOurs(f"row {shown(label)} holds {shown(cell)}")
     if name == "enriched_at":
         values = _moments(pd.Series(cells, dtype=object))
     elif name == "confidence":

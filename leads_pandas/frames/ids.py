@@ -99,7 +99,10 @@ def recorded_ids(frame: pd.DataFrame, on: Mapping[str, Any] | None) -> LeadIds:
     found = [i for i, label in enumerate(labels) if _label_text(label) == on.get("name")]
     # JSON knows labels as text only: 0 beside "0" is told apart by its type, twins by position.
     found = [i for i in found if type(labels[i]).__name__ == on.get("type")] or found
-    found = [i for i in found if i == on.get("position")] or found
+    here = on.get("position")
+    if not found and on.get("type") != "str":  # a file makes text of labels, its own way
+        found = [i for i, label in enumerate(labels) if i == here and _is_texts(label)]
+    found = [i for i in found if i == here] or found
     return ids_at(frame, *((kind, found[0]) if len(found) == 1 else _locate(frame, None)))
 
 
@@ -417,6 +420,10 @@ def refusal(what: str, bad: Sequence[str], count: int) -> LeadIdError:
         "correct these rows or empty them",
         Way("name_ids"),
     )
+
+
+def _is_texts(label: Hashable) -> bool:
+    return all(isinstance(one, str) for one in (label if isinstance(label, tuple) else (label,)))
 
 
 def _label_text(label: Hashable) -> str:

@@ -42,7 +42,7 @@ def convert(frame: pd.DataFrame, plan: ColumnPlan) -> pa.Table:
         plan.columns[field.name]: to_pandas(field.name, nulls(field.type, len(own)))
         for field in SCHEMA
     }
-    whole = attach(own, empty)
+    whole = _plain(attach(own, empty))
     _check_names(list(whole.columns))
     try:
         json.dumps(frame.attrs)
@@ -59,6 +59,13 @@ def convert(frame: pd.DataFrame, plan: ColumnPlan) -> pa.Table:
     except Exception as error:  # noqa: BLE001 - pyarrow's and pandas' kinds are many; all mean no
         _blame(whole, error)
     return table
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame, its labels no tuples of one, which a file would write as they are."""
+    if isinstance(frame.columns, pd.MultiIndex) and frame.columns.nlevels == 1:
+        return frame.set_axis(frame.columns.get_level_values(0), axis=1)
+    return frame
 
 
 def _refuse(what: str, error: BaseException, cure: str) -> NoReturn:
@@ -179,7 +186,7 @@ def again(frame: pd.DataFrame) -> pa.Table:
     with warnings.catch_warnings():
         # Names that do not come back as they were: `convert` has already warned of them.
         warnings.simplefilter("ignore", UserWarning)
-        return pa.Table.from_pandas(frame)
+        return pa.Table.from_pandas(_plain(frame))
 
 
 def read_receipt(path: str | os.PathLike[str]) -> dict[str, Any]:

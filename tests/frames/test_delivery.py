@@ -143,9 +143,30 @@ def test_an_index_that_pandas_hardly_knows_is_carried_along() -> None:
     index = pd.Index(pd.arrays.ArrowExtensionArray(pa.array(["p", "q", None], pa.string_view())))
     out = enrich(pd.DataFrame({"lead_id": IDS}, index=index))
     assert out["email"].tolist() == ["a@x.com", "b@x.com", "a@x.com"]
+    assert enrich(out)["email"].tolist() == out["email"].tolist()
+    assert leads_pandas.summary(out)["found"] == 2
 
 
 # Through files and back
+
+
+@pytest.mark.parametrize("name", [*LABELS, "bytes"])
+def test_a_file_still_tells_where_its_leads_are_whatever_the_labels_were(
+    name: str, tmp_path: Path
+) -> None:
+    labels = LABELS.get(name, pd.Index([b"a", b"b"]))
+    frame = pd.DataFrame([["a", "p"], ["b", "p"]], columns=labels)
+    path = tmp_path / "out.parquet"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that do not come back as they were
+        ready, refusal = tried(frame, frame.columns[0], Output(path))
+        if ready is None:  # 0 beside "0"
+            assert "Nothing was requested" in refusal
+            return
+        answered(ready)
+    back = pd.read_parquet(path)
+    assert leads_pandas.summary(back)[["leads", "found"]].tolist() == [2, 2]
+    assert leads_pandas.features(back, back.columns[1])["has_email"].all()
 
 
 def through_csv(out: pd.DataFrame, folder: Path, **options: Any) -> Any:
