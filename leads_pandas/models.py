@@ -143,7 +143,7 @@ class CostPreview(Wire):
         short = plural(self.estimated_credits - self.available_credits, "credit")
         note = "" if self.affordable else f"{short} short"
         if self.affordable and self.to_enrich and self.longest_seconds is None:
-            note = "reading alone; what a job adds is known once one has ended here"
+            note = "reading alone; no job has ended here yet to tell the rest"
         return "Enrichment cost", rows, note
 
     def _time(self) -> str:

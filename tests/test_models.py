@@ -182,7 +182,7 @@ def test_a_preview_says_how_long_it_will_take_and_what_is_not_known(
     shown = str(models.CostPreview(*counts, seconds, longest))
     (time,) = [line for line in shown.splitlines() if line.startswith("  time ")]
     assert time.split(maxsplit=1) == ["time", said]
-    assert ("reading alone; what a job adds is known once" in shown) is (
+    assert ("reading alone; no job has ended here yet" in shown) is (
         longest is None and to_enrich > 0
     )
 

@@ -18,7 +18,7 @@ import click
 from leads_pandas.asking import say
 from leads_pandas.cli import files, options, output
 from leads_pandas.display import plural
-from leads_pandas.errors import Way
+from leads_pandas.errors import LeadsError, Way
 from leads_pandas.interrupts import Stopped, stoppable
 
 if TYPE_CHECKING:
@@ -50,7 +50,13 @@ def enriched(
         ) as server,
         server.client() as client,
     ):
-        out = leads_pandas.enrich(frame, on=on, client=client, **given)
+        try:
+            # A website that is down leaves out its own lead, whatever is to be paid elsewhere.
+            out = leads_pandas.enrich(frame, on=on, client=client, **given | {"partial": True})
+        except LeadsError as error:
+            # The service and its store end with the call.
+            error.ways = tuple(one for one in error.ways if one.action != "resume")
+            raise
         _tell_unread(server.unread)
         return out
 

@@ -65,6 +65,14 @@ class Commands(_Command, click.Group):
         """The commands' names."""
         return list(self.commands)
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what holds for each command, then the end of the help."""
+        codes = {str(code): text for code, text in failures.EXIT_CODES.items()}
+        for title, lines in (("Environment", _ENVIRONMENT), ("Exit codes", codes)):
+            with formatter.section(title):
+                formatter.write_dl([*lines.items()], col_spacing=2)
+        super().format_epilog(ctx, formatter)
+
 
 def command(*examples: str) -> Callable[[_Callback], click.Command]:
     """A command whose help ends with lines that work as they stand."""
@@ -73,16 +81,9 @@ def command(*examples: str) -> Callable[[_Callback], click.Command]:
 
 
 def about() -> str:
-    """The end of the help of all commands: what holds for each of them."""
-    variables = [f"{name:<32}{what}" for name, what in _ENVIRONMENT.items()]
-    codes = [f"{code:<5}{text}" for code, text in failures.EXIT_CODES.items()]
-    sections = {
-        "Environment": variables,
-        "Exit codes": codes,
-        "Completion of words by the shell (also zsh_source, fish_source)": [_COMPLETION],
-        "Examples": _EXAMPLES,
-    }
-    return "\n".join(_section(title, lines) for title, lines in sections.items())
+    """The end of the help of all commands."""
+    completion = _section("Completion of words (also zsh_source, fish_source)", [_COMPLETION])
+    return f"{completion}\n{_section('Examples', _EXAMPLES)}"
 
 
 def _section(title: str, lines: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ import leads_pandas as lp
 from leads_pandas import cli
 from leads_pandas.cli import local
 from leads_pandas.interrupts import Stopped
+from leads_pandas.reading import collect
 from tests.support.commands import CODES, Terminal, all_examples, environment, process, terminal
 from tests.support.harness import best_email, closed_port, lead_ids, make_client
 
@@ -744,7 +745,7 @@ def test_on_a_terminal_it_shows_the_price_and_asks(account: Vendor, leads: Path)
     assert re.search(r"estimated credits +12\n", shown)
     # No job has ended in this store yet.
     assert re.search(
-        r"time +at least a few seconds\n +reading alone; what a job adds is known once", shown
+        r"time +at least a few seconds\n +reading alone; no job has ended here yet", shown
     ), shown
     assert "100%" in screen.seen
     assert account.counts["spent"] == 12
@@ -1035,6 +1036,36 @@ def test_private_websites_are_not_read_unasked(
     assert [row["email"] for row in ran.json["rows"]] == [None, None]
     assert "2 websites could not be read, such as http://127.0.0.1:" in ran.err
     assert "--allow-private reads those on private addresses" in ran.err
+
+
+def test_the_help_keeps_to_a_narrow_terminal(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = run("--help").out
+    words, _, _ = shown.partition("Examples:")  # which are there to be copied
+    assert max(map(len, words.splitlines())) <= 60
+    assert "\n  3    no answer, a limit or the time is up: run the same\n       line" in words
+
+
+def test_a_website_that_is_down_costs_no_other_lead_its_email(
+    leads: Path, sites: str, run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "_LOOKS", (0.1,))  # for what a job that has ended left out
+    write_sites(leads, sites, count=2)
+    down = f"http://127.0.0.1:{closed_port()}/"
+    with (leads / "sites.csv").open("a") as file:
+        file.write(f"down,Down,{down}\n")
+    ran = run("enrich", "sites.csv", "-o", "out.parquet", "--local", "--allow-private")
+    assert ran.code == 0, ran.err
+    out = pd.read_parquet("out.parquet").set_index("lead_id")
+    assert out["email"].notna().any()
+    assert out.loc["down", "enrichment_status"] == "failed"
+    assert f"1 website could not be read, such as {down}" in ran.err
+    late = run("enrich", "sites.csv", "--local", "--allow-private", "--timeout", "0")
+    assert late.code == 3
+    assert "run the same line again" in late.err
+    assert "resume" not in late.err  # the store that knew the run is gone
 
 
 def test_a_file_without_websites_cannot_be_enriched_locally(
