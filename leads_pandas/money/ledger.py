@@ -115,12 +115,12 @@ def _amounts(debts: Sequence[Debt]) -> tuple[int, ...]:
 def _fell(earlier: Op, later: Op) -> list[int] | None:
     """What the balance went down by between two snapshots, or what was used where it tells.
 
-    None where something came in, which hides what went, or where it counts from a reset anew.
+    None where something came in, which hides what went, or where it was not counted from before.
     """
     before, now = earlier.evidence or {}, later.evidence or {}
     fell = (earlier.available_before or 0) - (later.available_before or 0)
-    if before.get("used") is not None and now.get("used") is not None:
-        if before.get("reset") != now.get("reset"):
+    if now.get("used") is not None:
+        if before.get("used") is None or before.get("reset") != now.get("reset"):
             return None
         fell = int(now["used"]) - int(before["used"])
     return None if fell < 0 else [fell]

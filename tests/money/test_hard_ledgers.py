@@ -36,6 +36,15 @@ def test_a_top_up_does_not_hide_that_an_own_charge_was_shown_before_a_start(make
     kept_unseen(service)
 
 
+def test_a_balance_that_could_not_be_had_before_does_not_say_what_was_used_since(
+    make: Make,
+) -> None:
+    service = make(job_seconds=1.0, balance_lag=50.0)
+    assert all_found(enrich(ids=MORE[:6]))
+    service.shows = True
+    kept_unseen(service)
+
+
 @pytest.mark.parametrize("shown", SHOWN)
 def test_a_clock_set_back_does_not_make_an_earlier_charge_a_later_one(
     make: Make, monkeypatch: pytest.MonkeyPatch, shown: dict[str, Any]
