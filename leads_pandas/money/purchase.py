@@ -206,7 +206,10 @@ class Purchase:
             if _is_clear_refusal(error):
                 self._journal.move(op.id, ("sending",), "rejected", note=error.what)
                 raise
-            self._journal.move(op.id, ("sending",), "unknown", note=error.what)
+            # It may be taken for as long as its answer was waited for, slow connecting included.
+            waited = self._wait.now() - (current.sent_clock or 0.0)
+            timeout = max(self._api.start_seconds, waited)
+            self._journal.move(op.id, ("sending",), "unknown", note=error.what, timeout=timeout)
             return error
         self._answered(op, job)
         return None

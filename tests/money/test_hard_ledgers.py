@@ -185,10 +185,11 @@ class LateBook(NotReserved):
             self.transactions = every
 
 
-def test_what_an_own_job_has_still_to_be_booked_explains_no_fall_of_the_balance(
-    make: Make,
+@pytest.mark.parametrize("kind", [AtTheEnd, NotReserved])
+def test_what_an_own_job_has_still_to_be_booked_explains_no_charge_of_another(
+    make: Make, kind: type[Service]
 ) -> None:
-    service = make(AtTheEnd, book=True, job_seconds=9000.0)
+    service = make(kind, book=True, job_seconds=9000.0)
     with pytest.raises(lp.JobTimeoutError):
         enrich(ids=MORE[:20], timeout=3.0)
     kept_unseen(service)

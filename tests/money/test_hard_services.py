@@ -632,3 +632,21 @@ def test_a_doubt_does_not_keep_the_leads_of_other_starts_from_being_read(
     with pytest.raises(lp.StartOutcomeUnknown):
         enrich(settle=None, ids=[*IDS, *MORE[:6]])
     assert service.reads == dict.fromkeys(second, 1)
+
+
+class FarAway(Service):
+    """Is reached by the last of several addresses only."""
+
+    def receive(self, method: str, path: str, body: Any, timeout: float) -> Any:
+        if path.endswith("/start"):
+            self.clock.sleep(25.0)
+        return super().receive(method, path, body, timeout)
+
+
+def test_a_start_that_was_long_on_its_way_may_be_taken_for_as_long_as_it_was_waited_for(
+    make: Make,
+) -> None:
+    service = make(FarAway, jobs_lag=59.5, balance_lag=59.5, job_seconds=3600.0)
+    service.faults.append(Fault("start", "silent", late=119.9))
+    assert all_found(enrich())
+    assert len(service.starts) == 1
