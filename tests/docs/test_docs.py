@@ -286,6 +286,9 @@ def test_the_reference_builds_has_every_public_name_and_is_found_by_what_people_
     assert "leads_pandas.server.LocalServer" in listed
     frame = (tmp_path / "reference" / "frame.html").read_text(encoding="utf-8")
     assert "DataFrame.leads.enrich" in re.sub(r"<[^>]+>", "", frame)
+    first = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert '<th class="head"><p>your money</p></th>' in first  # the README's table of money
+    assert "There is no bulk read" in first
     commands = (tmp_path / "reference" / "command_line.html").read_text(encoding="utf-8")
     assert "Usage: leads-pandas enrich" in re.sub(r"<[^>]+>", "", commands)
     index = (tmp_path / "searchindex.js").read_text(encoding="utf-8")
