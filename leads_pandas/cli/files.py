@@ -101,7 +101,9 @@ def _of_cells(text: str, separator: str, on: str | None) -> pd.DataFrame:
     if type(frame.index) is not pd.RangeIndex:
         # pandas would shift every cell by one column, and the wrong IDs would be paid for.
         raise ValueError("its rows have more cells than its header has names")
-    return frame
+    # Before pandas 3, a column without a cell would be of no type, and tomorrow's of text.
+    bare = [name for name, one in frame.items() if one.dtype == object and one.isna().all()]
+    return frame.astype(dict.fromkeys(bare, "string"))
 
 
 def _of_json(text: str) -> pd.DataFrame:

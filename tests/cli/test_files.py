@@ -75,6 +75,13 @@ def test_text_stays_text_and_only_what_is_empty_is_missing(suffix: str, tmp_path
     assert cells.isna().tolist() == [False] * (len(CELLS) - 1) + [True]
 
 
+def test_a_column_without_a_cell_is_of_text_as_it_is_on_other_days(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("lead_id,phone\nA,\nB,\n")
+    told = pa.Table.from_pandas(files.read(str(path)))
+    assert {str(kind) for kind in told.schema.types} <= {"string", "large_string"}
+
+
 TYPED = pa.table(
     {
         "lead_id": ["a", "b", None],
