@@ -74,6 +74,22 @@ def test_a_job_of_others_explains_what_it_costs_and_no_more(
     kept_unseen(service)
 
 
+@pytest.mark.parametrize("shown", SHOWN)
+def test_a_start_whose_leads_others_enriched_may_have_cost_nothing(
+    make: Make, shown: dict[str, Any]
+) -> None:
+    service = make(**shown)
+    service.faults.append(Fault("start", "cut"))
+
+    def watch(*_: object) -> None:
+        if service.faults[0].fired:
+            service.enriched.update(dict.fromkeys(MORE[:6], service.clock.now))
+
+    service.watchers.append(watch)
+    assert all_found(enrich(ids=MORE[:6]))
+    kept_unseen(service)
+
+
 class NoList(Service):
     """The list of jobs cannot be had before the first start."""
 

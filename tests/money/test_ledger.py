@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leads_pandas.money import ledger
@@ -23,6 +23,7 @@ def a_start(at: float, amount: int, available: int, **known: Any) -> Op:
     usual = {
         "state": "done",
         "number": moment,
+        "job_id": "job",
         "sent_at": moment,
         "credits_reserved": amount,
         "estimate": amount,
@@ -72,6 +73,11 @@ TABLE: dict[str, tuple[list[Op], tuple[int, ...], tuple[int, ...]]] = {
         (4,),
         (),
     ),
+    "one whose leads were enriched by nobody knows whom": (
+        [a_start(40.0, 4, 90, credits_reserved=None, job_id=None)],
+        (),
+        (),
+    ),
     "one that never was": ([a_start(40.0, 4, 90, state="absent")], (), ()),
     "one in doubt": ([a_start(40.0, 4, 90, state="unknown")], (), ()),
     "one whose book is not known": (
@@ -108,6 +114,7 @@ def test_what_a_failed_job_left_may_have_come_back() -> None:
     assert ledger.refunds(OP, others) == 3
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 60), st.integers(1, 9), st.sampled_from([0, 1, 30, 100, 290])),
