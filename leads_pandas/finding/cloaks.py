@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PROTECTED = re.compile(r"email-protection(?:\.\w+)?#([0-9a-fA-F]{6,400})")
 _WORTH = re.compile(
-    r"@|\|64|mi=|&#0*64;|&#x0*40;|%40|\\x40|\\u0040|fromCharCode|DeCryptX|mailto|atob|unescape|document\.write|mail\w*\(",
+    r"@|\|64|mi=|&#0*64;|&#x0*40;|%40|\\x40|\\u0040|fromCharCode|DeCryptX|mailto|atob|unescape|document\.write|mail\w{0,40}\(",
     re.IGNORECASE,
 )
 # WordPress' CryptX: a digit, and a letter that is so many places too far; or each by one place.
@@ -40,8 +40,10 @@ _SURROGATES, _SHORT_BASE64 = 0xD800, 7
 _MAX_SCRIPT, _MAX_VALUE, _MAX_ATTRIBUTE, _MAX_LOCAL, _MAX_DEPTH = 100_000, 5_000, 400, 64, 20
 
 _JS = re.compile(
-    r"""(?P<comment>//[^\n]*|/\*.*?\*/)
-    |(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`)
+    # What is never closed is skipped as one, or each of its quotes would look for the end again.
+    r"""(?P<comment>//[^\n]*|/\*.*?(?:\*/|\Z))
+    |(?P<text>"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|`(?:[^`\\]|\\.)*+`)
+    |(?P<open>["'](?:[^"'\\\n]|\\.)*+|`(?:[^`\\]|\\.)*+)
     |String\.fromCharCode\((?P<codes>[\d\s,x]*)\)
     |(?P<turned>\.split\((?:""|'')\)\.reverse\(\)\.join\((?:""|'')\))
     |\.(?P<reversed>reverse\(\)\.)?join\(\s*(?P<join>"[^"\n]{0,9}"|'[^'\n]{0,9}')?\s*\)
@@ -67,7 +69,7 @@ _ESCAPES = re.compile(
 )
 _TYPO3 = re.compile(r"UnCryptMailto\(\s*(?:%27|['\"])(.{5,200}?)(?:%27|['\"])", re.IGNORECASE)
 _CALL = re.compile(
-    r"[\w.]*mail[\w.]*\(\s*((?:['\"][\w.+-]{1,64}['\"]\s*,?\s*){2,4})\)", re.IGNORECASE
+    r"mail[\w.]{0,40}\(\s*((?:['\"][\w.+-]{1,64}['\"]\s*,?\s*){2,4})\)", re.IGNORECASE
 )
 # WordPress' Email Encoder: places in a list of letters.
 _ENCODER = re.compile(
@@ -317,9 +319,9 @@ def decode_base64(text: str) -> str:
 
 def _turned_back(text: str) -> Iterator[str]:
     """TYPO3's cloak: letters, digits and signs turned by some places within their ranges."""
-    for by in range(-26, 27):
-        turned = "".join(_turn(letter, by) for letter in text)
-        if turned.startswith("mailto:"):
+    places = ord("m") - ord(text[:1] or " ")
+    for by in (places - 26, places, places + 26):
+        if (turned := "".join(_turn(letter, by) for letter in text[:400])).startswith("mailto:"):
             yield turned
             return
 

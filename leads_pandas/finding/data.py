@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _JSON_EMAIL = re.compile(
-    r"""["']?(?:\w+:)?(?:e-?mail(?:address)?)["']?\s*:\s*(\[[^\]]{0,2000}\]|\{[^{}]{0,300}\}|"(?:[^"\\]|\\.){0,300}"|'(?:[^'\\]|\\.){0,300}')""",
+    r"""(?:e-?mail(?:address)?)["']?\s*:\s*(\[[^\]]{0,2000}\]|\{[^{}]{0,300}\}|"(?:[^"\\]|\\.){0,300}"|'(?:[^'\\]|\\.){0,300}')""",
     re.IGNORECASE | re.DOTALL,
 )
 _JSON_STRING = re.compile(r"""["']((?:[^"'\\]|\\.){3,300})["']""")

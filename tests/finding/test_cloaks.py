@@ -143,6 +143,10 @@ def test_cloudflare_codes_that_are_none_say_nothing() -> None:
         "[",
         "a[0]=",
         "'x'.join('')+",
+        "a",
+        "mail",
+        "\\'",
+        "/* ",
     ],
 )
 def test_no_script_takes_long(piece: str) -> None:

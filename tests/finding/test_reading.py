@@ -335,6 +335,7 @@ PIECES = [
         "</script>",
     ),
     *("<style>.a{display:none}", "</style>", "f('a','b.de',", ".load('a.html", "<i class=a>", "@@"),
+    *("\\'", "/* ", "<script>email:'@", "javascript:linkTo_UnCryptMailto('nbjmup;jogp')"),
     *("{user:'a',domain:'b.de'}", "[11,12,", "fromCharCode", "a@b dot de ", "NOSPAM", "=mailto:a"),
 ]
 
@@ -344,4 +345,11 @@ PIECES = [
 def test_no_page_takes_more_than_linear_time(piece: str) -> None:
     assert grows_like_its_size(
         lambda length: read_page((piece * (length // len(piece) + 1))[:length], HERE), 4_000
+    )
+
+
+@pytest.mark.parametrize("kind", ["text/javascript", "application/ld+json", "application/json"])
+def test_one_long_word_in_a_script_takes_no_more_than_linear_time(kind: str) -> None:
+    assert grows_like_its_size(
+        lambda length: read_page(f"<script type={kind}>'@mail'{'a' * length}", HERE), 4_000
     )
