@@ -72,7 +72,7 @@ _TAKE_OUT = re.compile(
 )
 # The dots and lines that lead the eye from a label to the address.
 _LEADERS = re.compile(r"\.{3,}|(?<![^\s:])(?:_{2,}|[.-]+)(?=[\w.+-]{1,64}@)")
-_SLIPPED_DOT = re.compile("@[^@]{0,64}(?:[,\u3002]|\\.\\.)")
+_SLIPPED_DOTS = (",", "\u3002", "..")
 _LONG_DASHES = re.compile("[\u2013\u2014]|- ")
 _DASHED = re.compile(r"(?<![\w.-])([a-z0-9]{2,20})(?:-at-|_at_)(?=[a-z0-9])", re.IGNORECASE)
 _SHOUTED_DOT = re.compile(
@@ -248,7 +248,7 @@ def understand(text: str, own: str = "") -> str:
             text = re.sub(
                 "@" + re.escape(own).replace("\\-", "(?:[-\u2013\u2014]|- )"), f"@{own}", text
             )
-        if own and _SLIPPED_DOT.search(text):
+        if own and any(map(text.__contains__, _SLIPPED_DOTS)):
             # A slip of the finger; at any other domain than its own it may be the comma of a list.
             dot = "[.,\u3002]{1,2}"
             text = re.sub("@" + dot.join(map(re.escape, own.split("."))) + r"\b", f"@{own}", text)

@@ -321,8 +321,8 @@ def _turned_back(text: str) -> Iterator[str]:
     """TYPO3's cloak: letters, digits and signs turned by some places within their ranges."""
     places = ord("m") - ord(text[:1] or " ")
     for by in (places - 26, places, places + 26):
-        if (turned := "".join(_turn(letter, by) for letter in text[:400])).startswith("mailto:"):
-            yield turned
+        if "".join(_turn(letter, by) for letter in text[: len("mailto:")]) == "mailto:":
+            yield "".join(_turn(letter, by) for letter in text)
             return
 
 
