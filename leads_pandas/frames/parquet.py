@@ -62,10 +62,15 @@ def convert(frame: pd.DataFrame, plan: ColumnPlan) -> pa.Table:
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame, its labels no tuples of one, which a file would write as they are."""
-    if isinstance(frame.columns, pd.MultiIndex) and frame.columns.nlevels == 1:
-        return frame.set_axis(frame.columns.get_level_values(0), axis=1)
-    return frame
+    """The frame as it is converted: labels that are tuples of one would be written as such.
+
+    Without attrs, which `described` adds: pandas would copy a receipt for each column.
+    """
+    plain = frame.copy(deep=False)
+    if isinstance(plain.columns, pd.MultiIndex) and plain.columns.nlevels == 1:
+        plain.columns = plain.columns.get_level_values(0)
+    plain.attrs = {}
+    return plain
 
 
 def _refuse(what: str, error: BaseException, cure: str) -> NoReturn:

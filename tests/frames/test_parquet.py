@@ -254,6 +254,27 @@ def test_the_receipt_is_in_the_metadata_and_in_attrs(tmp_path: Path, small: pd.D
     assert read_receipt(path.as_uri()) == RECEIPT
 
 
+class Copied(dict[str, Any]):
+    """Part of a frame's attrs; pandas copies them for whatever it makes of the frame."""
+
+    times = 0
+
+    def __deepcopy__(self, _: Any) -> Copied:
+        Copied.times += 1
+        return self
+
+
+@pytest.mark.parametrize("emails", ["best", "all"])
+def test_what_attrs_hold_is_not_copied_for_every_column(emails: str) -> None:
+    wide = pd.DataFrame({f"c{n}": [1.5, 2.5] for n in range(300)}).assign(lead_id=["l1", "l3"])
+    wide.attrs = {"mine": Copied(kept=True)}
+    Copied.times = 0
+    out, table = enrich(wide, emails=emails)
+    assert Copied.times < 100
+    assert out.attrs["mine"] == {"kept": True}
+    assert json.loads(table.schema.metadata[b"PANDAS_ATTRS"])["mine"] == {"kept": True}
+
+
 def test_a_file_without_a_receipt_has_none(tmp_path: Path) -> None:
     pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "plain.parquet")
     with pytest.raises(ValueError, match="holds no receipt"):
