@@ -104,7 +104,7 @@ class Buying:
             if not asked.issuperset(sent):
                 return set()
             paid = op.to_enrich if op.leads_queued is None else min(op.to_enrich, op.leads_queued)
-            found.update(self._store.results.newest(sent, paid))
+            found.update(one for _, one in self._store.results.dated(sent)[:paid])
         return found
 
     def quote(self, missing: list[str]) -> CostPreview:

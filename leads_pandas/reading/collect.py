@@ -104,7 +104,15 @@ class Collector:
         known = self._settled(sent)
         left = [one for one in sent if one not in known]
         wanted = left if needed is None else set(needed) & set(left)
-        return Source(op, sent, left, wanted, now=self._wait.now(), settle=self._settle_seconds)
+        return Source(
+            op,
+            sent,
+            left,
+            wanted,
+            now=self._wait.now(),
+            settle=self._settle_seconds,
+            foreign=sum(at < (op.sent_at or 0) for at, _ in self._store.results.dated([*known])),
+        )
 
     def _settled(self, lead_ids: list[str]) -> set[str]:
         # A lead once unknown is asked for only where somebody wants it looked for again.
@@ -297,7 +305,7 @@ class Collector:
                 source.missed(event.task, "empty")
             else:
                 keep.append((lead_id, result))
-                source.has_read(event.task, found=result.status == "found")
+                source.has_read(event.task, result)
             return None
         if isinstance(event.error, NotFoundError):
             self._failures = 0

@@ -17,7 +17,7 @@ from leads_pandas.reading.scout import Look, Scout
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from leads_pandas.models import CostPreview
+    from leads_pandas.models import CostPreview, LeadResult
     from leads_pandas.store.journal import Op
 
 _QUESTIONS = 50  # previews at most to tell which leads the service does not know
@@ -37,6 +37,7 @@ class Source:
         now: the moment.
         settle: seconds of silence after which a job that does not show is taken for ended.
         expect: how many of those left are enriched; None: not known.
+        foreign: how many of those read were enriched before the op was sent.
 
     Attributes:
         unread: leads that can be read, in the order to be read.
@@ -64,6 +65,7 @@ class Source:
         now: float,
         settle: float = 0.0,
         expect: int | None = None,
+        foreign: int = 0,
     ) -> None:
         self.op = op
         self.sent = sent
@@ -84,7 +86,7 @@ class Source:
         self.closed = False
         self._more = 0  # 1 while each lead that shows lets one more be asked for
         self.poller = Poller(now, total=len(sent))
-        self._had = len(sent) - len(left)
+        self._had, self._foreign = len(sent) - len(left), foreign
         # What others need is read when there is time for it, at the end.
         ahead = [] if op is None else left
         self._early = [one for one in ahead if one in self.needed]
@@ -155,7 +157,9 @@ class Source:
         if self.funded:
             others += max(self.op.to_enrich - queued, 0)
         if self.op.job_status == "FAILED":
-            queued = min(queued, self.op.processed)
+            # What is older than the start is not of what it did; where a clock is wrong, that only
+            # makes its leads be waited for.
+            queued, others = min(queued, self.op.processed), max(others, self._foreign)
         return max(queued - max(self._had + self.read - others, 0), 0)
 
     # What to ask next
@@ -213,11 +217,12 @@ class Source:
         else:
             self.scout.miss(task.guess)
 
-    def has_read(self, task: Task, *, found: bool) -> None:
+    def has_read(self, task: Task, result: LeadResult) -> None:
         """A lead has been read."""
         self.pending.pop(task.keys[0], None)
         self.read += 1
-        self.found += found
+        self.found += result.status == "found"
+        self._foreign += self.op is not None and (result.enriched_at or 0) < (self.op.sent_at or 0)
         if self.expect:
             self.expect -= 1
         if task.guess is not None:

@@ -73,11 +73,8 @@ class Results:
             )
         return found
 
-    def newest(self, lead_ids: Sequence[str], count: int) -> list[str]:
-        """Those of these leads that the service enriched last, so many at most.
-
-        Leads of one start that were enriched before it are older than those that it enriched.
-        """
+    def dated(self, lead_ids: Sequence[str]) -> list[tuple[int, str]]:
+        """When the service enriched each of these leads, in microseconds, the newest first."""
         dated: list[tuple[int, str]] = []
         for chunk in chunks(lead_ids):
             dated += self._file.rows(
@@ -85,8 +82,7 @@ class Results:
                 " JOIN results AS r ON r.lead_id = j.value WHERE r.enriched_at IS NOT NULL",
                 (json.dumps(chunk),),
             )
-        dated.sort(reverse=True)
-        return [lead_id for _, lead_id in dated[:count]]
+        return sorted(dated, reverse=True)
 
     def answers(
         self,

@@ -105,7 +105,7 @@ INSTANTS = {
     "between journal and send": {"on": "start", "when": "before", "do": "close"},
     "between answer and journal": {"on": "start", "when": "after"},
     "between answer and journal, job gone": {"on": "start", "when": "after", "fate": "instant"},
-    "while polling": {"on": "status", "when": "after", "nth": 2},
+    "while polling": {"on": "status", "when": "after"},
     "at the first read": {"on": "lead", "when": "after", "nth": 1},
     "in the middle of reading": {"on": "lead", "when": "after", "nth": 30},
     "after the last read": {"on": "lead", "when": "after", "nth": 60},
@@ -168,7 +168,7 @@ def test_suspended_while_it_waits_or_reads_it_goes_on(
     on: str, vendor: Vendor, child: Children
 ) -> None:
     vendor.reset(60, job_seconds=0.5)
-    vendor.rules({"on": on, "nth": 2, "when": "after", "signal": "STOP"})
+    vendor.rules({"on": on, "when": "after", "signal": "STOP"})
     one = child(aim=True).tell(lead_ids(60), client={"timeout": 0.4})
     vendor.wait(lambda counts: counts["signals"] == 1)
     # Longer than its timeouts, as in the tests above.

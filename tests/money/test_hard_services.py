@@ -618,6 +618,19 @@ def test_leads_that_others_enriched_are_not_taken_for_those_that_a_start_has_pai
     assert service.charges == dict.fromkeys(IDS[3:], 1)
 
 
+def test_what_others_enriched_is_not_taken_for_what_a_failed_job_did_and_shows_late(
+    make: Make,
+) -> None:
+    service = make(Lagging, count_lag=45.0, lag=dict.fromkeys(IDS[:3], 45.0))
+    # A colleague's job has done half of them; neither prices nor starts count it yet.
+    service.enriched.update(dict.fromkeys(IDS[3:], service.clock.now - 44.0))
+    service.fates.append("failed")
+    with pytest.raises(lp.JobFailedError):
+        enrich()
+    assert all_found(enrich())
+    assert len(service.starts) == 1
+
+
 @pytest.mark.parametrize("first", [IDS, MORE[:6]])
 def test_a_doubt_does_not_keep_the_leads_of_other_starts_from_being_read(
     make: Make, first: list[str]

@@ -80,8 +80,8 @@ def test_a_moment_is_kept_to_the_microsecond(store: Store) -> None:
 
 
 def test_the_leads_that_were_enriched_last_are_told_from_older_ones(store: Store) -> None:
-    assert store.results.newest(["two", "unsure", "none", "x"], 1) == ["none"]
-    assert store.results.newest(["two", "unsure", "none", "x"], 5) == ["none", "two"]
+    dated = store.results.dated(["two", "unsure", "none", "x"])
+    assert [lead_id for _, lead_id in dated] == ["none", "two"]
 
 
 def test_what_is_forgotten_is_not_known(store: Store) -> None:
