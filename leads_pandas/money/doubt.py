@@ -466,6 +466,7 @@ class Doubts:
             provisional=verdict.job_id is not None and not sure,
             leads_queued=queued,
             job_status=status,
+            evidence=(op.evidence or {}) | {"free": verdict.free},
         )
 
     def _moved(self, op: Op, came_from: tuple[Any, ...], to: Any, **fields: Any) -> None:

@@ -94,12 +94,14 @@ class Verdict:
         job_id: the job, where one fits.
         ended: whether that job has ended.
         words: what was seen, for a person.
+        free: whether nothing was charged for it: others have enriched its leads.
     """
 
     kind: Literal["ran", "job", "absent", "wait", "undecided"]
     words: str
     job_id: str | None = None
     ended: bool = False
+    free: bool = False
 
 
 @dataclass(slots=True)
@@ -147,7 +149,7 @@ class Case:
         words = self._words(look, live)
         if is_whole(look.preview):
             # Whoever did it: no start of these leads will be sent again.
-            return self._ran(live, words)
+            return self._ran(live, words, free=silent)
         if enriched is not None and enriched > 0 and (live or self.candidates):
             # A job that is not listed was looked up by its id, or it would be live.
             job = self._best(look, live) if live else min(self.candidates)
@@ -303,10 +305,11 @@ class Case:
         had_its_time = look.at >= self.until + (self.settle or 0.0)
         self._still.look(look.at, silent=answered and not live and had_its_time)
 
-    def _ran(self, live: set[str], words: str) -> Verdict:
+    def _ran(self, live: set[str], words: str, *, free: bool) -> Verdict:
         if live:
             return Verdict("job", words, min(live))
-        return Verdict("ran", words, min(self.candidates, default=None), ended=True)
+        job_id = min(self.candidates, default=None)
+        return Verdict("ran", words, job_id, ended=True, free=free and job_id is None)
 
     def _best(self, look: Look, live: set[str]) -> str:
         """The job whose size fits the start best."""

@@ -96,10 +96,9 @@ def after(debts: Iterable[Debt], shown: Sequence[int] | None) -> list[Debt]:
 
 
 def _debt(op: Op) -> list[Debt]:
-    if op.state not in ("started", "done") or not op.stake:
+    free = (op.evidence or {}).get("free")
+    if op.state not in ("started", "done") or not op.stake or free:
         return []
-    if op.job_id is None:
-        return []  # its leads are enriched, whoever paid for it
     return [Debt(_moved(op), op.stake)]
 
 

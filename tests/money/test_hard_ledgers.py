@@ -90,6 +90,19 @@ def test_a_start_whose_leads_others_enriched_may_have_cost_nothing(
     kept_unseen(service)
 
 
+@pytest.mark.parametrize("shown", SHOWN)
+def test_the_charge_of_a_start_whose_job_nobody_saw_is_its_own(
+    make: Make, shown: dict[str, Any]
+) -> None:
+    service = make(forgets=True, **shown)
+    service.faults += [Fault("start", "cut"), Fault("start", "cut", "after", fate="instant")]
+    with pytest.raises(lp.JobTimeoutError):
+        enrich(timeout=5.0)
+    assert all_found(enrich(ids=MORE[:4]))
+    assert all_found(enrich())
+    assert service.charges == ONCE | dict.fromkeys(MORE[:4], 1)
+
+
 class NoList(Service):
     """The list of jobs cannot be had before the first start."""
 

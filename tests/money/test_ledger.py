@@ -75,6 +75,11 @@ TABLE: dict[str, tuple[list[Op], tuple[int, ...], tuple[int, ...]]] = {
     ),
     "one whose leads were enriched by nobody knows whom": (
         [a_start(40.0, 4, 90, credits_reserved=None, job_id=None)],
+        (4,),
+        (),
+    ),
+    "one whose leads were enriched at the expense of nobody here": (
+        [a_start(40.0, 4, 90, credits_reserved=None, job_id=None, evidence={"free": True})],
         (),
         (),
     ),
