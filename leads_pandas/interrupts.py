@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from leads_pandas.tracebacks import shorten
@@ -30,10 +30,15 @@ class Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def stoppable() -> Generator[None]:
-    """Turn SIGINT and SIGTERM into `Stopped` for a while, but for one that is to be ignored."""
-    with _turned((signal.SIGINT, signal.SIGTERM), Stopped):
-        yield
+def stoppable() -> Generator[Callable[[], bool]]:
+    """Turn SIGINT and SIGTERM into `Stopped` for a while, but for one that is to be ignored.
+
+    Yields whether one has come: Python drops an error that is raised in a finalizer, or in the
+    callback of a weak reference as an import has them.
+    """
+    struck: list[int] = []
+    with _turned((signal.SIGINT, signal.SIGTERM), Stopped, struck):
+        yield lambda: bool(struck)
 
 
 @contextlib.contextmanager
@@ -75,24 +80,30 @@ class _Strike:
     """A handler that raises an error."""
 
     error: type[BaseException]
+    struck: list[int] = field(default_factory=list, compare=False)
 
     def __call__(self, number: int, _: object) -> None:
+        self.struck.append(number)
         raise self.error(number)
 
 
 @contextlib.contextmanager
-def _turned(numbers: Iterable[int], error: type[BaseException]) -> Generator[Mapping[int, Any]]:
+def _turned(
+    numbers: Iterable[int], error: type[BaseException], struck: list[int] | None = None
+) -> Generator[Mapping[int, Any]]:
     """Raise an error for signals that do what they do by default; yields which those are.
 
-    What must be put away goes before what is merely said at the end.
+    What must be put away goes before what is merely said at the end. What has come is put into
+    ``struck``.
     """
+    strike = _Strike(error, [] if struck is None else struck)
     ours = (*_DEFAULTS, _Strike(Terminated)) if error is Stopped else _DEFAULTS
     before: dict[int, Any] = {}
     try:
         if threading.current_thread() is threading.main_thread():
             for number in numbers:
                 if signal.getsignal(number) in ours:
-                    before[number] = signal.signal(number, _Strike(error))
+                    before[number] = signal.signal(number, strike)
         yield before
     finally:
         for number, handler in before.items():

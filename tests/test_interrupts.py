@@ -52,6 +52,25 @@ def test_a_signal_stops_what_can_be_stopped_and_says_which_it_was(number: int) -
     assert handlers() == before
 
 
+class Dying:
+    """Is struck by a signal in its finalizer, where Python drops what is raised."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_whose_error_is_dropped_is_known_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dropped: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda it: dropped.append(it.exc_type))
+    with stoppable() as stopped:
+        assert not stopped()
+        Dying()
+        assert stopped()
+    assert dropped == [Stopped]
+
+
 @pytest.mark.parametrize("number", BOTH)
 def test_a_signal_that_is_ignored_stays_so(number: int) -> None:
     signal.signal(number, signal.SIG_IGN)

@@ -138,7 +138,11 @@ def serve(
     if leads is not None:
         told = _leads_of(files.read(leads, on, sep=sep, encoding=encoding), on, website)
     # Ended by either signal it has done what it was asked for; jobs go on at the next start.
-    with contextlib.suppress(Stopped), stoppable(), LocalServer(told, **chosen) as server:
+    with (
+        contextlib.suppress(Stopped),
+        stoppable() as stopped,
+        LocalServer(told, **chosen) as server,
+    ):
         output.write(_variables(server, as_json=as_json))
         if not sys.stdout.isatty():
             # So that eval "$(leads-pandas serve ... &)" does not wait for the service's end.
@@ -146,7 +150,7 @@ def serve(
         what = "" if told is None else f" {plural(len(told), 'lead')}"
         end = "Ctrl-C" if sys.stdout.isatty() else f"Ctrl-C or kill {os.getpid()}"
         say(f"serving{what} at {server.base_url}; {end} ends it")
-        server.wait()
+        server.wait(stopped)
     return ""
 
 

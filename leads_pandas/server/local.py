@@ -192,10 +192,14 @@ class LocalServer:
             running, self._running = self._running, None
             running.close()
 
-    def wait(self) -> None:
-        """Block until another thread stops the service; Ctrl-C goes through."""
+    def wait(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Block until another thread stops the service; Ctrl-C goes through.
+
+        Args:
+            stopped: asked every second whether to wait no longer.
+        """
         # A wait without an end is one that Windows does not interrupt, nor a signal just before it.
-        while self._running is not None and not self._ended.wait(1.0):
+        while self._running is not None and not stopped() and not self._ended.wait(1.0):
             continue
 
     def pre_enrich(self, lead_ids: Sequence[str], *, timeout: float = 60.0) -> int:

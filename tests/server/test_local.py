@@ -275,6 +275,13 @@ def test_waiting_ends_when_another_thread_stops_it() -> None:
     server.wait()
 
 
+def test_waiting_ends_where_it_is_asked_to() -> None:
+    with LocalServer() as server:
+        answers = iter([False, True])
+        server.wait(lambda: next(answers))
+        assert server.base_url in repr(server)
+
+
 def test_the_client_speaks_to_it_and_keeps_to_its_limit() -> None:
     with LocalServer([{"lead_id": "a"}], credits=7) as server, server.client() as client:
         assert client.balance().available_credits == 7
