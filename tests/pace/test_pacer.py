@@ -669,13 +669,20 @@ def test_an_event_that_is_set_already_stops_before_a_slot_is_taken(
 
 
 def test_ctrl_c_ends_a_wait_of_the_main_thread_and_leaves_the_line_to_the_others(
-    path: Path,
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pacer = Pacer(path, 1, window=1000.0)
     slot = pacer.acquire(lease=LEASE)
+    asleep, sleep = threading.Event(), Wait.sleep
+
+    def watched(wait: Wait, *given: Any) -> None:
+        asleep.set()
+        sleep(wait, *given)
+
+    monkeypatch.setattr(Wait, "sleep", watched)
 
     def interrupt() -> None:
-        until(lambda: waiting(path))
+        asleep.wait()
         os.kill(os.getpid(), signal.SIGINT)
 
     in_thread(interrupt)
