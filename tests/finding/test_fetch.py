@@ -387,7 +387,7 @@ def test_a_large_page_is_what_has_come_of_it_where_others_take_the_room_for_all_
 ) -> None:
     monkeypatch.setattr("leads_pandas.finding.room.HELD", 200_000)
     site = website({"/": "x" * 1_000_000})
-    ours = fetcher(timeout=1.5)
+    ours = fetcher(timeout=3.0)
     assert ours.room.take("another page", 200_000, math.inf)
     assert 32_000 < len(ours.get(f"{site.url}/").body) < 600_000
     ours.room.leave("another page")
@@ -403,7 +403,7 @@ def test_a_large_page_is_what_has_come_of_it_where_its_server_stops(
 
     site = website({"/": page})
     site.server.visited = threading.Event()  # type: ignore[attr-defined] # for `page`
-    assert len(fetcher(timeout=1.5).get(f"{site.url}/").body) == 200_000
+    assert len(fetcher(timeout=3.0).get(f"{site.url}/").body) == 200_000
     site.server.visited.set()  # type: ignore[attr-defined] # likewise
 
 

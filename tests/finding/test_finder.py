@@ -340,7 +340,7 @@ def test_a_site_that_hangs_is_given_up_and_what_was_read_is_kept(
 ) -> None:
     site = website({"/": "a@firm.example" + "".join(f"<a href=/p{n}>x</a>" for n in range(7))})
     site.pages |= {f"/p{n}": lambda _: site.released.wait() for n in range(7)}
-    assert find(site.url, timeout=0.3, site_timeout=0.7) == ["a@firm.example"]
+    assert find(site.url, timeout=1.5, site_timeout=4.0) == ["a@firm.example"]
 
 
 def test_closing_the_fetcher_ends_the_reading(nameserver: NameServer) -> None:

@@ -29,11 +29,11 @@ def manners(pause: float = 0.0, **options: Any) -> Manners:
             raise NoSuchName(f"{host} does not exist")
         return ["127.0.0.1"]
 
-    defaults: dict[str, Any] = {"allow_private": True, "timeout": 5.0, "resolve": resolve}
+    defaults: dict[str, Any] = {"allow_private": True, "timeout": 60.0, "resolve": resolve}
     return Manners(Fetcher(user_agent="tester/1", **(defaults | options)), pause=pause)
 
 
-def front(website: str, deadline: float = 10.0) -> str:
+def front(website: str, deadline: float = 60.0) -> str:
     """The text of a website's front page."""
     with Visit(manners(), website, time.monotonic() + deadline) as visit:
         return visit.front().text
@@ -98,7 +98,7 @@ def test_where_https_is_not_to_be_trusted_http_is_asked(website: Callable[..., W
 
 def test_a_real_home_page_under_the_status_404_is_read(website: Callable[..., Website]) -> None:
     site = website({"/": (404, {}, HOME), "/x": (404, {}, HOME)})
-    with Visit(manners(), site.url, time.monotonic() + 10) as visit:
+    with Visit(manners(), site.url, time.monotonic() + 60) as visit:
         assert visit.front().text == HOME
         with pytest.raises(FetchError, match="answered 404"):
             visit.page(f"{site.url}/x")
@@ -151,7 +151,7 @@ def test_the_rules_of_a_host_are_asked_for_once(website: Callable[..., Website])
     site = website({"/robots.txt": "User-agent: *\nDisallow: /no", "/": "hello", "/no": "secret"})
     ours = manners()
     for _ in range(3):
-        with Visit(ours, site.url, time.monotonic() + 10) as visit:
+        with Visit(ours, site.url, time.monotonic() + 60) as visit:
             assert visit.front().text == "hello"
             with pytest.raises(FetchError, match=r"robots\.txt"):
                 visit.page(f"{site.url}/no")
@@ -184,7 +184,7 @@ def test_a_host_is_asked_for_one_page_at_a_time_by_all_visits_together(
     ours = manners()
 
     def visit() -> None:
-        with Visit(ours, site.url, time.monotonic() + 30) as one:
+        with Visit(ours, site.url, time.monotonic() + 60) as one:
             one.front()
 
     threads = [threading.Thread(target=visit) for _ in range(8)]
@@ -200,7 +200,7 @@ def test_a_pause_that_the_time_does_not_allow_is_not_waited_for(
     website: Callable[..., Website],
 ) -> None:
     site = website({"/robots.txt": "User-agent: *\nCrawl-delay: 60", "/": "hello"})
-    with Visit(manners(), site.url, time.monotonic() + 10) as visit:
+    with Visit(manners(), site.url, time.monotonic() + 60) as visit:
         visit.front()
         with pytest.raises(FetchError, match="pace leaves no time"):
             visit.page(f"{site.url}/more")
@@ -215,7 +215,7 @@ def test_the_pages_of_a_visit_share_a_connection(website: Callable[..., Website]
 
     site = website({"/robots.txt": page, "/": page, "/more": page})
     site.server.RequestHandlerClass.protocol_version = "HTTP/1.1"  # type: ignore[attr-defined] # it keeps connections then
-    with Visit(manners(), site.url, time.monotonic() + 10) as visit:
+    with Visit(manners(), site.url, time.monotonic() + 60) as visit:
         visit.front()
         visit.page(f"{site.url}/more")
     assert len(ports) == 3
@@ -231,5 +231,5 @@ def test_a_connection_that_the_server_has_closed_meanwhile_is_made_anew(
 
     site = website({"/": page, "/more": page})
     site.server.RequestHandlerClass.protocol_version = "HTTP/1.1"  # type: ignore[attr-defined] # likewise
-    with Visit(manners(), site.url, time.monotonic() + 10) as visit:
+    with Visit(manners(), site.url, time.monotonic() + 60) as visit:
         assert visit.front().text == visit.page(f"{site.url}/more").text == "hello"

@@ -412,7 +412,7 @@ def test_what_must_not_be_repeated_goes_over_a_fresh_connection() -> None:
     with RawServer(keep) as server:
         transport = a_transport(server.url)
         for _ in range(2):
-            transport.call_once("POST", "/start", whole, body={}, timeout=5.0)
+            transport.call_once("POST", "/start", whole, body={}, timeout=60.0)
         transport.close()
         assert len(set(accepted)) == 2
 
@@ -431,10 +431,10 @@ def test_the_last_word_comes_after_the_budget_and_before_the_first_byte() -> Non
 
     with RawServer(reply) as server:
         transport = Transport(
-            server.url, KEY, pacer=Watched(None, 0), timeout=5.0, user_agent="test/1"
+            server.url, KEY, pacer=Watched(None, 0), timeout=60.0, user_agent="test/1"
         )
         transport.call_once(
-            "POST", "/start", whole, timeout=5.0, before=lambda: order.append("word")
+            "POST", "/start", whole, timeout=60.0, before=lambda: order.append("word")
         )
     assert order == ["slot", "word", "sent"]
 
@@ -448,21 +448,21 @@ def test_where_the_last_word_fails_nothing_is_sent_and_the_slot_is_given_back(
         raise KeyboardInterrupt
 
     with RawServer(ok(1)) as server:
-        transport = Transport(server.url, KEY, pacer=pacer, timeout=5.0, user_agent="test/1")
+        transport = Transport(server.url, KEY, pacer=pacer, timeout=60.0, user_agent="test/1")
         with pytest.raises(KeyboardInterrupt):
-            transport.call_once("POST", "/start", whole, timeout=5.0, before=stop)
+            transport.call_once("POST", "/start", whole, timeout=60.0, before=stop)
         assert server.requests == []
-        assert transport.call("GET", "/x", whole, wait=Wait(deadline=time.monotonic() + 5)) == 1
+        assert transport.call("GET", "/x", whole, wait=Wait(deadline=time.monotonic() + 60)) == 1
         transport.close()
 
 
 def test_a_request_that_never_left_gives_its_slot_back(closed: str, tmp_path: Path) -> None:
     pacer = Pacer(tmp_path / "pace.sqlite3", 1)
-    transport = Transport(closed, KEY, pacer=pacer, timeout=5.0, user_agent="test/1")
+    transport = Transport(closed, KEY, pacer=pacer, timeout=60.0, user_agent="test/1")
     for _ in range(3):
         with pytest.raises(TransportError):
             transport.call_once(
-                "POST", "/start", whole, timeout=5.0, wait=Wait(deadline=time.monotonic() + 5)
+                "POST", "/start", whole, timeout=60.0, wait=Wait(deadline=time.monotonic() + 60)
             )
 
 
@@ -596,7 +596,7 @@ def test_a_pause_ends_when_the_caller_is_told_to_stop() -> None:
 def test_a_long_wait_says_until_when_and_how_to_lift_it(tmp_path: Path) -> None:
     pacer = Pacer(tmp_path / "pace.sqlite3", 5)
     with RawServer(http(429, b"", "Retry-After: 1700000000000"), ok(1)) as server:
-        transport = Transport(server.url, KEY, pacer=pacer, timeout=5.0, user_agent="test/1")
+        transport = Transport(server.url, KEY, pacer=pacer, timeout=60.0, user_agent="test/1")
         with pytest.raises(RateLimitError) as first:
             transport.call("GET", "/x", whole)
         assert first.value.retry_after == 3600.0
@@ -606,7 +606,7 @@ def test_a_long_wait_says_until_when_and_how_to_lift_it(tmp_path: Path) -> None:
         assert f"delete {path}" in str(later.value)
         path.unlink()
         fresh = Pacer(path, 5)
-        lifted = Transport(server.url, KEY, pacer=fresh, timeout=5.0, user_agent="test/1")
+        lifted = Transport(server.url, KEY, pacer=fresh, timeout=60.0, user_agent="test/1")
         assert lifted.call("GET", "/x", whole) == 1
         transport.close()
         lifted.close()
