@@ -7,6 +7,7 @@ a word that no sentence has between two names, or around a domain that is the si
 
 from __future__ import annotations
 
+import html
 import re
 from functools import lru_cache
 from itertools import islice
@@ -97,6 +98,8 @@ _QUOTED = re.compile(
 _LOOSE = re.compile(
     rf"(?P<local>{_LOCAL})(?P<sign>\s?@\s?)(?P<domain>{_PIECE}(?:\s?\.\s?[^\W_][\w-]{{0,62}}){{1,4}})"
 )
+# Letters one by one: i n f o @ k e r n . d e
+_SPREAD = re.compile(r"(?<!\S)(?:[A-Za-z0-9._+-] ){2,40}@(?: [\w.-](?!\S)){0,60}")
 _SIGNS = ("@", "\uff20", "\ufe6b")
 # Two patterns, each of which begins with a set: `re` then skips what is none of it.
 _BRACKETED = re.compile(
@@ -132,7 +135,7 @@ _WEB_BEHIND = re.compile(r"\.([a-z]{2,6})(?:www\.|https?$)", re.IGNORECASE)
 _LABEL_GLUE = re.compile(
     r"^(?:(?:e-?mail|mail|mailto|email)[.:_-]?|[\d-]{5,})(?=([a-z].+)$)", re.IGNORECASE
 )
-_ESCAPED_TWICE = re.compile(r"&#0{0,4}(46|64);")
+_ESCAPED_TWICE = re.compile(r"&#(?:x[0-9a-fA-F]{2}|0{0,4}\d{2,3});")
 # "Write # instead of @", said beside an address like info#firm.example.
 _STAND_IN = re.compile(
     r"([★☆●○◎■□◆◇▲△▼♪♯#*%&$!^~¤\uff03\uff0a\uff05\uff06\uff04])[^\w@]{0,4}"
@@ -153,7 +156,7 @@ _LABELLED = re.compile(
 def with_sign(text: str) -> str:
     """A page's text with an @ in place of the sign that it says to replace by one."""
     if "&#" in text:  # escaped twice
-        text = _ESCAPED_TWICE.sub(lambda it: chr(int(it[1])), text)
+        text = _ESCAPED_TWICE.sub(lambda it: html.unescape(it[0]), text)
     told = _STAND_IN.search(text) if "@" in text or "\uff20" in text else None
     if told is None:
         return text
@@ -242,6 +245,7 @@ def understand(text: str, own: str = "") -> str:
     if " at " in lower or " ät " in lower or any(map(lower.__contains__, _words_of_at(lower))):
         text = _SPOKEN.sub(lambda found: _spoken(found, own), text)
     if "@" in text:
+        text = _SPREAD.sub(lambda found: found[0].replace(" ", ""), text)
         text = _LEADERS.sub(" ", text)
         text = _DOT_BEHIND.sub(_dot_behind, text)
         if "-" in own and _LONG_DASHES.search(text):

@@ -107,6 +107,8 @@ _MAIN_PLACES = frozenset((Place.CONTACT, Place.FRONT, Place.IMPRINT, Place.ABOUT
 _AUTHORITIES = pattern("whose", "authorities")
 _AUTHORITY_WORDS = pattern("whose", "authority words")
 _CREDIT_WORDS = pattern("whose", "credit words")
+_SALE_WORDS = pattern("whose", "sale words")
+_SAMPLE_WORDS = pattern("samples", "words before", r"(?<![\w.@-])(?:{})[\W_]*$")
 _OTHERS_WORDS = pattern("whose", "words for others")
 _CONTROLLER_WORDS = pattern("whose", "controller words")
 # Where things are sold, booked, posted or hosted. On their own sites they are OWN.
@@ -133,7 +135,8 @@ def relation_of(address: str, site: Site) -> Relation:
     named = any(alike(mailbox, name) for name in names) or (
         len(mailbox) > _TITLE_NAME and mailbox in title and mailbox_kind(address) == "named"
     )
-    if is_free(domain):
+    # Where a town or a profession hands out names, it hands out mailboxes too.
+    if is_free(domain) or any(host.endswith(f".{domain}") for host in hosts):
         return Relation.NAMED if named else Relation.FREE
     label = squeeze(name_of(domain))
     if any(len(one) >= _TITLE_NAME and squeeze(one) in names for one in domain.split(".")[:-2]):
@@ -183,7 +186,11 @@ def _refused(
             refused[address] = "a provider's name with a slip"
     kept = [address for address in seen if address not in refused]
     for address in kept:
-        reason = _slip(address, kept, seen, relations) or _credit(seen[address], relations[address])
+        reason = (
+            _slip(address, kept, seen, relations)
+            or _in_passing(seen[address], relations[address])
+            or _credit(seen[address], relations[address])
+        )
         if reason:
             refused[address] = reason
     credited = [one for one in kept if one in refused and relations[one] is Relation.FREE]
@@ -198,7 +205,8 @@ def _refused(
         for one in theirs
         if relations[one] in _SURELY_THEIRS and mailbox_kind(one) in _MAIN_MAILBOXES
     }
-    ends = {it.url for one in theirs for it in seen[one] if it.mention.last}
+    ends = _ends(theirs, seen)
+    ends_of_main = _ends(main, seen)
     for address in kept:
         elsewhere = relations[address] in (Relation.FOREIGN, Relation.UNKNOWN) or (
             relations[address] is Relation.NAMED and not is_free(address.rpartition("@")[2])
@@ -206,6 +214,13 @@ def _refused(
         inside = {one.place for one in seen[address]} == {Place.OTHER}
         if inside and main and relations[address] is Relation.FREE:
             refused.setdefault(address, "a member's or a guest's, on a page inside")
+        if (
+            relations[address] is Relation.FREE
+            and main
+            and len({one.url for one in seen[address]}) > 1
+            and _is_signature(seen[address], ends_of_main)
+        ):
+            refused.setdefault(address, "who made the website, at the end of pages")
         if address not in refused and elsewhere:
             have = any(one != address for one in theirs)
             reason = _others(address, seen[address], relations[address], have_theirs=have)
@@ -220,6 +235,11 @@ def _refused(
             if reason:
                 refused[address] = reason
     return refused
+
+
+def _ends(addresses: Iterable[str], seen: Mapping[str, Sequence[Sighting]]) -> set[str]:
+    """The pages among whose last words one of the addresses stands."""
+    return {it.url for one in addresses for it in seen[one] if it.mention.last}
 
 
 def _is_signature(sightings: Sequence[Sighting], ends: Collection[str]) -> bool:
@@ -285,6 +305,16 @@ def _slip(
 def _letters_slip(one: str, other: str) -> bool:
     without = re.sub(r"\d", "", one), re.sub(r"\d", "", other)
     return one_slip(one, other) and without[0] != without[1] and squeeze(one) != squeeze(other)
+
+
+def _in_passing(sightings: Sequence[Sighting], relation: Relation) -> str | None:
+    """Whether every sighting is a sample of how to write one, or whom to buy the domain from."""
+    said = [one.mention.before for one in sightings]
+    if relation not in _SURELY_THEIRS and all(_has(_SAMPLE_WORDS, one[-30:]) for one in said):
+        return "a sample of how to write one"
+    if relation is not Relation.OWN and all(_has(_SALE_WORDS, one) for one in said):
+        return "whoever sells the domain"
+    return None
 
 
 def _credit(sightings: Sequence[Sighting], relation: Relation) -> str | None:

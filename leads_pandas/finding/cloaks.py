@@ -14,14 +14,17 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from leads_pandas.finding.addresses import is_address, mailbox_kind
+from leads_pandas.finding.addresses import ROLES, is_address, mailbox_kind
+from leads_pandas.finding.ciphers import deciphered
+from leads_pandas.finding.domains import is_free, registrable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 _PROTECTED = re.compile(r"email-protection(?:\.\w+)?#([0-9a-fA-F]{6,400})")
 _WORTH = re.compile(
-    r"@|\|64|mi=|&#0*64;|&#x0*40;|%40|\\x40|\\u0040|fromCharCode|DeCryptX|mailto|atob|unescape|document\.write|mail\w{0,40}\(",
+    r"@|\|64|mi=|&#0*64;|&#x0*40;|%40|\\x40|\\u0040|fromCharCode|DeCryptX|mailto|atob|unescape|document\.write|mail\w{0,40}\("
+    r"|\bkode\b|\bcoded\b|\(p,a,c,k",
     re.IGNORECASE,
 )
 # WordPress' CryptX: a digit, and a letter that is so many places too far; or each by one place.
@@ -34,8 +37,10 @@ _IN_OBJECT = re.compile(
 _ARGUMENTS = re.compile(
     r"\w\(\s*(['\"][\w.+-]{1,64}['\"](?:\s*,\s*['\"][\w.+-]{0,64}['\"]){1,3})\s*\)"
 )
+_WRITES_SIGN = re.compile(r"[\"'](?:@|%40|&#0*64;)[\"']|fromCharCode\(64\)")
+_DEFINED = re.compile(r"\bfunction\s+(\w{1,40})\s*\(|\b(\w{1,40})\s*=\s*(?:function\b|\()")
 _ARGUMENT = re.compile(r"\w\(\s*['\"]([^'\"\s]{8,300})['\"]")
-_MAX_CALL = 500
+_MAX_CALL, _MAX_NAME = 500, 30
 _SURROGATES, _SHORT_BASE64 = 0xD800, 7
 _MAX_SCRIPT, _MAX_VALUE, _MAX_ATTRIBUTE, _MAX_LOCAL, _MAX_DEPTH = 100_000, 5_000, 400, 64, 20
 
@@ -79,12 +84,13 @@ _USER = re.compile(
     r"^data-(?:e?mail-?)?(?:user|name|id|local|localpart|mailbox|account|u|l|left|m1|part1|first|before|pre)$"
 )
 _DOMAIN = re.compile(
-    r"^data-(?:e?mail-?)?(?:domain|host|server|site|at|d|r|right|m2|part2|second|after|post)$"
+    r"^data-(?:e?mail-?)?(?:domain|host|server|(?:web-?)?site|at|d|r|right|m2|part2|second|after|post)$"
 )
 _TLD = re.compile(r"^data-(?:e?mail-?)?(?:tld|ext|suffix|t|part3|third)$")
 _PLAIN = frozenset(
     ("class", "id", "href", "src", "alt", "style", "title", "target", "rel", "width", "height")
 )
+_PART, _MAX_PARTS = re.compile(r"[\w.+-]{1,64}$"), 4
 _IN_TWO = re.compile(r"([\w.+-]{1,64})[|,;#]([\w-]{1,63}(?:\.[\w-]{1,63}){1,3})$")
 _NAMED_MAIL = re.compile(
     r"mail|contact|clipboard|copy|enc|cloak|protect|addr|href|link|crypt|obfus|b64|base64|hidden"
@@ -129,6 +135,11 @@ def uncloaked(script: str) -> Iterator[str]:
     for letters, places in _ENCODER.findall(script):
         if all(ord(one) - 48 < len(letters) for one in places):
             yield unquote("".join(letters[ord(one) - 48] for one in places))
+    for said in deciphered(script[:_MAX_SCRIPT], _unescaped):
+        if "(" in said:
+            yield from _Strings(said[:_MAX_SCRIPT]).run()
+        else:
+            yield html.unescape(said)
     yield from _Strings(script[:_MAX_SCRIPT]).run()
 
 
@@ -138,10 +149,36 @@ def called(script: str) -> Iterator[str]:
         yield from _readings(argument)
 
 
-def put_together(script: str) -> Iterator[str]:
-    """The addresses that the arguments of calls make: certain only where the domain is known."""
-    for call in _ARGUMENTS.findall(script[:_MAX_SCRIPT]):
-        yield from joined(re.findall(r"['\"]([\w.+-]*)['\"]", call))
+def writers(script: str) -> set[str]:
+    """The names of the functions in a script that puts an @ between two texts."""
+    if _WRITES_SIGN.search(script) is None:
+        return set()
+    return {one or other for one, other in _DEFINED.findall(script[:_MAX_SCRIPT])}
+
+
+def put_together(script: str, own: str, known: Collection[str] = ()) -> Iterator[str]:
+    """The addresses that the arguments of calls make.
+
+    Trackers are called with the site's domain too: where nothing says that a call writes an
+    address, its mailbox must be one of a business's usual ones.
+
+    Args:
+        script: what calls.
+        own: the site's registrable domain.
+        known: the functions of the page that write addresses.
+    """
+    for call in _ARGUMENTS.finditer(script[:_MAX_SCRIPT]):
+        name = re.split(r"\W", script[max(call.start() - _MAX_NAME, 0) : call.start() + 1])[-1]
+        sure = name in known or _NAMED_MAIL.search(name.lower()) is not None
+        for address in joined(re.findall(r"['\"]([\w.+-]*)['\"]", call[1])):
+            domain = address.rpartition("@")[2].lower()
+            if _is_usual(address, own, sure=sure) or (sure and is_free(domain)):
+                yield address
+
+
+def _is_usual(address: str, own: str, *, sure: bool) -> bool:
+    local, _, domain = address.lower().rpartition("@")
+    return registrable(domain) == own and (sure or local in ROLES)
 
 
 def joined(parts: Iterable[str]) -> Iterator[str]:
@@ -333,6 +370,20 @@ def _turn(letter: str, by: int) -> str:
     return letter
 
 
+def in_parts(attributes: dict[str, str], own: str) -> Iterator[str]:
+    """The addresses at the site's own domain that attributes for scripts make, of any name.
+
+    Trackers and forms name the domain too: something must say that it is a mailbox.
+    """
+    data = [value for name, value in attributes.items() if name.startswith("data-")]
+    if 1 < len(data) <= _MAX_PARTS and all(map(_PART.match, data)):
+        said = attributes.get("class", "") + "".join(one for one in attributes if one not in _PLAIN)
+        sure = _NAMED_MAIL.search(said.lower()) is not None
+        for address in joined(data):
+            if _is_usual(address, own, sure=sure):
+                yield address
+
+
 def in_attributes(attributes: dict[str, str]) -> Iterator[str]:
     """What a tag's attributes say to scripts: ``data-user`` and ``data-domain`` and the like."""
     user = domain = tld = ""
@@ -355,6 +406,8 @@ def in_attributes(attributes: dict[str, str]) -> Iterator[str]:
             yield from uncloaked(value)
     if "first" in attributes and "last" in attributes:  # Joomla's <joomla-hidden-mail>
         user, domain = decode_base64(attributes["first"]), decode_base64(attributes["last"])
+    if user and domain and not is_address(f"a@{domain}") and is_address(f"a@{domain[::-1]}"):
+        user, domain = user[::-1], domain[::-1]  # for a style that turns them round
     if user and domain and "@" not in user and len(user) <= _MAX_LOCAL:
         yield f"{user}@{domain}" if not tld else f"{user}@{domain.rstrip('.')}.{tld.lstrip('.')}"
 

@@ -20,12 +20,18 @@ _JSON_EMAIL = re.compile(
 _JSON_STRING = re.compile(r"""["']((?:[^"'\\]|\\.){3,300})["']""")
 _PLAIN_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w.-]{4,100}")
 _MAILTO = re.compile(r"[\"'`]mailto:([\w.+-]{1,64}@[\w.-]{4,100})")
+_SHOWN = re.compile(r"""children["']?\s*:\s*["'`]([^"'`\n]{0,300}@[^"'`\n]{4,200})["'`]""")
 _CURLY = dict.fromkeys(range(0x201C, 0x201F), '"') | dict.fromkeys((0x2018, 0x2019), "'")
 
 
 def linked_emails(content: str) -> list[str]:
     """The addresses that strings link to."""
     return _MAILTO.findall(content)
+
+
+def shown_texts(content: str) -> list[str]:
+    """The texts with an @ that an application's script puts into its elements."""
+    return _SHOWN.findall(content)
 
 
 def plain_emails(content: str) -> list[str]:

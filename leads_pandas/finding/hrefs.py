@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from urllib.parse import unquote, urljoin
 
@@ -54,6 +55,7 @@ def mail_of(href: str) -> str:
 
 def recipients(href: str) -> str:
     """The recipients of a ``mailto:`` link, as text."""
+    href = html.unescape(href) if "&#" in href else href  # escaped twice
     path, _, query = MAIL_SCHEME.sub("", href, count=1).partition("?")
     path = re.sub(r"^(?:https?:)?/{0,2}", "", path)
     found = [path]

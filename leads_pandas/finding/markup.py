@@ -182,6 +182,9 @@ class _Reader:
             return
         elif name == "script":
             self._out.scripts.append((attributes.get("type", "").strip().lower(), content))
+        elif name == "textarea" and attributes.keys() & {"readonly", "disabled"}:
+            self._pieces.append(content)
+            self._size += len(content)
         elif name in ("noscript", "noframes") and not nested:
             self.read(content, nested=True)
 

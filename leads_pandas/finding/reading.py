@@ -12,7 +12,6 @@ import re
 from bisect import bisect_right
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from leads_pandas.finding.addresses import (
@@ -24,8 +23,15 @@ from leads_pandas.finding.addresses import (
     understand,
     with_sign,
 )
-from leads_pandas.finding.cloaks import called, in_attributes, joined, put_together, uncloaked
-from leads_pandas.finding.data import linked_emails, plain_emails, structured_emails
+from leads_pandas.finding.cloaks import (
+    called,
+    in_attributes,
+    in_parts,
+    put_together,
+    uncloaked,
+    writers,
+)
+from leads_pandas.finding.data import linked_emails, plain_emails, shown_texts, structured_emails
 from leads_pandas.finding.domains import is_nowhere, registrable
 from leads_pandas.finding.hrefs import (
     MAIL_SCHEME,
@@ -37,9 +43,6 @@ from leads_pandas.finding.hrefs import (
 )
 from leads_pandas.finding.markup import BLOCK, LINE, SEAM, Element, Outline, read_outline
 from leads_pandas.finding.page import How, Link, Mention, Page
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _MAX_MENTIONS, _MAX_LINKS, _MAX_SCRIPTS = 500, 5000, 500
 # Letters of lines with a sign that are looked at, a line counting for some more.
@@ -81,7 +84,6 @@ _ONCLICK = re.compile(
     r"(?:location(?:\.href)?\s*=|(?:open|assign|navigate|replace)\()\s*['\"]([^'\"]{1,300})['\"]"
 )
 _PAGE_FILE = re.compile(r"[\w%./-]{1,100}\.html?$", re.IGNORECASE)
-_PART, _MAX_PARTS = re.compile(r"[\w.+-]{1,64}$"), 4
 _PATH = re.compile(r"((?:https?:/)?/[\w%./?=&-]{1,200})$")
 _SCRIPTED_PAGE = re.compile(r"['\"]([\w%/.-]{1,120}\.(?:html?|php\d?|aspx?))['\"]", re.IGNORECASE)
 _SIGN_ICON = re.compile(r"(?:^|[\s_-])at(?:$|\s)")
@@ -108,8 +110,10 @@ def read_script(script: str, url: str) -> Page:
         url: the page's, against which links are resolved.
     """
     page = _Reader(Outline(scripts=[("", script[:_MAX_STATE])]), url).page()
-    linked = tuple(Mention(one.lower(), "link") for one in linked_emails(script)[:_MAX_MENTIONS])
-    return replace(page, mentions=(*page.mentions, *linked))
+    mentions = [Mention(one.lower(), "link") for one in linked_emails(script)]
+    for said in (*structured_emails(script), *shown_texts(script)):
+        mentions += [Mention(one, "data") for one in addresses_in(said)]
+    return replace(page, mentions=(*page.mentions, *mentions[:_MAX_MENTIONS]))
 
 
 class _Reader:
@@ -133,6 +137,9 @@ class _Reader:
         self._scripts: list[str] = []
         self._footers = [edge for pair in outline.footers for edge in pair]
         self._inserts: dict[int, str] = {}
+        self._writers: set[str] = set().union(
+            *(writers(content) for _, content in outline.scripts[:_MAX_SCRIPTS])
+        )
         self._uncloaked = 0
 
     def page(self) -> Page:
@@ -166,6 +173,8 @@ class _Reader:
             self._anchor(element)
         elif name in _PARTS:
             self._link(attributes.get(_PARTS[name], ""), element, frame=True)
+            if "srcdoc" in attributes:
+                self._cloaked(attributes["srcdoc"], element)
             if name == "frame":
                 self._frames.append(absolute(self._base, attributes.get("src", "")))
         elif name == "meta":
@@ -211,11 +220,11 @@ class _Reader:
             self._called(script, element)
         if "onclick" in attributes:
             self._called(attributes["onclick"], element)
-        for value in in_attributes(attributes):
-            self._cloaked(value, element)
-        data = [value for name, value in attributes.items() if name.startswith("data-")]
-        if 1 < len(data) <= _MAX_PARTS and all(map(_PART.match, data)):
-            self._keep_own(joined(data), element)
+        if name != "script":  # what a tracker is told
+            for value in in_attributes(attributes):
+                self._cloaked(value, element)
+            for value in in_parts(attributes, self._own) if self._own else ():
+                self._published(value, "link", element)
         clicked = attributes.get("onclick") or attributes.get("data-href")
         if clicked and (found := _ONCLICK.search(clicked) or _PATH.match(clicked)):
             self._link(found[1], element)
@@ -239,12 +248,8 @@ class _Reader:
         self._put_together(script, element)
 
     def _put_together(self, script: str, element: Element) -> None:
-        self._keep_own(put_together(script), element)
-
-    def _keep_own(self, values: Iterable[str], element: Element) -> None:
-        for value in values if self._own else ():
-            if registrable(value.rpartition("@")[2].lower()) == self._own:
-                self._published(value, "link", element)
+        for value in put_together(script, self._own, self._writers) if self._own else ():
+            self._published(value, "link", element)
 
     def _input(self, element: Element) -> None:
         """What a form sends mail to, and what it shows and does not ask for."""
@@ -278,7 +283,7 @@ class _Reader:
             r"(?:^|/)_?-?(?:at|arobase|arobas|aet|klammeraffe)[_-]?(?:sign|symbol|zeichen)?\.\w{3,4}$",
             element.attributes.get("src", "").lower(),
         )
-        if len(alt) > len("a@b.cd") and any(sign in alt for sign in ("@", "(at)", "[at]")):
+        if len(alt) > len("a@b.cd") and any(sign in alt for sign in ("@", "(at)", "[at]", " at ")):
             self._published(alt, "text", element)
         elif alt and len(alt) < _SIGN and hints_in(f"[{alt.strip('[](){}')}]"):
             self._inserts[element.start] = f"[{alt.strip('[](){}')}]" if "@" not in alt else "@"

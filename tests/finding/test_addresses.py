@@ -65,6 +65,8 @@ from leads_pandas.finding.addresses import addresses_in, with_sign
         "E-Mail.......info@firma.de",
         "E-Mail:____info@firma.de",
         "-info@firma.de",
+        "E-Mail: i n f o @ f i r m a . d e",
+        "i n f o @ firma.de",
     ],
 )
 def test_an_address_is_understood_in_whatever_way_it_is_written(text: str) -> None:
@@ -104,6 +106,10 @@ def test_what_only_looks_like_an_address_is_none(text: str) -> None:
 )
 def test_a_sign_that_stands_for_the_at_is_replaced_where_the_page_says_so(text: str) -> None:
     assert list(addresses_in(with_sign(text))) == ["info@firma.de"]
+
+
+def test_what_was_escaped_twice_is_read() -> None:
+    assert list(addresses_in(with_sign("&#105;nfo&#64;firma&#x2e;de"))) == ["info@firma.de"]
 
 
 @pytest.mark.parametrize("text", ["C#firma.de and @firma", "5★firma.de with love by @firma"])

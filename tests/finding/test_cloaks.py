@@ -6,8 +6,10 @@ from leads_pandas.finding.cloaks import (
     called,
     decode_cloudflare,
     in_attributes,
+    in_parts,
     put_together,
     uncloaked,
+    writers,
 )
 
 JOOMLA = """
@@ -97,8 +99,38 @@ def test_what_a_click_calls_a_function_with_is_read_in_every_way(script: str) ->
 
 
 def test_the_arguments_of_a_call_may_be_the_parts_of_an_address() -> None:
-    assert "info@kern-brot.de" in put_together("f('info', 'kern-brot', 'de')")
-    assert "info@kern-brot.de" in put_together("mt('kern-brot.de', 'info', '', '')")
+    own = "kern-brot.de"
+    assert "info@kern-brot.de" in put_together("f('info', 'kern-brot', 'de')", own)
+    assert "info@kern-brot.de" in put_together("mt('kern-brot.de', 'info', '', '')", own)
+    assert "anna.k@kern-brot.de" in put_together("x.writeMail('anna.k', 'kern-brot.de')", own)
+
+
+def test_a_function_that_puts_an_at_between_two_texts_writes_addresses() -> None:
+    known = writers("function m(a, b) { return a + '@' + b }; n = (c) => c")
+    assert known == {"m", "n"}
+    assert "brot77@web.de" in put_together("m('brot77', 'web.de')", "kern-brot.de", known)
+    assert not list(put_together("o('brot77', 'web.de')", "kern-brot.de", known))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ga('create', 'UA-12345-1', 'kern-brot.de')",
+        "_gaq.push('_setDomainName', 'kern-brot.de')",
+        "setCookie('session', 'kern-brot.de')",
+        "loadScript('cdn', 'kern-brot.de')",
+    ],
+)
+def test_a_tracker_that_is_told_the_domain_is_no_address(script: str) -> None:
+    assert not list(put_together(script, "kern-brot.de"))
+    assert not list(put_together(script, "kern-brot.de", writers("function m(a){a+'@'+b}")))
+
+
+def test_attributes_of_any_name_make_an_address_where_something_says_so() -> None:
+    own = "kern-brot.de"
+    assert "info@kern-brot.de" in in_parts({"data-x": "info", "data-y": own}, own)
+    assert "anna@kern-brot.de" in in_parts({"data-x": "anna", "data-y": own, "class": "mail"}, own)
+    assert not list(in_parts({"data-theme": "light", "data-y": own}, own))
 
 
 @pytest.mark.parametrize("value", ["info@firma.fr", "vasb@svezn.se", "mailto:info@firma.fr"])
@@ -114,6 +146,8 @@ def test_attributes_for_scripts_are_put_together() -> None:
         {"data-user": "info", "data-domain": "firm", "data-tld": "example"}
     )
     assert "info@firm.example" in in_attributes({"data-mail": "info|firm.example"})
+    turned = {"data-user": "ofni", "data-website": "ed.mrif"}
+    assert "info@firm.de" in in_attributes(turned)
     token = {"data-mailto-token": "ocknvq,kphqBhkto0gzcorng", "data-mailto-vector": "2"}
     assert "mailto:info@firm.example" in in_attributes(token)
 

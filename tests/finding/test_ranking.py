@@ -157,3 +157,37 @@ def test_more_evidence_never_makes_less_of_an_address(
         for these in (sightings, more)
     ]
     assert sums[0] <= sums[1] + 1e-9
+
+
+@pytest.mark.parametrize("before", ["E-Mail (z.B.", "e.g. ", "例", "np.", "Adresse, zum Beispiel"])
+def test_a_sample_of_how_to_write_one_is_nobody_s(before: str) -> None:
+    assert not given_for(on("anna77@gmail.com", before=before))
+    assert given_for(on("anna@kern-brot.com", before=before)) == ["anna@kern-brot.com"]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "This domain is for sale! Write to",
+        "Die Domain kern-brot.com steht zu verkaufen:",
+        "Buy this domain",
+    ],
+)
+def test_whoever_sells_the_domain_is_not_the_business(before: str) -> None:
+    assert not given_for(on("sales@broker.de", Place.FRONT, "link", before))
+    assert not given_for(on("anna77@gmail.com", Place.FRONT, "link", before))
+
+
+def test_who_hands_out_the_site_s_name_hands_out_its_mailboxes() -> None:
+    site = Site(("kern.notaires.fr",), "Office Kern")
+    assert relation_of("archives.97@notaires.fr", site) is Relation.FREE
+    assert relation_of("archives.97@notaries.fr", site) is Relation.FOREIGN
+
+
+def test_a_free_mailbox_at_the_end_of_pages_is_who_made_the_site() -> None:
+    own = on("info@kern-brot.com")
+    ends = [on("pixel77@gmail.com", Place.FRONT, last=True, url=url) for url in ("a", "b")]
+    assert given_for(own, *ends) == ["info@kern-brot.com"]
+    beside = [on("info@kern-brot.com", Place.FRONT, last=True, url=url) for url in ("a", "b")]
+    assert "pixel77@gmail.com" in given_for(own, *beside, *ends)
+    assert given_for(*ends) == ["pixel77@gmail.com"]
