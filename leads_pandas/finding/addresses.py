@@ -89,6 +89,7 @@ _SPOKEN = re.compile(
 )
 _SPOKEN_DOT = re.compile(rf"\s?\.\s?|\s(?:{_DOT_WORD})\s|ドット|どっと", re.IGNORECASE)
 _IN_QUOTES = re.compile(rf"{_QUOTE}(?=\s?\w)\s?(?:at|ät|{_AT_WORD})\s?{_QUOTE}", re.IGNORECASE)
+_QUOTED_DOT = re.compile(rf"\s?{_QUOTE}\s?(?:{_DOT_WORD})\s?{_QUOTE}\s?", re.IGNORECASE)
 # In quotes it may be a word that is talked about: "at" home.
 _QUOTED = re.compile(
     rf"(?P<local>{_LOCAL})\s?{_QUOTE}\s?(?:@|at|ät|{_AT_WORD})\s?{_QUOTE}\s?"
@@ -133,7 +134,7 @@ _GLUE = re.compile(
 )
 _WEB_BEHIND = re.compile(r"\.([a-z]{2,6})(?:www\.|https?$)", re.IGNORECASE)
 _LABEL_GLUE = re.compile(
-    r"^(?:(?:e-?mail|mail|mailto|email)[.:_-]?|[\d-]{5,})(?=([a-z].+)$)", re.IGNORECASE
+    r"^(?:(?:e-?mail|mail|mailto|email)[.:_-]?|[\d-]{4,})(?=([a-z].+)$)", re.IGNORECASE
 )
 _ESCAPED_TWICE = re.compile(r"&#(?:x[0-9a-fA-F]{2}|0{0,4}\d{2,3});")
 # "Write # instead of @", said beside an address like info#firm.example.
@@ -197,7 +198,7 @@ def hints_in(text: str, own: str = "") -> tuple[str, ...]:
         hints += (" at ", " ät ")
     if _BRACKETED_DOT.search(text):
         hints.append(" at ")
-    if "DOT" in text or any(map(lower.__contains__, _AT_IN_SIGNS)):
+    if "DOT" in text or any(map(lower.__contains__, _AT_IN_SIGNS)) or (own and f"AT{own}" in text):
         hints.append("at")
     return tuple(dict.fromkeys(hints))
 
@@ -226,13 +227,14 @@ def understand(text: str, own: str = "") -> str:
     signed = _AT.sub("@", text) if _OPENERS.search(text) else text
     if "AT" in signed or "ÄT" in signed:
         signed = _SHOUTED_DOT.sub(".", _SHOUTED.sub("@", signed))
-    if "_at_" in signed or "-at-" in signed:
+    if any(map(signed.casefold().__contains__, ("_at_", "-at-"))):
         signed = _DASHED.sub(lambda it: f"{it[1]}@" if it[1].lower() in ROLES else it[0], signed)
     if signed != text or _BRACKETED_DOT.search(text):
         text = _DOT.sub(".", signed)
         if "_dot_" in text.lower():
             text = re.sub("_dot_", ".", text, flags=re.IGNORECASE)
     if _IN_QUOTES.search(text):
+        text = _QUOTED_DOT.sub(".", text)
         text = _QUOTED.sub(
             lambda it: (
                 f"{it['local']}@{it['domain']}"

@@ -31,7 +31,7 @@ _WORTH = re.compile(
 _CRYPTX = re.compile(r"DeCryptX\(\s*['\"]([^'\"]{6,300})['\"]")
 _CODE_LIST = re.compile(r"[\[(]\s*((?:\d{2,3}\s*,\s*){6,200}\d{2,3})\s*[\])]")
 _IN_OBJECT = re.compile(
-    r"\b(?:user|name|local|mailbox|account)[\"']?\s*:\s*[\"']([\w.+-]{1,64})[\"']\s*,"
+    r"\b(user|name|local|mailbox|account)[\"']?\s*:\s*[\"']([\w.+-]{1,64})[\"']\s*,"
     r"\s*[\"']?(?:domain|host|server)[\"']?\s*:\s*[\"']([\w.-]{4,100})[\"']"
 )
 _ARGUMENTS = re.compile(
@@ -92,8 +92,10 @@ _PLAIN = frozenset(
 )
 _PART, _MAX_PARTS = re.compile(r"[\w.+-]{1,64}$"), 4
 _IN_TWO = re.compile(r"([\w.+-]{1,64})[|,;#]([\w-]{1,63}(?:\.[\w-]{1,63}){1,3})$")
+_SAYS_MAIL = re.compile(r"mail|spam|protect|crypt|obfus|cloak")
+_SURELY_USER = re.compile(r"^data-(?:e?mail-?)?(?:user|local|localpart|mailbox)$")
 _NAMED_MAIL = re.compile(
-    r"mail|contact|clipboard|copy|enc|cloak|protect|addr|href|link|crypt|obfus|b64|base64|hidden"
+    r"mail|contact|clipboard|copy|enc|cloak|protect|addr|href|link|crypt|obfus|b64|base64|hidden|spam"
 )
 
 
@@ -131,7 +133,9 @@ def uncloaked(script: str) -> Iterator[str]:
         )
     if "fromCharCode" in script:
         yield from map(_from_codes, _CODE_LIST.findall(script))
-    yield from (f"{user}@{domain}" for user, domain in _IN_OBJECT.findall(script))
+    for key, user, domain in _IN_OBJECT.findall(script):
+        if key not in ("name", "account") or user.lower() in ROLES:  # lists of cookies have names
+            yield f"{user}@{domain}"
     for letters, places in _ENCODER.findall(script):
         if all(ord(one) - 48 < len(letters) for one in places):
             yield unquote("".join(letters[ord(one) - 48] for one in places))
@@ -169,7 +173,7 @@ def put_together(script: str, own: str, known: Collection[str] = ()) -> Iterator
     """
     for call in _ARGUMENTS.finditer(script[:_MAX_SCRIPT]):
         name = re.split(r"\W", script[max(call.start() - _MAX_NAME, 0) : call.start() + 1])[-1]
-        sure = name in known or _NAMED_MAIL.search(name.lower()) is not None
+        sure = name in known or _SAYS_MAIL.search(name.lower()) is not None
         for address in joined(re.findall(r"['\"]([\w.+-]*)['\"]", call[1])):
             domain = address.rpartition("@")[2].lower()
             if _is_usual(address, own, sure=sure) or (sure and is_free(domain)):
@@ -378,7 +382,7 @@ def in_parts(attributes: dict[str, str], own: str) -> Iterator[str]:
     data = [value for name, value in attributes.items() if name.startswith("data-")]
     if 1 < len(data) <= _MAX_PARTS and all(map(_PART.match, data)):
         said = attributes.get("class", "") + "".join(one for one in attributes if one not in _PLAIN)
-        sure = _NAMED_MAIL.search(said.lower()) is not None
+        sure = _SAYS_MAIL.search(said.lower()) is not None
         for address in joined(data):
             if _is_usual(address, own, sure=sure):
                 yield address
@@ -400,15 +404,26 @@ def in_attributes(attributes: dict[str, str]) -> Iterator[str]:
             user = user or (value if _USER.match(name) else "")
             domain = domain or (value if _DOMAIN.match(name) else "")
             tld = tld or (value if _TLD.match(name) else "")
-            if _NAMED_MAIL.search(name):
+            if _NAMED_MAIL.search(name) or "mail" in attributes.get("class", "").lower():
                 yield from _readings(value)
         elif name.startswith("on"):
             yield from uncloaked(value)
     if "first" in attributes and "last" in attributes:  # Joomla's <joomla-hidden-mail>
-        user, domain = decode_base64(attributes["first"]), decode_base64(attributes["last"])
-    if user and domain and not is_address(f"a@{domain}") and is_address(f"a@{domain[::-1]}"):
-        user, domain = user[::-1], domain[::-1]  # for a style that turns them round
+        yield f"{decode_base64(attributes['first'])}@{decode_base64(attributes['last'])}"
     if user and domain and "@" not in user and len(user) <= _MAX_LOCAL:
+        yield from _in_halves(attributes, user, domain, tld)
+
+
+def _in_halves(attributes: dict[str, str], user: str, domain: str, tld: str) -> Iterator[str]:
+    if not is_address(f"a@{domain}") and is_address(f"a@{domain[::-1]}"):
+        user, domain = user[::-1], domain[::-1]  # for a style that turns them round
+    said = " ".join((attributes.get("class", ""), *attributes)).lower()
+    if (
+        tld
+        or user.lower() in ROLES
+        or _SAYS_MAIL.search(said)
+        or any(map(_SURELY_USER.match, attributes))
+    ):  # else a widget that is told the site's domain
         yield f"{user}@{domain}" if not tld else f"{user}@{domain.rstrip('.')}.{tld.lstrip('.')}"
 
 

@@ -58,7 +58,7 @@ _META_DATA = re.compile(
     re.IGNORECASE,
 )
 _META_TEXT = re.compile(
-    r"^(?:(?:og:|twitter:|dc\.)?description|abstract|author|publisher|copyright|dc\.creator\S*)$",
+    r"^(?:(?:og:|twitter:|dc\.)?description|abstract|author|publisher|copyright|dc\.(?:creator|publisher)\S*)$",
     re.IGNORECASE,
 )
 _NAMES = re.compile(r"^(?:og:site_name|application-name|author|og:title)$", re.IGNORECASE)
@@ -280,7 +280,8 @@ class _Reader:
         if "@" in (asked := unquote(element.attributes.get("src", "").partition("?")[2])):
             self._published(asked, "text", element)  # a picture made of an address
         picture = re.search(
-            r"(?:^|/)_?-?(?:at|arobase|arobas|aet|klammeraffe)[_-]?(?:sign|symbol|zeichen)?\.\w{3,4}$",
+            r"(?:^|/)_?-?(?:(?:e-?mail|icon|img)[_-])?(?:at|arobase|arobas|arroba|chiocciola|aet|klammeraffe)"
+            r"[_-]?(?:sign|symbol|zeichen)?(?:[_-](?:small|klein|\d))?\.\w{3,4}$",
             element.attributes.get("src", "").lower(),
         )
         if len(alt) > len("a@b.cd") and any(sign in alt for sign in ("@", "(at)", "[at]", " at ")):

@@ -67,6 +67,10 @@ from leads_pandas.finding.addresses import addresses_in, with_sign
         "-info@firma.de",
         "E-Mail: i n f o @ f i r m a . d e",
         "i n f o @ firma.de",
+        'info "at" firma "punkt" de',
+        "info_AT_firma_DOT_de",
+        "info(\u0430)firma.de",
+        "1234info@firma.de",
     ],
 )
 def test_an_address_is_understood_in_whatever_way_it_is_written(text: str) -> None:
@@ -146,6 +150,7 @@ def test_an_address_with_every_usual_sign_is_read_whole() -> None:
         ("info@kern\u2013brot.de", "info@kern-brot.de"),
         ("info@kern- brot.de", "info@kern-brot.de"),
         ("info at kern-brot (dot) de", "info@kern-brot.de"),
+        ("infoATkern-brot.de", "info@kern-brot.de"),
     ],
 )
 def test_what_merely_looks_like_a_way_of_writing_is_left_alone(

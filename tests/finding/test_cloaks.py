@@ -146,10 +146,31 @@ def test_attributes_for_scripts_are_put_together() -> None:
         {"data-user": "info", "data-domain": "firm", "data-tld": "example"}
     )
     assert "info@firm.example" in in_attributes({"data-mail": "info|firm.example"})
+    assert "info@firm.de" in in_attributes({"data-x": "aW5mb0BmaXJtLmRl", "class": "mailto"})
+    assert "info@firm.de" in in_attributes({"data-nospam": "ed.mrif@ofni"})
     turned = {"data-user": "ofni", "data-website": "ed.mrif"}
     assert "info@firm.de" in in_attributes(turned)
     token = {"data-mailto-token": "ocknvq,kphqBhkto0gzcorng", "data-mailto-vector": "2"}
     assert "mailto:info@firm.example" in in_attributes(token)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        '[{"type":"http","name":"PHPSESSID","host":"kern-brot.de","duration":2}]; "@"',
+        '{"account": "UA-1", "domain": "kern-brot.de"}; "@"',
+    ],
+)
+def test_a_list_of_cookies_is_no_list_of_addresses(script: str) -> None:
+    assert not any("kern-brot.de" in text for text in uncloaked(script))
+    assert any("info@firm.de" in text for text in uncloaked("'@'; {name: 'info', host: 'firm.de'}"))
+
+
+@pytest.mark.parametrize("name", ["data-id", "data-name", "data-first"])
+def test_a_widget_that_is_told_the_domain_is_no_address(name: str) -> None:
+    widget = {name: "reviews", "data-domain": "firm.de"}
+    assert not list(in_attributes(widget))
+    assert "reviews@firm.de" in in_attributes({**widget, "class": "cloaked-mail"})
 
 
 def test_joomla_s_element_has_both_halves_in_base64() -> None:

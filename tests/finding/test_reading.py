@@ -80,6 +80,8 @@ def cloudflare(address: str, key: int = 0x5A) -> str:
         "<p>info<img alt='@'>firm.example</p>",
         "<p>info<img alt='(at)' src=a.gif>firm.example</p>",
         "<p>info<img src='/img/at.gif'>firm.example</p>",
+        "<p>info<img src='email_at.png'>firm.example</p>",
+        "<p>info<img src='at_small.gif'>firm.example</p>",
         "<img alt='info@firm.example'>",
         "<img alt='Write to info at firm.example'>",
         '<iframe srcdoc="<a href=mailto:info@firm.example>x</a>"></iframe>',
