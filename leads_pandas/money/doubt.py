@@ -125,12 +125,17 @@ class Doubts:
             ),
             until=self._wait.now() + timeout - passed,
             settle=self._settle,
-            candidates=({op.job_id: 0} if op.job_id else {})
-            | self._seen_besides(op)
-            | op.candidates.get("may be", {}),
+            candidates=self._candidates(op),
             strangers=dict(op.candidates.get("cannot be", {})),
             closed="closed" in op.candidates,
         )
+
+    def _candidates(self, op: Op) -> dict[str, int]:
+        """The jobs that may be a start's own, and their sizes, as far as anybody has seen them."""
+        found = self._seen_besides(op) | op.candidates.get("may be", {})
+        if op.job_id:
+            found[op.job_id] = max(op.leads_queued or 0, found.get(op.job_id, 0))
+        return found
 
     def _seen_besides(self, op: Op) -> dict[str, int]:
         """The jobs that came up while later starts were looked for, and may be this one's.
@@ -165,7 +170,7 @@ class Doubts:
         others = [
             one for one in self._journal.sent(ledger.since(ledger.taken(op))) if one.id != op.id
         ]
-        balance, transactions = ledger.owed(op, others)
+        balance, transactions, refunds = ledger.owed(op, others)
         return Look(
             at=at,
             jobs=jobs,
@@ -174,11 +179,12 @@ class Doubts:
             used=used.get("used"),
             reset=used.get("reset"),
             ended=frozenset(ended),
-            completed=frozenset(completed - {one.job_id for one in others}),
+            completed=frozenset(completed),
             own=frozenset(answered),
+            theirs=frozenset(one.job_id for one in others if one.job_id is not None),
             balance=balance,
             book=transactions,
-            refunds=ledger.refunds(op, others),
+            refunds=refunds,
         )
 
     def _ended(self, case: Case, jobs: list[ActiveJob] | None) -> tuple[set[str], set[str]]:

@@ -9,6 +9,7 @@ and only after the start could no longer be taken.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -64,6 +65,7 @@ class Look:
         ended: jobs that may be ours, are not listed, and have ended or are unknown by their status.
         completed: those of them whose status says that they came to their end whole.
         own: the jobs with which other starts of this store were answered.
+        theirs: the jobs that other starts are taken to have, whose credits they account for.
         balance: what the balance may yet show of them, those without an answer included.
         book: what the transactions may, likewise.
         refunds: credits that may have come back for what failed jobs among those left.
@@ -78,6 +80,7 @@ class Look:
     ended: frozenset[str] = frozenset()
     completed: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
+    theirs: frozenset[str] = frozenset()
     balance: tuple[int, ...] = ()
     book: tuple[int, ...] = ()
     refunds: int = 0
@@ -116,8 +119,9 @@ class Case:
         settle: seconds of silence after that which prove absence; None: nothing does.
         candidates: jobs seen since the snapshot that may be ours, and how many leads they have.
         strangers: jobs seen since then that cannot be, likewise.
-        closed: whether a start taken at the last moment would have been listed by a look: jobs that
-            come up after that are strangers.
+        closed: whether a start taken at the last moment would have been listed by a look, which
+            showed no charge that may be that of a job in a queue: jobs that come up after that are
+            strangers.
         listed: those of them that the last look showed as running.
     """
 
@@ -132,6 +136,7 @@ class Case:
     listed: set[str] = field(default_factory=set)
     _silence: Silence = field(init=False)
     _still: Silence = field(init=False)
+    _accounted: bool = False
     _began: float | None = None
     _moved: float = 0.0
     _shown: object = None
@@ -144,6 +149,7 @@ class Case:
         self._sort(look)
         live = self.listed = self._live(look)
         enriched = self._enriched(look)
+        self._accounted = self._is_accounted(look)
         silent = self._is_silent(look, live)
         self._note(look, live, silent=silent)
         words = self._words(look, live)
@@ -171,9 +177,10 @@ class Case:
         Returns:
             None where looking on will not tell.
         """
-        if self._still.is_enough:
+        if self._still.is_enough and self._accounted:
             return True
-        waits = self.settle is not None and self._still.seconds is not None
+        waits = self._still.seconds is not None and not self._still.is_enough
+        waits = waits and self.settle is not None
         return False if waits or not self._gives_up(at) else None
 
     def _gives_up(self, at: float, *, live: bool = False) -> bool:
@@ -202,22 +209,26 @@ class Case:
         for job in look.jobs or ():
             if job.job_id in before or job.job_id in look.own:
                 continue
+            # What a search costs has nothing to do with how long it is.
+            search = job.type == "search"
+            size = 0 if search else job.lead_count or 0
             # A service may count the IDs sent, the leads queued or those left, never more.
-            ours = job.type == "enrichment" and (job.lead_count or 0) <= self.size
+            ours = not search and size <= self.size
             if job.job_id not in self.candidates and (self.closed or job.job_id in self.strangers):
                 ours = False
-            if job.type != "enrichment":
+            if search:
                 self.candidates.pop(job.job_id, None)
             seen = self.candidates if ours else self.strangers
-            seen[job.job_id] = max(job.lead_count or 0, seen.get(job.job_id, 0))
+            seen[job.job_id] = max(size, seen.get(job.job_id, 0))
         for job_id in look.own & self.candidates.keys():
             del self.candidates[job_id]
         for job_id in look.own & self.strangers.keys():
             del self.strangers[job_id]
 
         # Where no silence proves anything, a job may be ours however late it comes up.
-        if self.settle is not None and look.jobs is not None:
-            self.closed = self.closed or look.at >= self.until + self.settle
+        if self.settle is not None and look.jobs is not None and not self.closed:
+            late = look.at >= self.until + self.settle
+            self.closed = late and self._is_accounted(look)
 
     def _live(self, look: Look) -> set[str]:
         """The candidates that are not known to have ended: a job that is listed never is."""
@@ -227,26 +238,54 @@ class Case:
     def _is_silent(self, look: Look, live: set[str]) -> bool:
         """Whether every endpoint answered, and none shows a sign without another reason."""
         before, preview, enriched = self.before, look.preview, self._enriched(look)
-        if look.jobs is None or preview is None or before.available is None or live:
+        if look.jobs is None or preview is None or live:
             return False
         at_work = preview.total_leads - preview.already_enriched - preview.to_enrich
         if at_work > 0 and preview.to_enrich < before.to_enrich - (enriched or 0):
             return False  # some are neither enriched nor to be enriched: they are at work
+        return self._is_explained(look, self._others(look), [])
+
+    def _is_accounted(self, look: Look) -> bool:
+        """Whether all that is gone has a reason, the jobs that may be its own included."""
+        if self.before.jobs is None:
+            return False
+        candidates = self.candidates.keys() - look.theirs
+        may_be = [self._share(self.candidates[one]) for one in candidates]
+        return self._is_explained(look, self._strange(look), may_be)
+
+    def _share(self, size: int) -> int:
+        """What a job that may be its own may have cost at most, by its size; 0: nobody knows."""
+        share = min(size or self.size, self.before.to_enrich) / max(self.before.to_enrich, 1)
+        return max(size, math.ceil(self.estimate * share))
+
+    def _is_explained(self, look: Look, others: list[int], may_be: list[int]) -> bool:
+        """Whether what is gone has reasons.
+
+        Args:
+            look: what is gone.
+            others: the sizes of jobs that explain what they are long, and no less.
+            may_be: what jobs explain at most.
+        """
+        before, preview, enriched = self.before, look.preview, self._enriched(look)
+        if preview is None or before.available is None:
+            return False
         gone = {self._spent(look)}
         if before.transaction is not None:
-            if look.transactions is None or self._suspicious(look):
+            if look.transactions is None or self._suspicious(look, others, may_be):
                 return False
             # What cannot be its own; the balance may lag behind the book, or the book behind it.
             gone |= {self._spent(look) + sum(one.amount for one in self._foreign(look))}
+        elif look.refunds >= self.estimate > 0:
+            return False  # what a failed job gives back may be just what this start took
         if before.used is not None:
             if look.used is None or look.reset != before.reset:
                 return False  # what was used before a reset, nobody can see any more
             gone = {look.used - before.used}
-        if enriched and before.transaction is None:
+        if enriched and before.transaction is None and not may_be:
             # Others enriched leads of it: nothing may be gone that could be its own charge.
             return gone == {0}
-        reasons = [*look.balance, *self._others(look)]
-        return any(_explained(spent, reasons, look.refunds) for spent in gone)
+        reasons, back = [*look.balance, *others, *may_be], look.refunds + sum(may_be)
+        return any(_explained(spent, reasons, back) for spent in gone)
 
     def _others(self, look: Look) -> list[int]:
         """The sizes of new jobs that are not ours.
@@ -256,8 +295,12 @@ class Case:
         """
         if self.before.jobs is None:
             return []
-        completed = [size for one, size in self.candidates.items() if one in look.completed]
-        return [*completed, *self.strangers.values()]
+        completed = self.candidates.keys() & look.completed - look.theirs
+        return [*(self.candidates[one] for one in completed), *self._strange(look)]
+
+    def _strange(self, look: Look) -> list[int]:
+        """The sizes of those that never were its own."""
+        return [self.strangers[one] for one in self.strangers.keys() - look.theirs]
 
     def _foreign(self, look: Look) -> list[Transaction]:
         """The transactions that cannot be its own charge, by size and words."""
@@ -267,21 +310,21 @@ class Case:
             if not is_charge(one) or -one.amount > self.estimate
         ]
 
-    def _suspicious(self, look: Look) -> bool:
+    def _suspicious(self, look: Look, others: list[int], may_be: list[int]) -> bool:
         """Whether a transaction may be this start's charge.
 
         Another reason is one to the credit: a job may have cost less than it is long, but so what
         it did not cost may be this start's. Own starts may be booked in parts, where no lead of it
-        became enriched.
+        became enriched, and so may jobs that may be its own.
         """
-        own, others, left = list(look.book), self._others(look), list[int]()
+        own, others, left = list(look.book), list(others), list[int]()
         for charge in [-one.amount for one in look.transactions or () if is_charge(one)]:
             reasons = next((some for some in (own, others) if charge in some), None)
             if reasons is None:
                 left.append(charge)
             else:
                 reasons.remove(charge)
-        parts = 0 if self._enriched(look) else sum(own)
+        parts = sum(may_be) + (0 if self._enriched(look) else sum(own))
         for charge in sorted(left, reverse=True):
             if charge <= parts:
                 parts -= charge
@@ -308,8 +351,11 @@ class Case:
     def _ran(self, live: set[str], words: str, *, free: bool) -> Verdict:
         if live:
             return Verdict("job", words, min(live))
-        job_id = min(self.candidates, default=None)
-        return Verdict("ran", words, job_id, ended=True, free=free and job_id is None)
+        # Another start's would be taken from it, where it is too small to be this one's.
+        need = self.before.to_enrich
+        fits = [one for one, size in self.candidates.items() if not size or size >= need]
+        free = free and not self.candidates
+        return Verdict("ran", words, min(fits, default=None), ended=True, free=free)
 
     def _best(self, look: Look, live: set[str]) -> str:
         """The job whose size fits the start best."""
@@ -334,8 +380,10 @@ class Case:
             seen.append(f"{plural(self._enriched(look) or 0, 'lead')} of it became enriched")
         if self.before.transaction is not None and look.transactions is None:
             seen.append("the transactions could not be read")
-        elif look.transactions and self._suspicious(look):
+        elif look.transactions and self._suspicious(look, self._others(look), []):
             seen.append("a transaction may be its charge")
+        if look.refunds:
+            seen.append(f"up to {look.refunds} may have come back from failed jobs")
         return ", ".join(seen)
 
 

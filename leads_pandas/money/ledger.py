@@ -25,10 +25,12 @@ class Debt(NamedTuple):
     Attributes:
         at: when they may have moved last, in microseconds.
         amount: the credits.
+        back: what of them may come back, or may have, as its job failed.
     """
 
     at: float
     amount: int
+    back: int = 0
 
 
 def taken(op: Op) -> int:
@@ -36,8 +38,10 @@ def taken(op: Op) -> int:
     return int((op.evidence or {}).get("at") or op.sent_at or 0)
 
 
-def owed(op: Op, others: Sequence[Op]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def owed(op: Op, others: Sequence[Op]) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """What the balance may yet show of other starts after a start's snapshot, and what the book.
+
+    Last, what of it may come back.
 
     Their numbers tell their order: a clock may be set back.
 
@@ -49,14 +53,15 @@ def owed(op: Op, others: Sequence[Op]) -> tuple[tuple[int, ...], tuple[int, ...]
     earlier = sorted((one for one in others if one.number < op.number), key=lambda one: one.number)
     for last, one in zip([None, *earlier], [*earlier, op], strict=True):
         if last is not None:
-            balance = after(balance, _fell(last, one))
+            balance = _balanced(balance, _fell(last, one), net=_net(last, one))
             book = after(book, (one.evidence or {}).get("booked"))
         due = taken(one) - LAG
         balance, book = ([debt for debt in debts if debt.at >= due] for debts in (balance, book))
         if one is not op:
             balance, book = [*balance, *_debt(one)], [*book, *_debt(one)]
     later = [debt for one in others if one.number > op.number for debt in _debt(one)]
-    return _amounts([*balance, *later]), _amounts([*book, *later])
+    back = sum(debt.back for debt in [*balance, *later])
+    return _amounts([*balance, *later]), _amounts([*book, *later]), back
 
 
 def since(at: int) -> int:
@@ -65,11 +70,6 @@ def since(at: int) -> int:
     A start before those that may not be shown yet may be shown between them.
     """
     return at - 2 * LAG
-
-
-def refunds(op: Op, others: Iterable[Op]) -> int:
-    """Credits that may have come back since a start's snapshot, for what failed jobs left."""
-    return sum(one.may_come_back for one in others if _moved(one) >= taken(op) - LAG)
 
 
 def after(debts: Iterable[Debt], shown: Sequence[int] | None) -> list[Debt]:
@@ -95,11 +95,29 @@ def after(debts: Iterable[Debt], shown: Sequence[int] | None) -> list[Debt]:
     return [debt for debt in left if debt.amount]
 
 
+def _balanced(debts: list[Debt], fell: int | None, *, net: int) -> list[Debt]:
+    """What a balance has still to show after it fell by so much: what came back hides what went.
+
+    Args:
+        debts: what was to be shown.
+        fell: what went, or what is left of that where the balance does not tell; None: not known.
+        net: what went less what came.
+    """
+    failed = [debt for debt in debts if debt.back]
+    if failed and net == sum(debt.amount - debt.back for debt in debts):
+        return []  # all of it went, and what was left came back
+    if failed and fell == 0:
+        return debts
+    rest = [debt for debt in debts if not debt.back]
+    rest = after(rest, None if fell is None or fell < 0 else [fell])
+    return [*rest, *(debt._replace(amount=0) for debt in failed)]
+
+
 def _debt(op: Op) -> list[Debt]:
     free = (op.evidence or {}).get("free")
     if op.state not in ("started", "done") or not op.stake or free:
         return []
-    return [Debt(_moved(op), op.stake)]
+    return [Debt(_moved(op), op.stake, op.may_come_back)]
 
 
 def _moved(op: Op) -> float:
@@ -110,18 +128,23 @@ def _moved(op: Op) -> float:
 
 
 def _amounts(debts: Sequence[Debt]) -> tuple[int, ...]:
-    return tuple(debt.amount for debt in debts)
+    return tuple(debt.amount for debt in debts if debt.amount)
 
 
-def _fell(earlier: Op, later: Op) -> list[int] | None:
+def _fell(earlier: Op, later: Op) -> int | None:
     """What the balance went down by between two snapshots, or what was used where it tells.
 
-    None where something came in, which hides what went, or where it was not counted from before.
+    None where it was not counted from before. Less than 0 where something came in, which hides what
+    went.
     """
     before, now = earlier.evidence or {}, later.evidence or {}
-    fell = (earlier.available_before or 0) - (later.available_before or 0)
-    if now.get("used") is not None:
-        if before.get("used") is None or before.get("reset") != now.get("reset"):
-            return None
-        fell = int(now["used"]) - int(before["used"])
-    return None if fell < 0 else [fell]
+    if now.get("used") is None:
+        return _net(earlier, later)
+    if before.get("used") is None or before.get("reset") != now.get("reset"):
+        return None
+    return int(now["used"]) - int(before["used"])
+
+
+def _net(earlier: Op, later: Op) -> int:
+    """What the balance went down by between two snapshots; less than 0 where something came in."""
+    return (earlier.available_before or 0) - (later.available_before or 0)

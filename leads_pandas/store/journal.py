@@ -79,9 +79,12 @@ class Op:
 
     @property
     def may_come_back(self) -> int:
-        """Credits that may have been given back for what its failed job left."""
-        failed = self.job_status == "FAILED"
-        return max((self.credits_reserved or 0) - self.processed, 0) if failed else 0
+        """Credits that may have been given back for what its failed job left, at most."""
+        if self.job_status != "FAILED":
+            return 0
+        queued = self.to_enrich if self.leads_queued is None else self.leads_queued
+        left = max(queued - self.processed, 0)
+        return -(-self.stake * left // max(queued, 1))
 
     @property
     def stake(self) -> int:

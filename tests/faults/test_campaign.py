@@ -195,8 +195,10 @@ class Campaign:
         self.let_pass(400.0)
         # A job that failed unseen leaves a charge and some leads: never released by guessing.
         named = {row[0] for row in world.ask("SELECT job_id FROM ops")}
+        # And without a book, what a failed job gives back may hide what a later start took.
         hidden = any(
-            job.ours and job.failed and job.id not in named for job in service.jobs.values()
+            job.ours and job.failed and not (service.book and job.id in named)
+            for job in service.jobs.values()
         )
         asked = 0
         for _ in range(AGAIN):

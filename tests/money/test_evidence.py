@@ -236,8 +236,17 @@ QUIET: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
     "an own failed job that was paid back in part": (
+        {"transaction": "old"},
+        {
+            "spent": 21,
+            "charges": (12, 13),
+            "refunds": 6,
+            "transactions": [charge(-12), charge(-13, name="u"), charge(4, "Refund", "v")],
+        },
+    ),
+    "less than it would have taken is paid back": (
         {},
-        {"spent": 21, "charges": (12, 13), "refunds": 6},
+        {"spent": 9, "charges": (12,), "refunds": QUEUED - 1},
     ),
     "a lead that the service does not know any more": ({}, {"gone": 1}),
 }
@@ -272,8 +281,12 @@ LOUD = {
         {"spent": 8, "charges": (4,), "transactions": [charge(-4), charge(-4, name="u")]},
     ),
     "more paid back than an own failed job left": (
+        {"transaction": "old"},
+        {"spent": 5, "charges": (12,), "refunds": 6, "transactions": [charge(-12)]},
+    ),
+    "as much as it may have taken is paid back, and no book": (
         {},
-        {"spent": 5, "charges": (12,), "refunds": 6},
+        {"spent": 8, "charges": (12,), "refunds": QUEUED},
     ),
     "some enriched and money gone": ({}, {"enriched": 2, "spent": 2}),
     "some enriched, a stranger's job that cost less than it may": (

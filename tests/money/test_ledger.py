@@ -97,8 +97,8 @@ TABLE: dict[str, tuple[list[Op], tuple[int, ...], tuple[int, ...]]] = {
 def test_other_starts_account_for_what_had_not_been_shown(
     others: list[Op], balance: tuple[int, ...], book: tuple[int, ...]
 ) -> None:
-    assert ledger.owed(OP, others) == (balance, book)
-    assert ledger.owed(OP, others[::-1]) == (balance, book)
+    assert ledger.owed(OP, others) == (balance, book, 0)
+    assert ledger.owed(OP, others[::-1]) == (balance, book, 0)
 
 
 def test_where_the_balance_tells_what_was_used_a_top_up_hides_no_charge() -> None:
@@ -109,14 +109,30 @@ def test_where_the_balance_tells_what_was_used_a_top_up_hides_no_charge() -> Non
         assert ledger.owed(op, [other])[0] == ()
 
 
-def test_what_a_failed_job_left_may_have_come_back() -> None:
-    failed = {"job_status": "FAILED", "processed": 1}
+@pytest.mark.parametrize(
+    ("fell", "balance", "back"),
+    [
+        (1, (), 0),  # it was charged, and what it left came back
+        (4, (), 3),
+        (0, (4,), 3),
+        (9, (), 3),
+        (-5, (), 3),
+    ],
+)
+def test_what_a_failed_job_left_may_come_back_until_it_has(
+    fell: int, balance: tuple[int, ...], back: int
+) -> None:
     others = [
-        a_start(40.0, 4, 90, **failed),
-        a_start(50.0, 4, 90),
-        a_start(-201.0, 4, 90, **failed),
+        a_start(40.0, 4, 90 + fell, job_status="FAILED", processed=1, leads_queued=4),
+        a_start(-201.0, 4, 91 + fell, job_status="FAILED", processed=1, leads_queued=4),
     ]
-    assert ledger.refunds(OP, others) == 3
+    owed = ledger.owed(OP, others)
+    assert (owed[0], owed[2]) == (balance, back)
+
+
+def test_what_a_job_left_is_counted_in_credits() -> None:
+    half = a_start(40.0, 3, 93, job_status="FAILED", processed=3, leads_queued=6, state="started")
+    assert half.may_come_back == 2
 
 
 @settings(deadline=None)
@@ -136,7 +152,7 @@ def test_where_nobody_else_spends_it_is_what_has_not_been_shown_and_never_more(
         booked = [paid for at, paid, late in sent if now - gap < at + late <= now]
         ops.append(a_start(now, amount, 1000 - shown, evidence={"booked": booked}))
         sent.append((now + 0.5, amount, lag))
-    balance, book = ledger.owed(ops[-1], ops[:-1])
+    balance, book, _ = ledger.owed(ops[-1], ops[:-1])
     unshown = sorted(paid for at, paid, late in sent[:-1] if at + late > now)
     assert sorted(book) == unshown
     assert sum(balance) <= sum(unshown)
