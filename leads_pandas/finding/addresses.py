@@ -154,6 +154,15 @@ _LABELLED = re.compile(
 )
 
 
+_MAIL_LABEL = re.compile(
+    r"\b(?:e-?mail|mail|e-?post|почта|ел|courriel|correo|posta|contact|kontakt)[\w-]*"
+    r"(?: ad+res\w*)?\W{0,3}$",
+    re.IGNORECASE,
+)
+_NO_MAILBOX = frozenset(("us", "me", "you", "it", "him", "her", "them", "more", "form", "page"))
+_SURELY_MAILBOX = frozenset(("info", "infos", "office", "kontakt", "buero", "praxis", "kanzlei"))
+
+
 def with_sign(text: str) -> str:
     """A page's text with an @ in place of the sign that it says to replace by one."""
     if "&#" in text:  # escaped twice
@@ -387,12 +396,29 @@ def _spoken(found: re.Match[str], own: str) -> str:
     if sign in ("at", "ät", "@"):
         said = re.search(rf"\s(?:{_DOT_WORD})\s", found["domain"], re.IGNORECASE) is not None
         sure = is_convincing(local, domain, found, own)
-        plainly = local.lower() in ROLES or "." in local or local[-1].isdigit()
-        if sign != "@" and not (said and (plainly or sure)) and not _is_own(domain, own):
+        if sign != "@" and not (
+            (sure or _is_plain(local)) if said else _is_written_out(local, domain, found, own)
+        ):
             return found[0]
         if sign == "@" and not sure:
             return found[0]
     return f"{local}@{domain}"
+
+
+def _is_plain(local: str) -> bool:
+    """Whether a word can hardly be anything but a mailbox."""
+    return local.lower() in ROLES or "." in local or local[-1].isdigit()
+
+
+def _is_written_out(local: str, domain: str, found: re.Match[str], own: str) -> bool:
+    """Whether ``info at firm.example`` is an address; ``visit us at firm.example`` is none."""
+    if not _is_own(domain, own) or domain.lower().startswith("www."):
+        return False
+    before = found.string[max(found.start() - 40, 0) : found.start()]
+    if _MAIL_LABEL.search(before):
+        return local.lower() not in _NO_MAILBOX
+    alone = not before.strip() and not found.string[found.end() :].strip(" .")
+    return alone and local.lower() in _SURELY_MAILBOX
 
 
 def _dot_behind(found: re.Match[str]) -> str:
@@ -417,6 +443,8 @@ def _loose(found: re.Match[str], own: str) -> str:
         return f"{local}@{tight}"
     if gaps and not tight.rpartition(".")[2].islower():
         return found[0]
+    if local.lower() in _NO_MAILBOX or (sign == " @" and not _is_plain(local)):
+        return found[0]  # find us @ firm.example; a name on some platform: @firm.example
     alone = not found.string[: found.start()].strip() and not found.string[found.end() :].strip(
         " ."
     )

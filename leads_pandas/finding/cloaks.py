@@ -68,6 +68,7 @@ _SHOWING = frozenset(
         *("insertAdjacentHTML", "attr", "setAttribute", "replaceWith"),
     )
 )
+_ASKED = ("placeholder", "pattern")  # what a field shows of what it asks for
 _DECODING = frozenset(("unescape", "decodeURIComponent", "decodeURI", "eval", "atob"))
 _ESCAPES = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]+)\}|(.))", re.DOTALL
@@ -222,6 +223,8 @@ class _Strings:
                 at += 1
                 while self._sign(at) in ("(", ","):
                     value, _, at = self._sum(at + 1)
+                    if value in _ASKED:
+                        break
                     if value:
                         yield html.unescape(value)
                         if name.startswith("write"):

