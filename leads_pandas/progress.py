@@ -283,6 +283,15 @@ class _Log(Reporter):
             _logger.info("%s", line)
 
 
+def _arrow() -> str:
+    """An arrow that standard error can write: what is redirected on Windows may be cp1252."""
+    try:
+        "→".encode(getattr(sys.stderr, "encoding", None) or "utf-8")
+    except (UnicodeError, LookupError):
+        return "->"
+    return "→"
+
+
 class Display:
     """The progress of one call, from its first report to its closing line."""
 
@@ -369,7 +378,7 @@ class Display:
             f"{plural(saved, 'credit')} saved by what was found here" if saved else "",
             duration(time.monotonic() - self._began),
         ]
-        self._line = ", ".join(filter(None, parts)) + (f" → {clean(path)}" if path else "")
+        self._line = ", ".join(filter(None, parts)) + (f" {_arrow()} {clean(path)}" if path else "")
 
     @contextlib.contextmanager
     def shown(self) -> Generator[Display]:

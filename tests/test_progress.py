@@ -241,6 +241,17 @@ def test_where_nobody_watches_there_is_one_log_line_for_each_tenth(
     assert capsys.readouterr() == ("", "")
 
 
+def test_the_closing_line_is_of_what_standard_error_can_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr("sys.stderr", stream)
+    with Display(True).shown() as display:
+        display.finished(receipt(), "enriched.parquet")
+    stream.seek(0)
+    assert stream.read().rstrip().endswith(" s -> enriched.parquet")
+
+
 def test_a_log_line_counts_one_as_one(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="leads_pandas"), Display(None).shown() as display:
         display(RunStatus("done", 1, 1, 1, 1, 1), 0.0)

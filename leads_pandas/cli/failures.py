@@ -20,7 +20,7 @@ EXIT_CODES: Mapping[int, str] = {
     FAILED: "an error that the same line meets again: one line says what to change",
     MISUSED: "wrong use: a command, an option or its value",
     RETRY: "no answer, a limit or the time is up: run the same line again later",
-    KEY: "the key, or the address that it is for, is missing or not accepted",
+    KEY: "the key, its address or another variable is missing or not accepted",
     PRICE: "over the cap or the balance, or not agreed to; nothing more was spent",
     DOUBT: "a start may have been charged: run the same line again, or resolve",
     INTERRUPTED: "interrupted (Ctrl-C)",

@@ -7,10 +7,12 @@ file is read.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import io
 import json
+import re
 import sys
 import zlib
 from pathlib import Path
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 _NAMES = {".csv": "CSV", ".tsv": "TSV", ".parquet": "Parquet", ".jsonl": "JSON Lines"}
 _PACKED = ".gz"
 _EXACT = 2**53  # up to which floats hold every whole number
-_SEPARATORS = ";\t|"  # looked for in a header that has no comma
+_SEPARATORS = ",;\t|"  # looked for in a header that another does not split
+_NAMED = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # Excel's own first line
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 _UNREADABLE = (ValueError, LookupError, EOFError, RecursionError, gzip.BadGzipFile, zlib.error)
 
@@ -44,7 +48,13 @@ def read(
     try:
         if suffix == ".parquet":
             return _of_parquet(Path(name).expanduser())
-        text = _content(name).decode(encoding or "utf-8").removeprefix("\ufeff")
+        content = _content(name)
+        encoding = encoding or ("utf-16" if content.startswith(_UTF_16) else None)
+        text = content.decode(encoding or "utf-8").removeprefix("\ufeff")
+        if "\0" in text:  # at which older versions of pandas end a cell
+            raise ValueError(
+                "it holds NUL characters: it is damaged, or UTF-16 (--encoding utf-16-le)"
+            )
         if suffix == ".jsonl":
             return _of_json(text)
         return _of_cells(text, sep or ("\t" if suffix == ".tsv" else ","), on)
@@ -81,23 +91,32 @@ def _content(name: str) -> bytes:
 
 
 def _of_cells(text: str, separator: str, on: str | None) -> pd.DataFrame:
-    def parse(**options: Any) -> pd.DataFrame:
+    def parse(sep: str, **options: Any) -> pd.DataFrame:
         given: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]}
-        frame: pd.DataFrame = pd.read_csv(io.StringIO(text), sep=separator, **given, **options)
+        frame: pd.DataFrame = pd.read_csv(io.StringIO(text), sep=sep, **given, **options)
         return frame
+
+    def head(sep: str) -> list[Any]:
+        # As it stands: pandas would number a second column of the same name.
+        return parse(sep, header=None, nrows=1).iloc[0].tolist()
 
     from leads_pandas.frames.ids import ID_NAMES
 
-    # The header as it stands: pandas would number a second column of the same name.
-    header = parse(header=None, nrows=1).iloc[0].tolist()
-    name = next((one for one in ((on,) if on else ID_NAMES) if one in header), None)
+    if named := _NAMED.match(text):
+        separator, text = named[1], text[named.end() :]
+    header = head(separator)
+    names = (on,) if on else ID_NAMES
+    name = next((one for one in names if one in header), None)
     if (count := header.count(name)) > 1:
         raise ValueError(f"{count} columns are called {name!r}; rename the others")
-    others = [one for one in _SEPARATORS if len(header) == 1 and one in str(header[0])]
-    if others and others[0] != separator:
-        shown = "tab" if others[0] == "\t" else f"'{others[0]}'"
-        raise ValueError(f"its header is the one column {header[0]!r}; --sep {shown} splits it")
-    frame = parse()
+    for other in _SEPARATORS.replace(separator, "") if name is None else "":
+        cells = head(other)
+        if len(header) == 1 < len(cells) or not set(names).isdisjoint(cells):
+            shown = "tab" if other == "\t" else f"'{other}'"
+            columns = "the one column" if len(header) == 1 else "the columns"
+            told = ", ".join(map(repr, header))
+            raise ValueError(f"its header is {columns} {told}; --sep {shown} splits it")
+    frame = parse(separator)
     if type(frame.index) is not pd.RangeIndex:
         # pandas would shift every cell by one column, and the wrong IDs would be paid for.
         raise ValueError("its rows have more cells than its header has names")
@@ -157,23 +176,42 @@ def _as_frame(file: pa.Table) -> pd.DataFrame:
 
     Such are whole numbers beside a missing one, decimals, dictionaries, times and lists.
     """
-    import pyarrow as pa
-
+    metadata = file.schema.metadata or {}
     frame = file.to_pandas()
-    attributes = (file.schema.metadata or {}).get(b"PANDAS_ATTRS")
-    if attributes:
-        frame.attrs = json.loads(attributes)
+    if b"PANDAS_ATTRS" in metadata:
+        frame.attrs = json.loads(metadata[b"PANDAS_ATTRS"])
     for name in file.column_names:
         at = [i for i, one in enumerate(frame.columns) if one == name]
         if len(at) != 1:  # an index level, or a label that is no text
             continue
-        column = file.column(name)
-        try:
-            back = pa.Array.from_pandas(frame.iloc[:, at[0]]).type
-        except pa.ArrowException:
-            back = pa.null()
-        texts = pa.types.is_string(column.type) and pa.types.is_large_string(back)
-        if back != column.type and not texts:
-            values = pd.arrays.ArrowExtensionArray(column)
-            frame[name] = pd.Series(values, index=frame.index)
+        column = frame.iloc[:, at[0]]
+        if (exact := _exact(file.column(name), column)) is not column:
+            frame[name] = pd.Series(exact, index=frame.index)
+    levels = json.loads(metadata.get(b"pandas", b"{}")).get("index_columns", [])
+    if levels and all(isinstance(one, str) for one in levels):  # a range is in no column
+        index, names = frame.index, frame.index.names
+        index = index.set_names([None] * len(names))  # or a number would be the level called so
+        exacts = [
+            _exact(file.column(one), index.get_level_values(i)) for i, one in enumerate(levels)
+        ]
+        if any(isinstance(one, pd.arrays.ArrowExtensionArray) for one in exacts):
+            whole = pd.MultiIndex.from_arrays(exacts) if len(exacts) > 1 else pd.Index(exacts[0])
+            frame.index = whole.set_names(names)
     return frame
+
+
+def _exact(column: Any, values: Any) -> Any:
+    """The values that pandas made of a column, or the column where these would not be it again."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        back = pa.Array.from_pandas(values).type
+        # NaN would come out as null.
+        hides = pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py()
+    except pa.ArrowException:
+        back, hides = pa.null(), False
+    texts = pa.types.is_string(column.type) and pa.types.is_large_string(back)
+    if hides or not (texts or back == column.type):
+        return pd.arrays.ArrowExtensionArray(column)
+    return values

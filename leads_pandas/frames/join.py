@@ -309,11 +309,23 @@ def join(frame: pd.DataFrame, codes: Codes, table: pa.Table, plan: ColumnPlan) -
         rows = plan.before.again(rows, columns["email"])
         order = np.argsort(rows, kind="stable")
         rows, columns = rows[order], columns.take(order)
-    joined = frame if plan.stays.all() else frame.loc[:, plan.stays]
+    joined = _without(frame, plan.stays)
     if rows is not None:
         joined = joined.take(rows)
     values = {plan.columns[name]: to_pandas(name, columns[name]) for name in COLUMNS}
     return Joined(attach(joined, values), rows, columns)
+
+
+def _without(frame: pd.DataFrame, stays: Mask) -> pd.DataFrame:
+    """The columns that stay, not by taking them: pandas 2 takes none that is big-endian."""
+    if stays.all():
+        return frame
+    left = frame.copy(deep=False)
+    left.columns = pd.RangeIndex(len(stays))
+    for position in np.flatnonzero(~stays).tolist():
+        del left[position]
+    left.columns = frame.columns[stays]
+    return left
 
 
 def attach(frame: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:

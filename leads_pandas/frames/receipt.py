@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from leads_pandas.frames.columns import COLUMNS, NotOurs, read_old, text_dtype, to_pandas
 from leads_pandas.frames.ids import labelled
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     import numpy.typing as npt
-    import pyarrow as pa
 
     from leads_pandas.frames.columns import Codes, Mask
     from leads_pandas.frames.ids import Distinct, LeadIds
@@ -36,6 +36,7 @@ METADATA_KEY: Final = b"leads_pandas"  # in a file's metadata
 
 _FORMAT: Final = 2  # the first had no number
 _MARKED: Final = 64  # rows: as many as a receipt that people look at can bear
+_SUMMED: Final = 100_000  # rows: of more, looking at each costs more than joining it
 _DIGITS: Final = 4
 
 
@@ -64,6 +65,7 @@ def receipt_of_call(
     counts = np.bincount(statuses[statuses >= 0], minlength=len(STATUSES)).tolist()
     mine = set(bought)
     paid = [position for position, lead in enumerate(ids.unique) if lead in mine]
+    held = {name: columns[name] for name in COLUMNS}
     return {
         "format": _FORMAT,
         "run_id": None,
@@ -87,6 +89,7 @@ def receipt_of_call(
             "duplicate": ids.duplicate_rows,
         },
         "marks": marks(columns, codes, ids.unique),
+        "sums": sums(held, codes, ids.unique) if len(codes) <= _SUMMED else None,
     }
 
 
@@ -135,6 +138,25 @@ def marks(columns: pa.Table, codes: Codes, unique: list[str]) -> dict[str, str]:
     }
 
 
+def sums(columns: Mapping[str, Any], codes: Codes, unique: list[str]) -> dict[str, str]:
+    """What all rows with an ID hold, whatever their order: a sum of their leads, one per column."""
+    rows = codes >= 0
+    leads = pd.util.hash_array(np.array(unique, dtype=object))[codes[rows]]
+    held = {name: leads * _hashes(column)[rows] for name, column in columns.items()}
+    return {name: f"{one.sum():016x}" for name, one in {"": leads, **held}.items()}
+
+
+def _hashes(column: Any) -> Any:
+    """A number per cell of one of the five columns, the same on every pandas."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64()).fill_null(0)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(pa.large_string())
+    if not pa.types.is_primitive(column.type):
+        column = column.fill_null("")
+    return pd.util.hash_array(column.to_numpy())
+
+
 def _digest(value: Any) -> str:
     return f"{zlib.crc32(str(value).encode()) & 0xFFFF:0{_DIGITS}x}"
 
@@ -151,9 +173,9 @@ def ours(
     """The positions of the columns that the receipt's call wrote, told by what they hold.
 
     A receipt stays in ``attrs`` when a column is dropped and another of its name is merged in: a
-    column is the call's only where it still says of the marked leads what it said. A part of the
-    result that has none of them is told by its types, and by an email standing only where the
-    status says so.
+    column is the call's only where it still says what it said: of all leads where they are those of
+    the result, else of the marked ones. A part of the result that has none of them is told by its
+    types, and by an email standing only where the status says so.
     """
     named = receipt.get("columns")
     if not isinstance(named, dict):
@@ -163,6 +185,13 @@ def ours(
         for key in COLUMNS
         if isinstance(named.get(key), str) and len(found := labelled(frame, named[key])) == 1
     }
+    if len(frame) == 0:  # there is nothing to lose
+        return set(at.values())
+    told = receipt.get("sums")
+    if isinstance(told, dict) and told.get("") == sums({}, ids.codes, ids.unique)[""]:
+        return {
+            place for key, place in at.items() if _adds_up(key, frame.iloc[:, place], ids, told)
+        }
     held = receipt.get("marks")
     marked = _marked(ids, held) if isinstance(held, dict) else {}
     if marked:
@@ -175,6 +204,14 @@ def ours(
 def _marked(ids: LeadIds, held: Mapping[str, Any]) -> dict[int, str]:
     keys = ((position, _written(lead)) for position, lead in enumerate(ids.unique))
     return {position: str(held[key]) for position, key in keys if key in held}
+
+
+def _adds_up(key: str, column: pd.Series[Any], ids: LeadIds, told: Mapping[str, Any]) -> bool:
+    """Whether all rows still hold in this column what the result held."""
+    try:
+        return sums({key: read_old(key, column)}, ids.codes, ids.unique)[key] == told.get(key)
+    except NotOurs:
+        return False
 
 
 def _holds(key: str, column: pd.Series[Any], ids: LeadIds, marked: Mapping[int, str]) -> bool:

@@ -102,6 +102,7 @@ TYPED = pa.table(
         "pair": pa.array([{"a": 1, "b": "x"}, None, {"a": None, "b": "y"}]),
         "nothing": pa.array([None, None, None], pa.int64()),
         "floats": pa.array([1.5, None, 2.0]),
+        "nans": pa.array([1.5, None, float("nan")]),
     }
 )
 
@@ -113,7 +114,8 @@ def test_the_types_of_parquet_stay_in_what_is_written(tmp_path: Path) -> None:
     out = pq.read_table(tmp_path / "out.parquet").select(TYPED.column_names)
     for name in TYPED.column_names[1:]:
         assert out.column(name).type == TYPED.column(name).type, name
-        assert out.column(name).to_pylist() == TYPED.column(name).to_pylist(), name
+        assert out.column(name).equals(TYPED.column(name)) or name == "nans", name
+    assert out.column("nans").is_null().to_pylist() == [False, True, False]
 
 
 def quiet_client(folder: Path) -> leads_pandas.LeadsClient:
@@ -128,6 +130,20 @@ def test_a_file_of_pandas_comes_with_its_index_and_its_attributes(tmp_path: Path
     out = files.read(str(tmp_path / "x.parquet"))
     pd.testing.assert_frame_equal(out, df)
     assert out.attrs == df.attrs
+
+
+@pytest.mark.parametrize("levels", [["customer"], ["customer", "n"]])
+def test_whole_numbers_of_an_index_stay_whole_beside_a_missing_one(
+    levels: list[str], tmp_path: Path
+) -> None:
+    numbers = pd.array([2**53 + 1, None], dtype="Int64")
+    df = pd.DataFrame({"lead_id": ["a", "b"], "customer": numbers, "n": [1, 2]}).set_index(levels)
+    df.to_parquet(tmp_path / "x.parquet")
+    frame: Any = files.read(str(tmp_path / "x.parquet"))
+    assert list(frame.index.names) == levels
+    frame.leads.results(tmp_path / "out.parquet", client=quiet_client(tmp_path))
+    out = pq.read_table(tmp_path / "out.parquet").column("customer")
+    assert (out.type, out.to_pylist()) == (pa.int64(), [2**53 + 1, None])
 
 
 def test_values_of_json_keep_their_types(tmp_path: Path) -> None:
@@ -159,6 +175,19 @@ def test_other_separators_and_encodings_are_read_where_they_are_named(tmp_path: 
     assert out.iloc[0].tolist() == ["007", "M\u00fcller, Ltd"]
     path.write_bytes("lead_id,name\n007,x\n".encode("utf-16"))
     assert files.read(str(path), encoding="utf-16")["lead_id"].tolist() == ["007"]
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [("lead_id,n\n007,1\n", "utf-16"), ("sep=;\r\nlead_id;n\r\n007;1,5\r\n", "utf-8-sig")],
+)
+def test_what_a_file_says_of_itself_need_not_be_named(
+    content: str, encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text(content, encoding=encoding, newline="")
+    out = files.read(str(tmp_path / "x.csv"))
+    assert list(out.columns) == ["lead_id", "n"]
+    assert out["lead_id"].tolist() == ["007"]
 
 
 def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

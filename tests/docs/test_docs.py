@@ -167,8 +167,8 @@ def test_the_first_command_sets_everything_up_in_a_fresh_copy(tmp_path: Path) ->
 @each_page
 def test_every_example_of_a_page_is_run_by_some_test(page: Path) -> None:
     assert set(languages(page)) <= RUN_BY_EXAMPLES | RUN_BY_TESTS_OF_THEIR_OWN | SPHINX
-    blocks = re.findall(r"^```(?:\{include\} )?\S+$", TEXTS[page], re.MULTILINE)
-    assert TEXTS[page].count("```") == 2 * len(blocks)
+    opened = re.findall(r"^```(?:\{include\} )?\S+$", TEXTS[page], re.MULTILINE)
+    assert TEXTS[page].count("```") == 2 * len(opened)
 
 
 @pytest.mark.parametrize(

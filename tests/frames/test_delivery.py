@@ -17,6 +17,7 @@ import pytest
 import leads_pandas
 from leads_pandas import home
 from leads_pandas.errors import ColumnConflictError
+from leads_pandas.frames import receipt as receipts
 from leads_pandas.frames.columns import COLUMNS, SCHEMA, answers
 from leads_pandas.frames.delivery import Output, Prepared, by_value, deliver, prepare
 from leads_pandas.frames.ids import distinct, recorded_ids
@@ -340,6 +341,38 @@ def test_a_part_of_a_result_in_any_order_is_ours() -> None:
     for part in (out.head(3), out.sample(50, random_state=1), out[::-1], out.iloc[:0]):
         assert len(enrich(part)) == len(part)
     assert len(enrich(pd.concat([out, out]))) == 1000
+
+
+@pytest.mark.parametrize("row", [0, 3, 499])
+def test_a_cell_that_was_corrected_by_hand_is_never_replaced(row: int) -> None:
+    out = enrich(pd.DataFrame({"lead_id": [f"l{n}" for n in range(500)]}))
+    assert len(enrich(out[::-1])) == 500
+    out.loc[row, "email"] = "corrected@crm.example"
+    with pytest.raises(ColumnConflictError, match="already have 'email';"):
+        enrich(out[::-1])
+
+
+def test_of_more_rows_than_can_be_looked_at_the_marked_ones_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receipts, "_SUMMED", 2)
+    out = enrich(pd.DataFrame({"lead_id": IDS}))
+    assert out.attrs["leads"]["sums"] is None
+    assert len(enrich(out)) == 3
+    with pytest.raises(ColumnConflictError, match="already have 'email';"):
+        enrich(out.assign(email="own"))
+
+
+def test_columns_of_a_result_without_rows_are_ours_whatever_their_types_are() -> None:
+    out = enrich(pd.DataFrame({"lead_id": []})).astype(object)
+    assert len(enrich(out)) == 0
+
+
+def test_the_same_line_runs_on_a_big_endian_column() -> None:
+    frame = pd.DataFrame({"lead_id": IDS, "x": np.array([1, 2, 3], ">i8")})
+    again = enrich(enrich(frame).assign(more=1))
+    assert list(again.columns[:3]) == ["lead_id", "x", "more"]
+    assert again["x"].tolist() == [1, 2, 3]
 
 
 def test_a_part_without_a_marked_lead_is_told_by_its_statuses() -> None:
