@@ -344,6 +344,10 @@ def real_domain(text: str, *, glued: bool = False) -> tuple[str, int] | None:
     if best is not None and (best[1] >= len(text.rstrip(".-_")) or not glued):
         longer = _cut(text, best[1])
         return longer or best
+    if glued and best is not None:
+        longer = _cut(text, best[1], anything=True)
+        if longer is not None and registrable(longer[0].lower()) == longer[0].lower():
+            return longer  # firm.co.uk, not firm.co
     if glued and (cut := _cut(text, 0, anything=True)) is not None:
         return cut
     return best or _cut(text, 0)

@@ -135,6 +135,12 @@ def test_two_addresses_glued_together_come_apart() -> None:
     assert list(addresses_in("max@firma.demoritz@firma.de")) == ["max@firma.de", "moritz@firma.de"]
 
 
+@pytest.mark.parametrize("domain", ["firm.co.uk", "firma.com.br", "firma.com.tr", "firm.net.au"])
+def test_two_addresses_come_apart_behind_the_whole_of_a_domain(domain: str) -> None:
+    both = [f"info@{domain}", f"sales@{domain}"]
+    assert list(addresses_in("".join(both))) == both
+
+
 def test_an_address_with_every_usual_sign_is_read_whole() -> None:
     text = "o'brien+shop_1.x-y&co@sub.firm-1.co.example"
     assert list(addresses_in(f"({text})")) == [text]
