@@ -248,12 +248,13 @@ class Collector:
             return
         # Not listed, and nothing moves: it has ended, and what it left is let go.
         queued = op.to_enrich if op.leads_queued is None else op.leads_queued
-        if preview.already_enriched >= (op.enriched_before or 0) + queued:
+        moved = preview.already_enriched - (op.enriched_before or 0)
+        if moved >= queued:
             self._note(op, "COMPLETED", len(source.sent), op.found_emails)
-        elif self._api.settle is not None:
+        elif self._api.settle is not None and (op.job_status or moved > 0):
             self._note(op, "FAILED", preview.already_enriched, op.found_emails)
         elif self._store.journal.move(op.id, ("started",), "unknown"):
-            # Who lets no silence prove anything is asked.
+            # It may wait in a queue, or nothing is let prove anything: `money` finds out, or asks.
             op.state, source.closed = "unknown", True
 
     def _is_listed(self, op: Op) -> bool:

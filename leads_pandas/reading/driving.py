@@ -203,7 +203,9 @@ class Driving:
             if op is None:
                 continue
             if op.state == "unknown":
-                raise self._doubts.undecided(op, "it is not listed, and its status is not known")
+                if op.id in own:
+                    own.pop(op.id).release()
+                continue
             if op.state == "started" and op.provisional and not self._is_over(op, source):
                 continue
             if op.state == "done" and op.id in own:

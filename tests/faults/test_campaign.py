@@ -197,8 +197,9 @@ class Campaign:
         named = {row[0] for row in world.ask("SELECT job_id FROM ops")}
         # And without a book, what a failed job gives back may hide what a later start took.
         hidden = any(
-            job.ours and job.failed and not (service.book and job.id in named)
+            job.id not in named or not service.book or (service.forgets and not job.done)
             for job in service.jobs.values()
+            if job.ours and job.failed
         )
         asked = 0
         for _ in range(AGAIN):

@@ -77,6 +77,20 @@ def test_a_job_that_is_listed_after_a_person_was_asked_is_no_reason_for_its_own_
     assert len(service.starts) == 1
 
 
+@pytest.mark.parametrize("shown", SHOWN)
+def test_a_job_that_nobody_has_seen_since_its_start_was_answered_may_wait_as_well(
+    make: Make, shown: dict[str, Any]
+) -> None:
+    service = make(Queue, **shown)
+    queued(service)
+    service.faults.clear()
+    asked(service)
+    service.clock.now += 500.0
+    assert all_found(enrich())
+    assert service.charges == ONCE
+    assert len(service.starts) == 1
+
+
 class Searching(Queue):
     """Somebody searches for as many leads as a start has."""
 
@@ -98,6 +112,16 @@ class Net(Queue):
     def credits(self) -> Any:
         data = super().credits().body["data"]
         return ok(data | {"usedCredits": self.monthly - self.balance, "bonusCredits": 0})
+
+
+@pytest.mark.parametrize("shows", [False, True])
+def test_an_answered_job_that_nobody_has_seen_and_that_was_paid_back_lets_its_leads_go(
+    make: Make, shows: bool
+) -> None:
+    service = make(Net, forgets=True, refund=True, shows=shows)
+    service.fates.append("stillborn")
+    assert all_found(enrich())
+    assert len(service.starts) == 2
 
 
 @pytest.mark.parametrize("shown", SHOWN)

@@ -524,12 +524,20 @@ def test_a_limited_job_that_the_service_has_dropped_is_read_too(desk: Desk) -> N
 
 def test_a_job_that_the_service_has_dropped_is_over_when_nothing_moves_any_more(desk: Desk) -> None:
     op = desk.started(IDS)
+    op.job_status = "PENDING"  # somebody has seen it
     began = desk.service.clock.now
     desk.service.jobs.clear()
     desk.collect(op)
     assert desk.service.clock.now >= began + 20.0
     assert desk.state(op) == "done"
     assert set(desk.statuses(IDS).values()) == {"failed"}
+
+
+def test_a_job_that_nobody_has_ever_seen_is_in_doubt_when_nothing_moves(desk: Desk) -> None:
+    op = desk.started(IDS)
+    desk.service.jobs.clear()
+    assert desk.collect(op).outcomes == {}
+    assert desk.state(op) == "unknown"
 
 
 def test_a_job_that_the_service_knows_only_after_a_while_is_waited_for(desk: Desk) -> None:
