@@ -7,9 +7,11 @@ and the Public Suffix List are read from installed packages (extra ``scoring``);
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -137,12 +139,12 @@ def _as_of(frame: pd.DataFrame, as_of: str | datetime | None) -> Any:
         return pd.Timestamp.now("UTC")
     if isinstance(as_of, str) and as_of in frame.columns:
         return _moments(column_of(frame, as_of))
-    try:
-        return pd.to_datetime(as_of, utc=True)
-    except (ValueError, TypeError):
-        raise ValueError(
-            f"as_of must be a moment or the name of a column of moments, not {as_of!r}."
-        ) from None
+    with contextlib.suppress(ValueError, TypeError):
+        moment = pd.to_datetime(as_of, utc=True)
+        # pandas takes a number for nanoseconds, and an empty text for none.
+        if isinstance(as_of, str | date | np.datetime64) and not pd.isna(moment):
+            return moment
+    raise ValueError(f"as_of must be a moment or the name of a column of moments, not {as_of!r}.")
 
 
 def _moments(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -573,7 +573,9 @@ def test_days_are_counted_to_the_moment_in_a_column(kind: Any) -> None:
     assert days(frame, "contacted") == [1.0, 3.5, None, None]
 
 
-@pytest.mark.parametrize("as_of", ["contacted_on", object(), "31/31/2026"])
+@pytest.mark.parametrize(
+    "as_of", ["contacted_on", object(), "31/31/2026", 5, 5.0, True, pd.NaT, ""]
+)
 def test_what_is_neither_a_moment_nor_a_column_is_refused(as_of: Any) -> None:
     with pytest.raises(ValueError, match="as_of must be a moment or the name of a column"):
         scoring.features(with_emails("a@b.de"), as_of=as_of)

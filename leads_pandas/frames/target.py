@@ -57,9 +57,10 @@ def check_target(path: str | os.PathLike[str]) -> Target:
     shown = without_credentials(text)
     named = text.partition("?")[0] if _URL.match(text) else text
     if other := _OTHER_FORMATS.search(named):
+        stem = PurePath(named[: other.start()]).name.removesuffix(".parquet")
         raise ValueError(
             f"{shown} is to be a Parquet file, and its name says otherwise. Nothing was requested; "
-            f"call it {clean(PurePath(named[: other.start()]).name)}.parquet"
+            f"call it {clean(stem)}.parquet"
         )
     filesystem, location = place_of(text)
     return (
