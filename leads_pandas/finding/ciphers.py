@@ -26,6 +26,7 @@ _PACKED = re.compile(
     r"\}\s*\(\s*'((?:[^'\\]|\\.){1,20000})'\s*,\s*(\d{1,2})\s*,\s*\d{1,4}\s*,\s*'([^']{1,20000})'"
     r"\s*\.split\(\s*'\|'\s*\)"
 )
+_MAX_UNPACKED = 40_000
 _WORD = re.compile(r"\b\w{1,4}\b")
 # Layers that each undo the next: a quoted text, and what is done to it.
 _LAYERED = re.compile(r"\bkode\s*=\s*((?:\"(?:[^\"\\\n]|\\.){0,400}\"[\s+]*){1,200})")
@@ -73,14 +74,18 @@ def _mapped(coded: str, letters: dict[str, str]) -> str:
 
 def _unpacked(code: str, base: int, words: list[str]) -> str:
     """A packed script: its words are numbers in a list."""
+    room = _MAX_UNPACKED  # a long word that stands for a short one may come a thousand times
 
     def word(it: re.Match[str]) -> str:
+        nonlocal room
         at = 0
         for digit in map(_DIGITS.find, it[0]):
             if not 0 <= digit < base:
                 return it[0]
             at = at * base + digit
-        return words[at] if at < len(words) and words[at] else it[0]
+        said = words[at] if at < len(words) else ""
+        room -= len(said)
+        return said if said and room > 0 else it[0]
 
     return _WORD.sub(word, code)
 

@@ -78,3 +78,8 @@ def test_a_cipher_whose_key_stands_beside_it_is_read(script: str) -> None:
 def test_no_cipher_takes_long(piece: str) -> None:
     start = "document.write('@');split('|').sort()kode coded(p,a,c,k "
     assert sum(1 for _ in uncloaked(start + piece * 100_000)) < 50_000
+
+
+def test_a_packed_script_of_long_words_does_not_grow_without_bound() -> None:
+    bomb = f"function(p,a,c,k,e,d){{}}('{'0 ' * 9999}',1,1,'{'w' * 19999}'.split('|'),0,{{}})"
+    assert sum(map(len, uncloaked(bomb))) < 1_000_000
