@@ -29,6 +29,7 @@ WITH_PANDAS = (
     "tests/test_plotting.py",
     "tests/test_scoring.py",
     "tests/test_scoring_properties.py",
+    "--deselect=tests/docs/test_docs.py::test_the_first_command_sets_everything_up_in_a_fresh_copy",
 )
 # The fault tests mostly wait for sockets: twice as many workers as cores keep the cores busy.
 PYTEST = ("-m", "pytest", "-q", "-n", str(2 * (os.cpu_count() or 1)))

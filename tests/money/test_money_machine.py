@@ -335,7 +335,7 @@ def test_never_twice_never_over_the_cap_never_lost(
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=3000 if long else 250,
+            max_examples=3000 if long else 200,
             stateful_step_count=14,
             deadline=None,
             print_blob=True,
