@@ -7,6 +7,7 @@ moved. Nothing here sends a start.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -170,8 +171,7 @@ class Doubts:
         others = [
             one for one in self._journal.sent(ledger.since(ledger.taken(op))) if one.id != op.id
         ]
-        balance, transactions, refunds = ledger.owed(op, others)
-        return Look(
+        seen = Look(
             at=at,
             jobs=jobs,
             preview=preview,
@@ -181,11 +181,15 @@ class Doubts:
             ended=frozenset(ended),
             completed=frozenset(completed),
             own=frozenset(answered),
-            theirs=frozenset(one.job_id for one in others if one.job_id is not None),
-            balance=balance,
-            book=transactions,
-            refunds=refunds,
         )
+        # A job that is too small for the start that took it may rather be this one's.
+        sure = [
+            one
+            for one in others
+            if not (one.provisional and one.took_less and one.job_id in case.candidates)
+        ]
+        rather = _with_others(seen, op, sure) if len(sure) < len(others) else None
+        return replace(_with_others(seen, op, others), rather=rather)
 
     def _ended(self, case: Case, jobs: list[ActiveJob] | None) -> tuple[set[str], set[str]]:
         """Of the jobs that may be a start's and are not listed: those that ended, and completed."""
@@ -482,6 +486,13 @@ class Doubts:
         op.state = to
         for name, value in fields.items():
             setattr(op, name, value)
+
+
+def _with_others(look: Look, op: Op, others: list[Op]) -> Look:
+    """A look, and what other starts account for in it."""
+    balance, book, refunds = ledger.owed(op, others)
+    theirs = frozenset(one.job_id for one in others if one.job_id is not None)
+    return replace(look, theirs=theirs, balance=balance, book=book, refunds=refunds)
 
 
 def _utc(seconds: float) -> str:

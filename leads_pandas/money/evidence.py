@@ -69,6 +69,8 @@ class Look:
         balance: what the balance may yet show of them, those without an answer included.
         book: what the transactions may, likewise.
         refunds: credits that may have come back for what failed jobs among those left.
+        rather: the same look, where starts are without a job that they took and that is too small
+            to be theirs; None where there is none.
     """
 
     at: float
@@ -84,6 +86,7 @@ class Look:
     balance: tuple[int, ...] = ()
     book: tuple[int, ...] = ()
     refunds: int = 0
+    rather: Look | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +254,8 @@ class Case:
             return False
         candidates = self.candidates.keys() - look.theirs
         may_be = [self._share(self.candidates[one]) for one in candidates]
-        return self._is_explained(look, self._strange(look), may_be)
+        accounted = self._is_explained(look, self._strange(look), may_be)
+        return accounted or (look.rather is not None and self._is_accounted(look.rather))
 
     def _share(self, size: int) -> int:
         """What a job that may be its own may have cost at most, by its size; 0: nobody knows."""

@@ -212,3 +212,26 @@ def test_whatever_is_not_a_search_may_be_a_starts_own_job(make: Make) -> None:
     assert all_found(enrich())
     assert service.charges == ONCE
     assert len(service.starts) == 1
+
+
+def test_a_job_that_is_too_small_for_the_start_that_took_it_may_be_another_ones(
+    make: Make,
+) -> None:
+    service = make(job_seconds=200.0, refund=False, book=True)
+    service.faults.append(Fault("start", "cut"))
+    with pytest.raises(lp.JobTimeoutError):
+        enrich(ids=MORE[:8], timeout=5.0)
+
+    def watch(*_: object) -> None:  # a colleague's job, too short to be listed
+        if service.jobs and service.watchers:
+            service.watchers.clear()
+            service.enriched.update(dict.fromkeys(MORE[:8], service.clock.now))
+            service.pay(8, "Enrichment: 8 leads")
+
+    service.watchers.append(watch)
+    service.fates.append("failed")
+    service.faults.append(Fault("start", "cut", "after"))
+    with pytest.raises(lp.JobFailedError):
+        enrich(ids=[*IDS, *MORE[:8]])
+    assert all_found(enrich(ids=[*IDS, *MORE[:8]]))
+    assert service.charges == ONCE
