@@ -195,9 +195,14 @@ class Campaign:
         self.let_pass(400.0)
         # A job that failed unseen leaves a charge and some leads: never released by guessing.
         named = {row[0] for row in world.ask("SELECT job_id FROM ops")}
+        # Where no list of jobs was to be had before a start, its job may be an older one.
+        blind = {row[0] for row in world.ask("SELECT job_id FROM ops WHERE jobs_before IS NULL")}
         # And without a book, what a failed job gives back may hide what a later start took.
         hidden = any(
-            job.id not in named or not service.book or (service.forgets and not job.done)
+            job.id not in named
+            or job.id in blind
+            or not service.book
+            or (service.forgets and not job.done)
             for job in service.jobs.values()
             if job.ours and job.failed
         )
