@@ -93,7 +93,8 @@ def client(vendor: Vendor) -> Callable[..., LeadsClient]:
     """Makes clients of the vendor; options are those of `LeadsClient`."""
 
     def make(**options: Any) -> LeadsClient:
-        return make_client(vendor, **options)
+        # A read whose answer takes longer than this, on a busy machine, is asked for again.
+        return make_client(vendor, **({"timeout": 60.0} | options))
 
     return make
 

@@ -1059,7 +1059,7 @@ def test_a_redirect_is_not_followed(
     to = {"Location": f"{wire.url}/api/v1/enrichment/{on}"}
     vendor.rules({"on": on, "do": "answer", "status": status, "headers": to, "body": ""})
     with contextlib.suppress(lp.LeadsError):
-        enrich(frame(lead_ids(3)), client=client(settle=0.2))
+        enrich(frame(lead_ids(3)), client=client(settle=0.2, timeout=2.0))
     assert wire.seen == []
     assert all(n <= 1 for n in vendor.counts["charges"].values())
 

@@ -212,15 +212,12 @@ def _refused(
             relations[address] is Relation.NAMED and not is_free(address.rpartition("@")[2])
         )
         inside = {one.place for one in seen[address]} == {Place.OTHER}
-        if inside and main and relations[address] is Relation.FREE:
-            refused.setdefault(address, "a member's or a guest's, on a page inside")
-        if (
-            relations[address] is Relation.FREE
-            and main
-            and len({one.url for one in seen[address]}) > 1
-            and _is_signature(seen[address], ends_of_main)
-        ):
-            refused.setdefault(address, "who made the website, at the end of pages")
+        if main and relations[address] is Relation.FREE:
+            pages = {one.url for one in seen[address]}
+            if inside:
+                refused.setdefault(address, "a member's or a guest's, on a page inside")
+            elif len(pages) > 1 and _is_signature(seen[address], ends_of_main):
+                refused.setdefault(address, "who made the website, at the end of pages")
         if address not in refused and elsewhere:
             have = any(one != address for one in theirs)
             reason = _others(address, seen[address], relations[address], have_theirs=have)

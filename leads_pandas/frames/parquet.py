@@ -181,7 +181,7 @@ def _is_readable(dtype: str) -> bool:
     try:
         pd.api.types.pandas_dtype(dtype)
     except (TypeError, ValueError, NotImplementedError):
-        # Nested types, those of two parameters on pandas 2, and those of one are said no to.
+        # In this order: nested types, those of dictionaries and maps on pandas 2, and decimals.
         return False
     return True
 

@@ -57,6 +57,13 @@ def asked(service: Service) -> None:
     assert len(service.starts) == sent + 1
 
 
+def paid_once(service: Service) -> None:
+    """The same line ends whole, without another start."""
+    assert all_found(enrich())
+    assert service.charges == ONCE
+    assert len(service.starts) == 1
+
+
 @pytest.mark.parametrize("shown", SHOWN)
 @pytest.mark.parametrize("seconds", [300.0, 1500.0])
 def test_a_job_that_is_listed_after_a_person_was_asked_is_no_reason_for_its_own_charge(
@@ -72,9 +79,7 @@ def test_a_job_that_is_listed_after_a_person_was_asked_is_no_reason_for_its_own_
             enrich()
     service.clock.now += seconds
     service.advance()
-    assert all_found(enrich())
-    assert service.charges == ONCE
-    assert len(service.starts) == 1
+    paid_once(service)
 
 
 @pytest.mark.parametrize("shown", SHOWN)
@@ -86,9 +91,7 @@ def test_a_job_that_nobody_has_seen_since_its_start_was_answered_may_wait_as_wel
     service.faults.clear()
     asked(service)
     service.clock.now += 500.0
-    assert all_found(enrich())
-    assert service.charges == ONCE
-    assert len(service.starts) == 1
+    paid_once(service)
 
 
 class Searching(Queue):
@@ -176,9 +179,7 @@ def test_a_colleagues_job_with_a_lead_of_a_start_does_not_stand_for_its_own(
     service.watchers.append(watch)
     asked(service)
     service.clock.now += 300.0
-    assert all_found(enrich())
-    assert service.charges == ONCE
-    assert len(service.starts) == 1
+    paid_once(service)
 
 
 @pytest.mark.parametrize("shown", SHOWN)
@@ -209,9 +210,7 @@ class Otherwise(Service):
 def test_whatever_is_not_a_search_may_be_a_starts_own_job(make: Make) -> None:
     service = make(Otherwise, balance_lag=59.0, job_seconds=9000.0)
     service.faults.append(Fault("start", "cut", late=119.0))
-    assert all_found(enrich())
-    assert service.charges == ONCE
-    assert len(service.starts) == 1
+    paid_once(service)
 
 
 def test_a_job_that_is_too_small_for_the_start_that_took_it_may_be_another_ones(
