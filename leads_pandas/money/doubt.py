@@ -267,7 +267,9 @@ class Doubts:
             self._moved(op, ("sending",), "unknown")
 
         def decide(_: Case, __: Look, verdict: Verdict) -> bool | None:
-            if verdict.kind == "undecided":
+            # The service's word that it was taken stands against any silence.
+            answered = op.job_id is not None and not op.provisional
+            if verdict.kind == "undecided" or (verdict.kind == "absent" and answered):
                 raise self.undecided(op, verdict.words)
             if verdict.kind in ("job", "ran"):
                 self._adopt(op, verdict)
@@ -490,9 +492,8 @@ class Doubts:
 
 def _with_others(look: Look, op: Op, others: list[Op]) -> Look:
     """A look, and what other starts account for in it."""
-    balance, book, refunds = ledger.owed(op, others)
     theirs = frozenset(one.job_id for one in others if one.job_id is not None)
-    return replace(look, theirs=theirs, balance=balance, book=book, refunds=refunds)
+    return replace(look, theirs=theirs, **ledger.owed(op, others)._asdict())
 
 
 def _utc(seconds: float) -> str:

@@ -66,9 +66,7 @@ class Look:
         completed: those of them whose status says that they came to their end whole.
         own: the jobs with which other starts of this store were answered.
         theirs: the jobs that other starts are taken to have, whose credits they account for.
-        balance: what the balance may yet show of them, those without an answer included.
-        book: what the transactions may, likewise.
-        refunds: credits that may have come back for what failed jobs among those left.
+        balance, book, refunds, available: what others may yet account for, as `ledger.Owed` has it.
         rather: the same look, where starts are without a job that they took and that is too small
             to be theirs; None where there is none.
     """
@@ -86,6 +84,7 @@ class Look:
     balance: tuple[int, ...] = ()
     book: tuple[int, ...] = ()
     refunds: int = 0
+    available: tuple[int, ...] = ()
     rather: Look | None = None
 
 
@@ -285,11 +284,15 @@ class Case:
             if look.used is None or look.reset != before.reset:
                 return False  # what was used before a reset, nobody can see any more
             gone = {look.used - before.used}
+        reserved = before.used is not None and self._spent(look) > max(gone)
         if enriched and before.transaction is None and not may_be:
             # Others enriched leads of it: nothing may be gone that could be its own charge.
-            return gone == {0}
-        reasons, back = [*look.balance, *others, *may_be], look.refunds + sum(may_be)
-        return any(_explained(spent, reasons, back) for spent in gone)
+            return gone == {0} and not reserved
+        jobs, back = [*others, *may_be], look.refunds + sum(may_be)
+        # What is reserved may count as used only when its job ends.
+        if reserved and not _explained(self._spent(look), [*look.available, *jobs], back):
+            return False
+        return any(_explained(spent, [*look.balance, *jobs], back) for spent in gone)
 
     def _others(self, look: Look) -> list[int]:
         """The sizes of new jobs that are not ours.

@@ -38,10 +38,24 @@ def taken(op: Op) -> int:
     return int((op.evidence or {}).get("at") or op.sent_at or 0)
 
 
-def owed(op: Op, others: Sequence[Op]) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """What the balance may yet show of other starts after a start's snapshot, and what the book.
+class Owed(NamedTuple):
+    """What other starts may yet account for after a start's snapshot.
 
-    Last, what of it may come back.
+    Attributes:
+        balance: what the credits used may yet show of them; those left, where nothing tells used.
+        book: what the transactions may.
+        refunds: what may come back of the balance's.
+        available: what the credits left may show, where those used are another thing.
+    """
+
+    balance: tuple[int, ...]
+    book: tuple[int, ...]
+    refunds: int
+    available: tuple[int, ...]
+
+
+def owed(op: Op, others: Sequence[Op]) -> Owed:
+    """What may yet be shown of other starts after a start's snapshot.
 
     Their numbers tell their order: a clock may be set back.
 
@@ -49,19 +63,28 @@ def owed(op: Op, others: Sequence[Op]) -> tuple[tuple[int, ...], tuple[int, ...]
         op: the start, which has a snapshot.
         others: every other one that was sent `since` then.
     """
-    balance, book = list[Debt](), list[Debt]()
+    balance, book, available = list[Debt](), list[Debt](), list[Debt]()
     earlier = sorted((one for one in others if one.number < op.number), key=lambda one: one.number)
     for last, one in zip([None, *earlier], [*earlier, op], strict=True):
         if last is not None:
-            balance = _balanced(balance, _fell(last, one), net=_net(last, one))
+            net = _net(last, one)
+            balance = _balanced(balance, _fell(last, one), net=net)
+            available = _balanced(available, net, net=net)
             book = after(book, (one.evidence or {}).get("booked"))
         due = taken(one) - LAG
-        balance, book = ([debt for debt in debts if debt.at >= due] for debts in (balance, book))
+        balance, book, available = (
+            [debt for debt in debts if debt.at >= due] for debts in (balance, book, available)
+        )
         if one is not op:
-            balance, book = [*balance, *_debt(one)], [*book, *_debt(one)]
+            mine = _debt(one)
+            balance, book, available = [*balance, *mine], [*book, *mine], [*available, *mine]
     later = [debt for one in others if one.number > op.number for debt in _debt(one)]
-    back = sum(debt.back for debt in [*balance, *later])
-    return _amounts([*balance, *later]), _amounts([*book, *later]), back
+    return Owed(
+        _amounts([*balance, *later]),
+        _amounts([*book, *later]),
+        sum(debt.back for debt in [*balance, *later]),
+        _amounts([*available, *later]),
+    )
 
 
 def since(at: int) -> int:

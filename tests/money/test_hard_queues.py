@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import leads_pandas as lp
-from tests.money.test_hard_ledgers import SHOWN
+from tests.money.test_hard_ledgers import SHOWN, AtTheEnd, NotReserved
 from tests.money.test_hard_services import IDS, MORE, ONCE, all_found, enrich, make
 from tests.support.in_memory import Service
 from tests.support.leadsapi import Fault, Job, ok, refuse
@@ -57,6 +57,12 @@ def asked(service: Service) -> None:
     assert len(service.starts) == sent + 1
 
 
+def pass_by(service: Service, seconds: float) -> None:
+    """Time passes, and the service goes on."""
+    service.clock.now += seconds
+    service.advance()
+
+
 def paid_once(service: Service) -> None:
     """The same line ends whole, without another start."""
     assert all_found(enrich())
@@ -72,13 +78,11 @@ def test_a_job_that_is_listed_after_a_person_was_asked_is_no_reason_for_its_own_
     service = make(Queue, **shown)
     queued(service, seconds)
     asked(service)
-    service.clock.now += 500.0
-    service.advance()
+    pass_by(service, 500.0)
     if seconds > 1000.0:
         with pytest.raises(lp.StartOutcomeUnknown):
             enrich()
-    service.clock.now += seconds
-    service.advance()
+    pass_by(service, seconds)
     paid_once(service)
 
 
@@ -117,14 +121,34 @@ class Net(Queue):
         return ok(data | {"usedCredits": self.monthly - self.balance, "bonusCredits": 0})
 
 
-@pytest.mark.parametrize("shows", [False, True])
-def test_an_answered_job_that_nobody_has_seen_and_that_was_paid_back_lets_its_leads_go(
-    make: Make, shows: bool
+class Promised(Queue, NotReserved):
+    """Takes nothing before a job that has waited ends."""
+
+
+class Reserved(Queue, AtTheEnd):
+    """Counts as used only what a job has cost, when it ends."""
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+@pytest.mark.parametrize("kind", [Promised, Reserved])
+def test_a_start_that_was_answered_is_never_absent(
+    make: Make, kind: type[Service], shown: dict[str, Any]
 ) -> None:
-    service = make(Net, forgets=True, refund=True, shows=shows)
-    service.fates.append("stillborn")
-    assert all_found(enrich())
-    assert len(service.starts) == 2
+    service = make(kind, **shown)
+    queued(service)
+    service.faults.clear()
+    asked(service)
+    pass_by(service, 500.0)
+    paid_once(service)
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+def test_what_is_reserved_is_gone_though_it_does_not_count_as_used_yet(
+    make: Make, shown: dict[str, Any]
+) -> None:
+    service = make(Reserved, **shown)
+    queued(service)
+    asked(service)
 
 
 @pytest.mark.parametrize("shown", SHOWN)

@@ -97,8 +97,8 @@ TABLE: dict[str, tuple[list[Op], tuple[int, ...], tuple[int, ...]]] = {
 def test_other_starts_account_for_what_had_not_been_shown(
     others: list[Op], balance: tuple[int, ...], book: tuple[int, ...]
 ) -> None:
-    assert ledger.owed(OP, others) == (balance, book, 0)
-    assert ledger.owed(OP, others[::-1]) == (balance, book, 0)
+    assert ledger.owed(OP, others) == (balance, book, 0, balance)
+    assert ledger.owed(OP, others[::-1]) == (balance, book, 0, balance)
 
 
 def test_where_the_balance_tells_what_was_used_a_top_up_hides_no_charge() -> None:
@@ -106,7 +106,15 @@ def test_where_the_balance_tells_what_was_used_a_top_up_hides_no_charge() -> Non
     other = a_start(40.0, 4, 90, evidence=evidence)
     for reset, used in (("r", 14), ("later", 4)):
         op = a_start(100.0, 0, 190, evidence=evidence | {"used": used, "reset": reset})
-        assert ledger.owed(op, [other])[0] == ()
+        assert ledger.owed(op, [other]).balance == ()
+
+
+def test_what_counts_as_used_may_be_taken_from_the_credits_left_later() -> None:
+    evidence = {"transaction": None, "used": 10, "reset": "r"}
+    other = a_start(40.0, 4, 90, evidence=evidence)
+    op = a_start(100.0, 0, 90, evidence=evidence | {"used": 14})
+    owed = ledger.owed(op, [other])
+    assert (owed.balance, owed.available) == ((), (4,))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +135,7 @@ def test_what_a_failed_job_left_may_come_back_until_it_has(
         a_start(-201.0, 4, 91 + fell, job_status="FAILED", processed=1, leads_queued=4),
     ]
     owed = ledger.owed(OP, others)
-    assert (owed[0], owed[2]) == (balance, back)
+    assert (owed.balance, owed.refunds) == (balance, back)
 
 
 def test_what_a_job_left_is_counted_in_credits() -> None:
@@ -152,7 +160,7 @@ def test_where_nobody_else_spends_it_is_what_has_not_been_shown_and_never_more(
         booked = [paid for at, paid, late in sent if now - gap < at + late <= now]
         ops.append(a_start(now, amount, 1000 - shown, evidence={"booked": booked}))
         sent.append((now + 0.5, amount, lag))
-    balance, book, _ = ledger.owed(ops[-1], ops[:-1])
+    balance, book, *_ = ledger.owed(ops[-1], ops[:-1])
     unshown = sorted(paid for at, paid, late in sent[:-1] if at + late > now)
     assert sorted(book) == unshown
     assert sum(balance) <= sum(unshown)
