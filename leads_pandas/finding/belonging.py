@@ -192,6 +192,7 @@ def _refused(
             _slip(address, kept, seen, relations)
             or _in_passing(seen[address], relations[address])
             or _credit(seen[address], relations[address])
+            or _unseen(address, [one for one in kept if one not in refused], seen, relations)
         )
         if reason:
             refused[address] = reason
@@ -324,6 +325,25 @@ def _credit(sightings: Sequence[Sighting], relation: Relation) -> str | None:
         if not _has(_CREDIT_WORDS, one.mention.before[-70:]):
             return None
     return _MAKER
+
+
+def _unseen(
+    address: str,
+    kept: Sequence[str],
+    seen: Mapping[str, Sequence[Sighting]],
+    relations: Mapping[str, Relation],
+) -> str | None:
+    """Whether visitors see another address in its place, or none where they see the business's."""
+    instead = {one.mention.instead for one in seen[address]}
+    if None in instead or relations[address] is Relation.OWN:
+        return None
+    if not instead.isdisjoint(kept):
+        return "behind a link that shows another address"
+    for other in kept:
+        shown = any(one.mention.instead is None for one in seen[other])
+        if shown and relations[other] in _THEIRS and relations[address] not in _SURELY_THEIRS:
+            return "who gets a form's mail or wrote the page, beside what visitors see"
+    return None
 
 
 @lru_cache(maxsize=4096)

@@ -26,6 +26,9 @@ _PACKED = re.compile(
     r"\}\s*\(\s*'((?:[^'\\]|\\.){1,20000})'\s*,\s*(\d{1,2})\s*,\s*\d{1,4}\s*,\s*'([^']{1,20000})'"
     r"\s*\.split\(\s*'\|'\s*\)"
 )
+# Four letters in each number of a list.
+_IN_NUMBERS = re.compile(r"(?:\b\w{1,20}\[\d{1,2}\]\s*=\s*\d{2,10}\s*;\s*){3,99}")
+_NUMBER = re.compile(r"=\s*(\d+)")
 _MAX_UNPACKED = 40_000
 _WORD = re.compile(r"\b\w{1,4}\b")
 # Layers that each undo the next: a quoted text, and what is done to it.
@@ -58,6 +61,8 @@ def deciphered(script: str, unescaped: Callable[[str], str]) -> Iterator[str]:
     if "split('|')" in script:
         for found in _PACKED.finditer(script):
             yield _unpacked(unescaped(found[1]), int(found[2]), found[3].split("|"))
+    for found in _IN_NUMBERS.finditer(script) if "[0]" in script else ():
+        yield b"".join(map(_letters, _NUMBER.findall(found[0]))).decode("latin-1")
     if "kode" in script:
         for found in _LAYERED.finditer(script):
             yield _peeled(unescaped("".join(_PIECE.findall(found[1]))), unescaped)
@@ -66,6 +71,10 @@ def deciphered(script: str, unescaped: Callable[[str], str]) -> Iterator[str]:
 def _texts(found: re.Match[str]) -> tuple[str, str]:
     first, second = (one for one in found.groups() if one is not None)
     return first, second
+
+
+def _letters(number: str) -> bytes:
+    return (int(number) % 2**32).to_bytes(4, "big").lstrip(b"\0")
 
 
 def _mapped(coded: str, letters: dict[str, str]) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PROTECTED = re.compile(r"email-protection(?:\.\w+)?#([0-9a-fA-F]{6,400})")
 _WORTH = re.compile(
     r"@|\|64|mi=|&#0*64;|&#x0*40;|%40|\\x40|\\u0040|fromCharCode|DeCryptX|mailto|atob|unescape|document\.write|mail\w{0,40}\("
-    r"|\bkode\b|\bcoded\b|\(p,a,c,k",
+    r"|\bkode\b|\bcoded\b|\(p,a,c,k|\[0\]\s*=\s*\d{9,10}\s*;",
     re.IGNORECASE,
 )
 # WordPress' CryptX: a digit, and a letter that is so many places too far; or each by one place.

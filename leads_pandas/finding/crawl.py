@@ -10,6 +10,7 @@ import contextlib
 import logging
 import re
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -29,6 +30,8 @@ log = logging.getLogger("leads_pandas.server")
 
 _SITEMAP_BYTES = 500_000
 _FEW_LINKS, _SPLASH = 5, 2
+# Pages of a kind wait for each of it that had no address: many are the same in another language.
+_IN_VAIN = 2.0
 # What scripts that write a site's menu or footer are called, and those that make all of a page.
 _MENU_SCRIPT = re.compile(
     r"/[\w.-]*(?:menu|navi?|header|footer|layout|include|component|partial|kontakt|contact)[\w.-]*\.js$",
@@ -99,6 +102,7 @@ class Crawl:
         self._scripts: tuple[str, ...] = ()
         self._bodies: set[int] = set()  # their hashes
         self._read = 0
+        self._kinds = Counter[Kind]()  # of the pages visited
         self._steps: dict[str, Step] = {}
         self._sightings: list[Sighting] = []
         self._judged: tuple[int, Site, Judged] | None = None
@@ -168,7 +172,9 @@ class Crawl:
             steps = [one for one in self._steps.values() if one.kind <= last or one.turn < 0]
             if not steps:
                 return
-            step = min(steps, key=lambda one: one.turn)
+            waits = 0.0 if self._sightings else _IN_VAIN
+            step = min(steps, key=lambda one: one.turn + waits * self._kinds[one.kind])
+            self._kinds[step.kind] += step.kind < Kind.OTHER and step.turn >= 0
             del self._steps[same(step.url)]
             self._read += 1
             if not self._follow(step):

@@ -18,6 +18,7 @@ class Mention(NamedTuple):
         before: the words before it.
         footer: whether it stands in the page's footer.
         last: whether it is among the page's last words.
+        instead: what visitors see in its place: another address or nothing; None: this one.
     """
 
     address: str
@@ -25,6 +26,7 @@ class Mention(NamedTuple):
     before: str = ""
     footer: bool = False
     last: bool = False
+    instead: str | None = None
 
 
 class Link(NamedTuple):

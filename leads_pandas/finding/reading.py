@@ -18,6 +18,7 @@ from leads_pandas.finding.addresses import (
     addresses_in,
     find_addresses,
     hints_in,
+    is_address,
     lowered,
     plain,
     understand,
@@ -186,7 +187,9 @@ class _Reader:
             if urlsplit(url).hostname == urlsplit(self._base).hostname:
                 self._scripts.append(url)
         elif name == "form" and "@" in attributes.get("action", ""):
-            self._published(unquote(attributes["action"]).replace("/", " "), "link", element)
+            action = attributes["action"]
+            instead = None if MAIL_SCHEME.match(action) else ""
+            self._published(unquote(action).replace("/", " "), "link", element, instead=instead)
         elif name in ("form", "param") and _PAGE_FILE.match(
             attributes.get("action") or attributes.get("value") or ""
         ):  # menus of buttons
@@ -234,7 +237,10 @@ class _Reader:
         if not href or href.startswith("#") or NO_PAGE.match(href):
             return
         if named := mail_of(href):
-            self._published(named, "link", element)
+            end = min(element.end, element.start + _LINK_TEXT)
+            shown = plain(_SIGNS.sub("", self._text[element.start : end])).strip().lower()
+            instead = shown if is_address(shown) else None
+            self._published(named, "link", element, instead=instead)
         elif href[:11].lower() == "javascript:":
             if page := _SCRIPTED_PAGE.search(href):
                 self._link(page[1], element)
@@ -256,7 +262,7 @@ class _Reader:
         attributes = element.attributes
         if attributes.get("type", "").lower() == "hidden":
             if RECIPIENT.match(attributes.get("name", "").lower()):
-                self._published(attributes["value"], "data", element)
+                self._published(attributes["value"], "data", element, instead="")
         elif "readonly" in attributes or "disabled" in attributes:
             self._published(attributes["value"], "text", element)
 
@@ -270,7 +276,8 @@ class _Reader:
         elif attributes.get("http-equiv", "").lower() == "reply-to" or _META_DATA.match(named):
             self._published(recipients(content), "data", element)
         elif _META_TEXT.match(named):
-            self._published(content, "meta", element)
+            described = "description" in named or named == "abstract"
+            self._published(content, "meta", element, instead=None if described else "")
         elif _NAMES.match(named):
             self._names.append(content[:200])
 
@@ -403,7 +410,9 @@ class _Reader:
         else:
             self._published(recipients(value), "link", element)
 
-    def _published(self, text: str, how: How, element: Element | None) -> None:
+    def _published(
+        self, text: str, how: How, element: Element | None, *, instead: str | None = None
+    ) -> None:
         """Keep the addresses in what an element publishes."""
         if len(text) > _LONG or len(self._mentions) >= _MAX_MENTIONS:
             return
@@ -413,7 +422,10 @@ class _Reader:
             else:
                 here = self._text[max(element.start - 2 * _BEFORE, 0) : element.start]
                 last = self._is_last(element.start)
-                self._mentions.append(Mention(address, how, _tail(here), element.footer, last))
+                unseen = instead if instead != address else None
+                self._mentions.append(
+                    Mention(address, how, _tail(here), element.footer, last, unseen)
+                )
 
     def _read_text(self) -> None:
         text = with_sign(self._with_signs())

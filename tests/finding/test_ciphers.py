@@ -31,6 +31,12 @@ def packed() -> str:
     )
 
 
+def in_numbers() -> str:
+    pieces = (ADDRESS[at : at + 4].encode() for at in range(0, len(ADDRESS), 4))
+    said = (f"em[{at}] = {int.from_bytes(one)};" for at, one in enumerate(pieces))
+    return "var em = new Array;\n" + "\n".join(said)
+
+
 def reversed_layer(code: str) -> str:
     return f"kode={json.dumps(code[::-1])};kode=kode.split('').reverse().join('')"
 
@@ -61,6 +67,7 @@ def in_layers(*layers: Callable[[str], str]) -> str:
         shifted(),
         by_a_sorted_key(),
         packed(),
+        in_numbers(),
         in_layers(reversed_layer),
         in_layers(moved_layer),
         in_layers(swapped_layer, reversed_layer),
@@ -73,7 +80,16 @@ def test_a_cipher_whose_key_stands_beside_it_is_read(script: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ['coded="', "coded='a',key='", "a='b';var c=d.sort()", "}('", 'kode="', 'kode="a"+', "'|'"],
+    [
+        'coded="',
+        "coded='a',key='",
+        "a='b';var c=d.sort()",
+        "}('",
+        'kode="',
+        'kode="a"+',
+        "'|'",
+        "a[0]=123456789;",
+    ],
 )
 def test_no_cipher_takes_long(piece: str) -> None:
     start = "document.write('@');split('|').sort()kode coded(p,a,c,k "

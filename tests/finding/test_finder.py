@@ -243,6 +243,19 @@ def test_pages_that_only_sound_alike_do_not_use_up_the_pages(
     assert find(site.url, max_pages=2) == ["info@firm.example"]
 
 
+def test_contact_pages_in_another_language_do_not_use_up_the_pages(
+    website: Callable[..., Website], find: Callable[..., list[str]]
+) -> None:
+    names = ("kontakt", "anfahrt", "impressum", "agb")
+    front = "".join(f"<a href=/{name}>{name}</a>" for name in (*names, "datenschutz"))
+    twins = "".join(
+        f"<a href=/en/{name}>{name}</a>" for name in ("contact", "directions", "imprint")
+    )
+    site = website({"/": front, **{f"/{name}": front + twins for name in names}})
+    site.pages |= {"/datenschutz": "info@firm.example"}
+    assert find(site.url) == ["info@firm.example"]
+
+
 # Manners
 
 

@@ -95,6 +95,24 @@ def test_a_domain_within_a_region_s_or_a_host_s_is_known_by_its_own_label() -> N
     assert relation_of("amt@anderswo.ooe.gv.at", site) is Relation.FOREIGN
 
 
+def test_where_a_link_shows_another_address_the_shown_one_counts() -> None:
+    left_over = on("kunde77@gmail.com", how="link", instead="brot77@gmail.com")
+    assert given_for(left_over, on("brot77@gmail.com")) == ["brot77@gmail.com"]
+    assert given_for(left_over) == ["kunde77@gmail.com"]
+    own = on("info@kern-brot.com", how="link", instead="brot77@gmail.com")
+    assert "info@kern-brot.com" in given_for(own, on("brot77@gmail.com"))
+    sample = on("brot77@gmail.com", how="link", instead="info@example.com")
+    assert given_for(sample, on("info@example.com")) == ["brot77@gmail.com"]
+
+
+def test_who_gets_a_form_s_mail_is_the_business_where_visitors_see_no_other() -> None:
+    unseen = on("pixel77@gmail.com", how="link", instead="")
+    assert given_for(unseen) == ["pixel77@gmail.com"]
+    assert given_for(unseen, on("brot77@gmail.com")) == ["brot77@gmail.com"]
+    named = on("kernbrot@gmail.com", how="link", instead="")
+    assert "kernbrot@gmail.com" in given_for(named, on("brot77@gmail.com"))
+
+
 def test_a_word_for_any_business_in_the_title_makes_no_domain_of_that_word_its_own() -> None:
     site = Site(("kern-brot.com",), "Firma Kern | oferta firmy")
     assert relation_of("kontakt@firma.pl", site) is Relation.FOREIGN

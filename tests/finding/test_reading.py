@@ -362,3 +362,22 @@ def test_one_long_word_in_a_script_takes_no_more_than_linear_time(kind: str) -> 
     assert grows_like_its_size(
         lambda length: read_page(f"<script type={kind}>'@mail'{'a' * length}", HERE), 4_000
     )
+
+
+@pytest.mark.parametrize(
+    ("markup", "instead"),
+    [
+        ("<a href=mailto:a@firm.example>b@firm.example</a>", "b@firm.example"),
+        ("<a href=mailto:a@firm.example><i></i> A@firm.example </a>", None),
+        ("<a href=mailto:a@firm.example>write to us</a>", None),
+        ("<a href=mailto:a@firm.example>b(at)firm.example</a>", None),
+        ("<form action=https://forms.example/a@firm.example></form>", ""),
+        ("<form action=mailto:a@firm.example></form>", None),
+        ("<input type=hidden name=recipient value=a@firm.example>", ""),
+        ("<meta name=author content=a@firm.example>", ""),
+        ("<meta name=description content='Write to a@firm.example'>", None),
+    ],
+)
+def test_what_visitors_see_in_an_address_s_place_is_kept(markup: str, instead: str | None) -> None:
+    said = [one.instead for one in read_page(markup, HERE).mentions if one.address[0] == "a"]
+    assert set(said) == {instead}
