@@ -23,6 +23,9 @@ MAX_EMAILS = 25
 NO_MAIL = 0.05
 # More than this the sample that the weights were fitted to cannot tell.
 SUREST = 0.98
+_PLAIN = ("general", "named")
+_MAIN = frozenset((Place.CONTACT, Place.IMPRINT, Place.FRONT))
+_LESS = 0.1
 
 WEIGHTS: dict[str, dict[str, float]] = json.loads(
     (files("leads_pandas.finding") / "weights.json").read_text(encoding="utf-8")
@@ -52,7 +55,7 @@ def evidence_for(
 ) -> dict[str, str]:
     """What was seen of an address: a level of each kind of evidence in `WEIGHTS`."""
     places, ways = WEIGHTS["place"], WEIGHTS["published"]
-    main = {Place.CONTACT, Place.IMPRINT, Place.FRONT} & {one.place for one in sightings}
+    main = _MAIN & {one.place for one in sightings}
     inside = relation is Relation.FREE and not main
     return {
         "domain": "free mailbox, inside the site alone" if inside else relation.value,
@@ -80,16 +83,20 @@ def explain(judged: Judged, takes_mail: Callable[[str], Mail]) -> list[Scored]:
     """
     seen, relations, refused = judged
     likeliest = [one for one in seen if one not in refused]
+    prior = {one: _sum(weigh(one, seen[one], relations[one], Mail.UNKNOWN)) for one in likeliest}
     if len(likeliest) > 1:
-        prior = {
-            one: _sum(weigh(one, seen[one], relations[one], Mail.UNKNOWN)) for one in likeliest
-        }
         likeliest = sorted(likeliest, key=lambda it: -prior[it])[:MAX_EMAILS]
     scored = []
+    plain = max(
+        (prior[one] for one in likeliest if _is_plain(one, seen[one], relations[one])),
+        default=math.inf,
+    )
     said = _all_said([one.rpartition("@")[2] for one in likeliest], takes_mail)
     for address in likeliest:
         mail = said[address.rpartition("@")[2]]
         evidence = weigh(address, seen[address], relations[address], mail)
+        if prior[address] >= plain and mailbox_kind(address) not in _PLAIN:
+            evidence += (("beside a mailbox for everything", plain - _LESS - prior[address]),)
         confidence = NO_MAIL if mail is Mail.REFUSED else probability(_sum(evidence))
         scored.append(Scored(address, confidence, source_of(seen[address]), evidence))
     # The sum, not the rounded confidence, decides between equals.
@@ -98,6 +105,15 @@ def explain(judged: Judged, takes_mail: Callable[[str], Mail]) -> list[Scored]:
         evidence = weigh(address, seen[address], relations[address], Mail.UNKNOWN)
         scored.append(Scored(address, 0.0, source_of(seen[address]), evidence, reason))
     return scored
+
+
+def _is_plain(address: str, sightings: Sequence[Sighting], relation: Relation) -> bool:
+    """Whether a mailbox of the business's is for everything, and stands where it tells its own."""
+    return (
+        mailbox_kind(address) in _PLAIN
+        and relation not in (Relation.FOREIGN, Relation.UNKNOWN)
+        and not _MAIN.isdisjoint(one.place for one in sightings)
+    )
 
 
 def _all_said(domains: list[str], takes_mail: Callable[[str], Mail]) -> dict[str, Mail]:

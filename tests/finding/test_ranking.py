@@ -54,6 +54,13 @@ def test_a_general_mailbox_comes_before_special_ones() -> None:
     assert given_for(*seen, on("info@kern-brot.com", Place.IMPRINT))[0] == "info@kern-brot.com"
 
 
+@pytest.mark.parametrize("name", ["datenschutz", "bewerbung", "webmaster", "noreply"])
+def test_a_mailbox_for_one_purpose_comes_after_the_free_one_for_everything(name: str) -> None:
+    special = on(f"{name}@kern-brot.com", Place.PRIVACY, "link")
+    assert given_for(special, on("brot77@gmail.com"))[0] == "brot77@gmail.com"
+    assert given_for(special, on("brot77@gmail.com", Place.OTHER))[0] == f"{name}@kern-brot.com"
+
+
 def test_the_business_s_free_mailbox_stands_and_the_agency_s_address_does_not() -> None:
     agency = on("hello@pixelwerk.de", Place.FRONT, "link", "Webdesign:", footer=True)
     assert given_for(agency, on("anna77@gmail.com", Place.FRONT)) == ["anna77@gmail.com"]
