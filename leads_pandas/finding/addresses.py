@@ -41,9 +41,10 @@ _WIDE = {0xFF01 + n: 0x21 + n for n in range(94)} | {
     0x24D0: "a",
     0x3000: " ",
 }
+_WIDENED = {0x21 + n: 0xFF01 + n for n in range(94)}
 _HAS_WIDE = re.compile("[\uff01-\uff5e\ufe6b\u24d0\u2010\u2011]")
 _BLANKS = re.compile(r"\s+")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s<>\"|,;]+")
+_URL = re.compile(r"(?:(?<![\w@.-])[A-Za-z][A-Za-z0-9+.-]{1,15}|https?)://[^\s<>\"|,;]+")
 
 # The sign between brackets or the like; a hyphen or underscore is too common without blanks.
 _OPEN, _CLOSE = r"[\[({<|*~«\u2039\u3010\uff08]{1,2}", r"[\])}>|*~»\u203a\u3011\uff09]{1,2}"
@@ -102,6 +103,7 @@ _LOOSE = re.compile(
 # Letters one by one: i n f o @ k e r n . d e
 _SPREAD = re.compile(r"(?<!\S)(?:[A-Za-z0-9._+-] ){2,40}@(?: [\w.-](?!\S)){0,60}")
 _SIGNS = ("@", "\uff20", "\ufe6b")
+_TOLD = ("@", "\uff20", "アット")
 # Two patterns, each of which begins with a set: `re` then skips what is none of it.
 _BRACKETED = re.compile(
     rf"[\[({{<|*~«\u2039\u3010\uff08](?=\s?[\w@])\s?(?:{_ANY_AT})\s?[\])}}>|*~»\u203a\u3011\uff09]",
@@ -117,7 +119,6 @@ _WORDS_OF_AT = tuple(
 _ASCII_WORDS_OF_AT = tuple(word for word in _WORDS_OF_AT if word.isascii())
 _AT_IN_SIGNS = ("_at_", "-at-", "/at/", ":at:")
 _SPOKEN_DOTS = (" dot ", " punkt ", " point ", " punto ", " ponto ", " punt ")
-
 
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9\u00c0-\u024f_.+&%@-])"
@@ -139,9 +140,10 @@ _LABEL_GLUE = re.compile(
 _ESCAPED_TWICE = re.compile(r"&#(?:x[0-9a-fA-F]{2}|0{0,4}\d{2,3});")
 # "Write # instead of @", said beside an address like info#firm.example.
 _STAND_IN = re.compile(
-    r"([★☆●○◎■□◆◇▲△▼♪♯#*%&$!^~¤\uff03\uff0a\uff05\uff06\uff04])[^\w@]{0,4}"
+    r"([_-](?:at|@)[_-]|[\[(\uff08\uff3b]\s?(?:at|a)\s?[\])\uff09\uff3d]|[★☆●○◎■□◆◇▲△▼♪♯#*%&$!^~¤\uff03\uff0a\uff05\uff06\uff04])[^\w@]{0,4}"
     r"(?:を|は|换|換|改|替|代|→|->|=|with|by|durch|mit|par|por|con|na|za|на|steht|stands|is\b|ist\b|means|replace|ersetz|remplac|sostitu|sustitu)"
-    r"[^@\n]{0,24}[@\uff20]"
+    r"[^@\n]{0,24}(?:(?<![a-z0-9])[@\uff20](?![a-z0-9])|アット(?:マーク)?)",
+    re.IGNORECASE,
 )
 
 ROLES = words("writing", "mailboxes")
@@ -152,7 +154,6 @@ _LABELLED = re.compile(
     r"|\b(?:e-?mail|mail|e-?post|почта|ел|courriel|correo|posta|email us)\.?)\s*$",
     re.IGNORECASE,
 )
-
 
 _MAIL_LABEL = re.compile(
     r"\b(?:e-?mail|mail|e-?post|почта|ел|courriel|correo|posta|contact|kontakt)[\w-]*"
@@ -167,12 +168,13 @@ def with_sign(text: str) -> str:
     """A page's text with an @ in place of the sign that it says to replace by one."""
     if "&#" in text:  # escaped twice
         text = _ESCAPED_TWICE.sub(lambda it: html.unescape(it[0]), text)
-    told = _STAND_IN.search(text) if "@" in text or "\uff20" in text else None
+    told = _STAND_IN.search(text) if any(map(text.__contains__, _TOLD)) else None
     if told is None:
         return text
     sign = told[1].translate(_WIDE)
-    wide = chr(ord(sign) + 0xFEE0) if sign.isascii() else ""
-    return re.sub(rf"(?<=[A-Za-z0-9])[{re.escape(sign)}{wide}](?=[A-Za-z0-9][\w-]*\.)", "@", text)
+    signs = f"(?:{re.escape(sign)}|{re.escape(sign.translate(_WIDENED))})"
+    text = f"{text[: told.start()]} {text[told.end() :]}"  # or it would be read as one more
+    return re.sub(rf"(?<=[A-Za-z0-9]){signs}(?=[A-Za-z0-9][\w-]*\.)", "@", text)
 
 
 class Found(NamedTuple):

@@ -16,6 +16,7 @@ from leads_pandas.finding.addresses import addresses_in, with_sign
         "info@firma.de2020",
         "info@firma.de-Tel",
         "info@firma.dewww.firma.de",
+        "info@firma.dehttps://firma.de/kontakt",
         "E-Mailinfo@firma.de",
         "info [at] firma [dot] de",
         "info (at) firma.de",
@@ -47,6 +48,8 @@ from leads_pandas.finding.addresses import addresses_in, with_sign
         "info (at-merkki) firma.de",
         "info(@t)firma.de",
         "info (маймунка) firma.de",
+        "info(majmunče)firma.de",
+        "info (sobaka) firma.de",
         "030-123456info@firma.de",
         "mail.info@firma.de",
         "firma.de/info@firma.de",
@@ -106,6 +109,11 @@ def test_what_only_looks_like_an_address_is_none(text: str) -> None:
         "info#firma.de (bitte # durch @ ersetzen)",
         "Please replace * with @: info*firma.de",
         "info#firma.de 请将#换成@",
+        "info_at_firma.de (_at_を@に変えて下さい)",
+        "info-@-firma.de (-@-を@に置換して下さい)",
+        "info(at)firma.de ((at)を@に変えてください)",
+        "info[a]firma.de [a]を\uff20に",
+        "info★firma.de ★をアットマークに変えて",
     ],
 )
 def test_a_sign_that_stands_for_the_at_is_replaced_where_the_page_says_so(text: str) -> None:
@@ -114,6 +122,10 @@ def test_a_sign_that_stands_for_the_at_is_replaced_where_the_page_says_so(text: 
 
 def test_what_was_escaped_twice_is_read() -> None:
     assert list(addresses_in(with_sign("&#105;nfo&#64;firma&#x2e;de"))) == ["info@firma.de"]
+
+
+def test_a_sign_before_a_word_and_an_address_takes_nothing_away() -> None:
+    assert list(addresses_in(with_sign("100% mit info@firma.de"))) == ["info@firma.de"]
 
 
 @pytest.mark.parametrize("text", ["C#firma.de and @firma", "5★firma.de with love by @firma"])
