@@ -34,6 +34,7 @@ _EXAMPLES = (
     "leads-pandas preview leads.csv",
     "leads-pandas enrich leads.csv -o enriched.parquet --max-credits 50",
 )
+_WHOLE = 1_000  # characters of a sentence
 _COMPLETION = 'eval "$(_LEADS_PANDAS_COMPLETE=bash_source leads-pandas)"'
 
 
@@ -51,7 +52,11 @@ _PATIENCE = _Number(min=0, min_open=True)
 
 
 class _Command(click.Command):
-    """A command whose help ends as it is written, so that examples stay in one piece."""
+    """A command whose help is never cut, and ends as it is written: examples stay in one piece."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - click's name
+        """What it does, in a whole sentence, which wraps."""
+        return super().get_short_help_str(_WHOLE)
 
     def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the end of the help."""

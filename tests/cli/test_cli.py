@@ -1048,6 +1048,7 @@ def test_the_help_keeps_to_a_narrow_terminal(
     shown = run("--help").out
     words, _, _ = shown.partition("Examples:")  # which are there to be copied
     assert max(map(len, words.splitlines())) <= 60
+    assert "..." not in words.partition("Commands:")[2]  # no sentence is cut
     assert "\n  3    no answer, a limit or the time is up: run the same\n       line" in words
 
 

@@ -7,13 +7,18 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import nbformat
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
+import leads_pandas
 from tests.support.kernels import CELL_SECONDS, KERNEL, NOTEBOOKS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from leads_pandas import LeadsClient
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 KEY = re.compile(r"ll_[0-9a-f]{64}")
@@ -72,6 +77,13 @@ def test_a_notebook_runs_from_top_to_bottom_and_leaves_nothing_behind(
         assert "exit code -9" in said
         assert said.count("exit code 0") == 2
         assert "refused: confidence is string" in said
+    if path.stem == "lead_scoring":
+        table = next(one.data["text/html"] for one in outputs if "mailbox" in str(one.get("data")))
+        without_email = [
+            row for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL) if "none" in row
+        ]
+        assert without_email
+        assert not [row for row in without_email if ">own<" in row]
 
 
 @each_notebook
@@ -87,3 +99,38 @@ def test_the_history_of_the_scoring_notebook_is_what_its_generator_makes(tmp_pat
     copy.write_bytes((bundled / "make_outreach.py").read_bytes())
     subprocess.run([sys.executable, copy], check=True)
     assert (tmp_path / "outreach.csv").read_bytes() == (bundled / "outreach.csv").read_bytes()
+
+
+def test_the_scoring_notebook_takes_a_history_made_as_it_says(
+    client: Callable[..., LeadsClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = range(60)
+    pd.DataFrame(
+        {
+            "Lead ID": [f"lead{row:03d}" for row in rows],
+            "Homepage": [f"https://lead{row:03d}.example/" for row in rows],
+            "First contact": [f"2026-0{1 + row % 6}-01" for row in rows],
+            "Replied": [("yes", "no", "no")[row % 3] for row in rows],
+        }
+    ).to_csv("crm_export.csv", index=False)
+    cells = stored(NOTEBOOKS / "lead_scoring.ipynb").cells
+    told = next(one.source for one in cells if one.source.startswith("## With your own data"))
+    (block,) = re.findall(r"```python\n(.*?)```", told, re.DOTALL)
+    (read,) = re.findall(r"`(history = [^`]+)`", told)
+    (late,) = re.findall(r"`(\(history[^`]+)`", told)
+    code = [one.source for one in cells if one.cell_type == "code"]
+    imports = code[0].partition("# Everything")[0]
+    first = next(at for at, source in enumerate(code) if source.startswith("history = "))
+    _, _, rest = code[first].partition("\n")
+    last = next(at for at, source in enumerate(code) if "model.fit" in source)
+
+    names: dict[str, Any] = {}
+    leads_pandas.set_default_client(client())
+    try:
+        exec(f"{imports}\n{block}", names)  # noqa: S102 - our own notebook's
+    finally:
+        leads_pandas.set_default_client(None)
+    exec("\n".join([read, rest, *code[first + 1 : last + 1]]), names)  # noqa: S102 - as above
+    assert names["model"].predict_proba(names["test"]).shape == (len(names["test"]), 2)
+    assert eval(late, names) == 1.0  # noqa: S307 - as above
