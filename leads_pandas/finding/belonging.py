@@ -110,6 +110,8 @@ _CREDIT_WORDS = pattern("whose", "credit words")
 _SALE_WORDS = pattern("whose", "sale words")
 _SAMPLE_WORDS = pattern("samples", "words before", r"(?<![\w.@-])(?:{})[\W_]*$")
 _OTHERS_WORDS = pattern("whose", "words for others")
+# Behind it a free mailbox is that of who made the page, where the business has one of its own.
+_COPYRIGHT = re.compile(r"(?:\bcopyright|©|\(c\))[\W\d]*$", re.IGNORECASE)
 _CONTROLLER_WORDS = pattern("whose", "controller words")
 # Where things are sold, booked, posted or hosted. On their own sites they are OWN.
 _PLATFORMS = words("domains", "platforms")
@@ -221,6 +223,8 @@ def _refused(
                 refused.setdefault(address, "a member's or a guest's, on a page inside")
             elif len(pages) > 1 and _is_signature(seen[address], ends_of_main):
                 refused.setdefault(address, "who made the website, at the end of pages")
+            elif all(_has(_COPYRIGHT, one.mention.before[-30:]) for one in seen[address]):
+                refused.setdefault(address, "who made the website, by its copyright")
         if address not in refused and elsewhere:
             have = any(one != address for one in theirs)
             reason = _others(address, seen[address], relations[address], have_theirs=have)

@@ -17,7 +17,7 @@ numele@tau.ro ion.popescu@email.com nama@email.com emailanda@gmail.com ihr@name.
 hello@reallygreatsite.com enteryour@email.com primjer@email.hr vardas.pavarde@imone.lt
 info@yourcompany.com info@domain.com mymail@mailservice.com tucorreo@gmail.com ten@email.com
 ihre-email@web.de vorname.nachname@firma.de test@gmail.com 4f1c77b09a4f1c77b09a4f1c77b09a@x.de
-firstname.lastname@bau.de info@exemple.fr
+firstname.lastname@bau.de info@exemple.fr examplepage@mail.com
 """
 SOMEBODYS = """
 info@firma.de info@bau.de mail@bau.de kontakt@firma.pl bakery@gmail.com me@johnsmith.com

@@ -112,6 +112,13 @@ def test_where_a_link_shows_another_address_the_shown_one_counts() -> None:
     assert given_for(sample, on("info@example.com")) == ["brot77@gmail.com"]
 
 
+@pytest.mark.parametrize("before", ["Copyright", "© 2024", "Copyright (c) 2019-2024"])
+def test_a_free_mailbox_behind_the_copyright_is_who_made_the_site(before: str) -> None:
+    maker = on("pixel77@gmail.com", Place.FRONT, "link", before)
+    assert given_for(maker, on("info@kern-brot.com")) == ["info@kern-brot.com"]
+    assert given_for(maker) == ["pixel77@gmail.com"]
+
+
 def test_who_gets_a_form_s_mail_is_the_business_where_visitors_see_no_other() -> None:
     unseen = on("pixel77@gmail.com", how="link", instead="")
     assert given_for(unseen) == ["pixel77@gmail.com"]
