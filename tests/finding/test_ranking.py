@@ -54,7 +54,10 @@ def test_a_general_mailbox_comes_before_special_ones() -> None:
     assert given_for(*seen, on("info@kern-brot.com", Place.IMPRINT))[0] == "info@kern-brot.com"
 
 
-@pytest.mark.parametrize("name", ["datenschutz", "bewerbung", "webmaster", "noreply"])
+@pytest.mark.parametrize(
+    "name",
+    ["datenschutz", "bewerbung", "webmaster", "noreply", "accessibility", "ochrona.danych"],
+)
 def test_a_mailbox_for_one_purpose_comes_after_the_free_one_for_everything(name: str) -> None:
     special = on(f"{name}@kern-brot.com", Place.PRIVACY, "link")
     assert given_for(special, on("brot77@gmail.com"))[0] == "brot77@gmail.com"
