@@ -14,6 +14,7 @@ from leads_pandas.display import clean, plural
 from leads_pandas.errors import of_extra
 from leads_pandas.models import STATUSES
 from leads_pandas.scoring import floats, leads_of, of_emails, result_columns, status_counts
+from leads_pandas.tracebacks import pointing_outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +64,7 @@ class Plot:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
 
+    @pointing_outside
     def status(self, ax: Axes | None = None) -> Axes:
         """Draw how many unique leads have which status.
 
@@ -78,6 +80,7 @@ class Plot:
         bars = [(one.replace("_", " "), counts[one], _COLOURS[one]) for one in STATUSES]
         return _bars(axes, bars, number)
 
+    @pointing_outside
     def confidence(self, ax: Axes | None = None, bins: int = 20) -> Axes:
         """Draw how the confidence of the emails is distributed.
 
@@ -121,6 +124,7 @@ class Plot:
         _plain(axes, grid=None if labelled else "y")
         return axes
 
+    @pointing_outside
     def sources(self, ax: Axes | None = None, top: int = 10) -> Axes:
         """Draw where the emails come from, most frequent first.
 

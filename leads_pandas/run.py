@@ -24,6 +24,7 @@ from leads_pandas.reading.collect import Collector
 from leads_pandas.reading.tally import phase_of
 from leads_pandas.session import (
     check_timeout,
+    explain,
     farewell,
     kept_on_failure,
     make_session,
@@ -32,6 +33,7 @@ from leads_pandas.session import (
     settle,
     timed_out,
 )
+from leads_pandas.tracebacks import pointing_outside
 
 if TYPE_CHECKING:
     import os
@@ -125,6 +127,7 @@ class EnrichmentRun:
 
     # What users call
 
+    @pointing_outside
     def status(self) -> RunStatus:
         """How far the run is: ``GET /api/v1/enrichment/status/:jobId`` once per active job.
 
@@ -160,10 +163,12 @@ class EnrichmentRun:
             self._status = tally.status()
             return self._status
 
+    @pointing_outside
     def done(self) -> bool:
         """Whether the jobs have ended, so that `result` only has to read; asks as `status` does."""
         return self.status().phase in ("reading", "done", "failed")
 
+    @pointing_outside
     def result(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -211,6 +216,7 @@ class EnrichmentRun:
             self.finish(session)
             return cast("pd.DataFrame", self.deliver(session, ready))
 
+    @pointing_outside
     def resolve(self, job_id: str | None = None, *, not_started: bool = False) -> None:
         """Settle a start whose outcome is unknown, by your own word, held against the evidence.
 
@@ -370,6 +376,8 @@ class EnrichmentRun:
                         raise _named(timed_out(made), self, store, older) from None
                     except LeadsError as error:
                         self._follow(made)
+                        if made.buying.run_id or self.id is None:
+                            explain(error, made)
                         raise _named(error, self, store, older)  # noqa: B904 - the same error
                     except (KeyboardInterrupt, SystemExit, Terminated) as interrupt:
                         if display is not None:

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from leads_pandas.display import duration
 from leads_pandas.errors import (
+    APIError,
     ConfigurationError,
     JobTimeoutError,
     LeadsError,
+    RateLimitError,
+    ServerError,
     StoreError,
+    TransportError,
     UnknownRunError,
     Way,
 )
@@ -198,15 +202,29 @@ def timed_out(session: Session) -> LeadsError:
 
 def farewell(session: Session) -> LeadsError:
     """What is said on an interrupt."""
-    run_id, job_ids = session.buying.run_id, session.tally.job_ids
-    if run_id is None:
-        return LeadsError("interrupted; nothing was started")
+    run_id = session.buying.run_id
+    ways = [Way("again"), Way("resume", {"run": run_id})] if run_id else []
+    return LeadsError("interrupted", _standing(session), *ways)
+
+
+def explain(error: LeadsError, session: Session) -> None:
+    """Say of a request that failed what it means and what to do, where nobody closer has."""
+    if not isinstance(error, APIError | TransportError):
+        return
+    error.meaning = error.meaning or _standing(session)
+    if not error.ways and isinstance(error, TransportError | RateLimitError | ServerError):
+        error.ways = (Way("later"),)
+
+
+def _standing(session: Session) -> str:
+    """What it means for money and data that a call ends early."""
     if _in_doubt(session):
-        what, meaning = "interrupted", "a start is in doubt, and the same line looks for it"
-    else:
-        jobs = f"job {', '.join(job_ids)} goes on" if job_ids else "no job was started"
-        what, meaning = "interrupted", f"{jobs} and nothing is lost"
-    return LeadsError(what, meaning, Way("again"), Way("resume", {"run": run_id}))
+        return "a start is in doubt, and the same line looks for it"
+    if not (job_ids := session.tally.job_ids):
+        return "nothing was started and nothing was spent"
+    if session.tally.phase == "reading":
+        return "nothing is lost and nothing is bought twice"
+    return f"job {', '.join(job_ids)} goes on and nothing is lost"
 
 
 def _in_doubt(session: Session) -> bool:

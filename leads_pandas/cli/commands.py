@@ -37,10 +37,6 @@ _FAIL = "unset LOCALLEADS_API_KEY LOCALLEADS_BASE_URL; false"
 _COMPLETION = "_LEADS_PANDAS_COMPLETE"
 
 
-class _DeclinedError(LeadsError):
-    """Somebody was asked and did not say yes."""
-
-
 def main(words: Sequence[str]) -> int:
     """Run one command, and return its exit code, of `failures.EXIT_CODES`."""
     output.prepare()
@@ -76,7 +72,7 @@ def _run(words: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read it has seen enough
         output.leave()
     except (LeadsError, OSError, ValueError, ImportError) as error:
-        if isinstance(error, _DeclinedError | EnrichmentDeclined) and not error.ways:
+        if isinstance(error, failures.DeclinedError | EnrichmentDeclined) and not error.ways:
             say(str(error))  # a decision, and no error
         else:
             output.complain(error)
@@ -286,7 +282,7 @@ def forget(*, leads: tuple[str, ...], everything: bool, yes: bool, as_json: bool
 def _confirm_forgetting(what: str) -> None:
     unharmed = "nothing was erased"
     if not can_ask():
-        raise LeadsError("nobody can be asked here", unharmed, Way("confirm"))
+        raise failures.DeclinedError("nobody can be asked here", unharmed, Way("confirm"))
     try:
         answer = ask_on_terminal(
             f"What the store holds of {what} is erased for good.\n"
@@ -297,7 +293,7 @@ def _confirm_forgetting(what: str) -> None:
         take_leave(interrupt, LeadsError("interrupted", unharmed))
         raise
     if not agrees(answer):
-        raise _DeclinedError("not confirmed", unharmed)
+        raise failures.DeclinedError("not confirmed", unharmed)
 
 
 @options.command(

@@ -27,10 +27,23 @@ EXIT_CODES: Mapping[int, str] = {
     TERMINATED: "ended by SIGTERM",
 }
 
+
+class DeclinedError(errors.LeadsError):
+    """Nobody said yes to what is not bought, but done for good."""
+
+
 _KINDS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
     (DOUBT, (errors.StartOutcomeUnknown,)),
     (KEY, (errors.ConfigurationError, errors.AuthenticationError)),
-    (PRICE, (errors.CreditCapError, errors.InsufficientCreditsError, errors.EnrichmentDeclined)),
+    (
+        PRICE,
+        (
+            errors.CreditCapError,
+            errors.InsufficientCreditsError,
+            errors.EnrichmentDeclined,
+            DeclinedError,
+        ),
+    ),
     (
         RETRY,
         (
@@ -95,7 +108,7 @@ def as_data(error: BaseException, code: int, kind: str = "") -> dict[str, Any]:
     told = error if isinstance(error, errors.LeadsError) else errors.LeadsError(message)
     return {
         "error": {
-            "type": kind or type(error).__name__.removeprefix("_"),
+            "type": kind or type(error).__name__,
             "message": message,
             "what": told.what,
             "meaning": told.meaning,

@@ -380,6 +380,20 @@ def test_what_the_service_says_decides_the_exit_code_and_a_program_is_told(
     error = ran.json["error"]
     assert (ran.code, error["exit_code"], error["type"]) == (code, code, kind)
     assert ran.err == f"leads-pandas: error: {error['message']}\n"
+    assert error["meaning"] == "nothing was started and nothing was spent"
+    assert ("later" in [one["action"] for one in error["ways"]]) == (code == 3)
+
+
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize(("status", "actions"), [(401, ["resume"]), (503, ["later", "resume"])])
+def test_an_error_beside_a_running_job_says_that_the_job_goes_on(
+    status: int, actions: list[str], account: Vendor, leads: Path, run: Callable[..., Ran]
+) -> None:
+    account.set(job_seconds=None)
+    account.rules({"on": "status", "times": -1, "do": "answer", "status": status, "body": {}})
+    error = run("enrich", "leads.csv", "--yes", "--json").json["error"]
+    assert error["meaning"] == "job enrich_1 goes on and nothing is lost"
+    assert [one["action"] for one in error["ways"]] == actions
 
 
 def test_a_search_is_priced_by_its_id_and_the_files_own_leads_are_started(
@@ -734,7 +748,7 @@ def test_off_a_terminal_nothing_is_bought_without_yes(account: Vendor, leads: Pa
 def test_off_a_terminal_nothing_is_erased_without_yes(account: Vendor, leads: Path) -> None:
     ran = process("forget", "lead001")
     _, err = ran.communicate()
-    assert ran.returncode == 1
+    assert ran.returncode == 5
     assert "pass --yes" in err
 
 
@@ -767,7 +781,7 @@ def test_whoever_does_not_say_yes_spends_nothing(answer: str, account: Vendor, l
 
 
 def test_forgetting_is_asked_for_on_a_terminal(account: Vendor, leads: Path) -> None:
-    for answer, code, words in (("n\n", 1, "nothing was erased"), ("y\n", 0, "0 results erased")):
+    for answer, code, words in (("n\n", 5, "nothing was erased"), ("y\n", 0, "0 results erased")):
         with terminal("forget", "lead001") as screen:
             screen.until("[y/N] ")
             screen.type(answer)

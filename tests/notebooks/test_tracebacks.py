@@ -45,6 +45,9 @@ def traceback(kernel: Kernel, cell: str) -> str:
         ("df.leads.enrich(partial=1)", "ValueError: partial must be True or False, not 1"),
         ("df.leads.enrich('/nowhere/out.parquet')", "FileNotFoundError: "),
         ("df.leads.summary()", "ValueError: this frame is not enriched"),
+        ("df.leads.plot.status()", "ValueError: this frame is not enriched"),
+        ("leads_pandas.EnrichmentRun('x').result(timeout=-1)", "ValueError: timeout must be "),
+        ("leads_pandas.EnrichmentRun('x').resolve()", "ValueError: give either job_id"),
         ("leads_pandas.LeadsClient()", "ConfigurationError: there is no API key"),
     ],
 )
