@@ -265,14 +265,14 @@ class _Log(Reporter):
         if picture.waits and (tenth > self._tenth or picture.why not in ("", self._why)):
             self._tenth, self._why = tenth, picture.why
             words = [
-                f"({status.read:,} of {status.total:,} leads read)",
+                f" ({status.read:,} of {status.total:,} leads read)",
                 f"{plural(status.found_emails, 'email')} found",
                 plural(status.credits_reserved, "credit"),
                 picture.why,
                 _left(picture),
             ]
             _logger.info(
-                "%s: %d%% %s",
+                "%s: %d%%%s",
                 picture.phase,
                 round(picture.fraction * 100),
                 "" if stage else ", ".join(filter(None, words)),

@@ -446,6 +446,12 @@ def test_what_has_no_run_moves_a_bar_as_well(capsys: pytest.CaptureFixture[str])
         assert ("looking up domains:  50%" in capsys.readouterr().err) is shown
 
 
+def test_what_has_no_run_is_logged_by_its_share_alone(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="leads_pandas"), Display(None).shown() as display:
+        display.stage("looking up domains", 0.5)
+    assert [one.getMessage() for one in caplog.records] == ["looking up domains: 50%"]
+
+
 def test_what_is_said_after_a_display_is_closed_has_a_line_of_its_own() -> None:
     words = "display.close(); import sys; print('interrupted', file=sys.stderr)"
     bar, said, rest = on_a_terminal(words, read=10)
