@@ -9,6 +9,7 @@ the site's own addresses it is theirs only where something on the site connects 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from enum import StrEnum
 from functools import lru_cache
 from itertools import accumulate
@@ -99,6 +100,8 @@ class Judged(NamedTuple):
 _MAKER = "named as the maker or host of the website"
 _TITLE_NAME = 5
 _LOCAL_SLIP = 8
+# Addresses of one mailbox or one domain that each is compared with: pages may have thousands.
+_MANY = 50
 _MAIN_MAILBOXES = ("general", "named")
 _SURELY_THEIRS = (Relation.OWN, Relation.BRAND, Relation.NAMED)
 _THEIRS = (Relation.OWN, Relation.BRAND, Relation.NAMED, Relation.FREE)
@@ -189,12 +192,16 @@ def _refused(
         elif relation is not Relation.OWN and is_mistyped(address.rpartition("@")[2]):
             refused[address] = "a provider's name with a slip"
     kept = [address for address in seen if address not in refused]
+    slips = _slips(kept, seen, relations)
+    shown = {
+        one: relations[one] for one in kept if any(it.mention.instead is None for it in seen[one])
+    }
     for address in kept:
         reason = (
-            _slip(address, kept, seen, relations)
+            slips.get(address)
             or _in_passing(seen[address], relations[address])
             or _credit(seen[address], relations[address])
-            or _unseen(address, [one for one in kept if one not in refused], seen, relations)
+            or _unseen(seen[address], relations[address], refused, shown)
         )
         if reason:
             refused[address] = reason
@@ -272,38 +279,43 @@ def _is_claimed(address: str, sightings: Sequence[Sighting], site: Site) -> bool
     return any(word in name for word in telling for name in site.names)
 
 
-def _slip(
-    address: str,
+def _slips(
     kept: Sequence[str],
     seen: Mapping[str, Sequence[Sighting]],
     relations: Mapping[str, Relation],
-) -> str | None:
-    """Whether an address is another one, seen more often, with a letter wrong."""
+) -> dict[str, str]:
+    """The addresses that are other ones, seen more often, with a letter wrong, and of which."""
+    often = {one: len({it.url for it in seen[one]}) for one in kept}
+    by_mailbox, by_domain = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for one in kept:
+        mailbox, _, domain = one.rpartition("@")
+        by_mailbox[mailbox].append(one)
+        if often[one] > 1:
+            by_domain[domain].append(one)
+    slips: dict[str, str] = {}
+    for one in kept:
+        mailbox, _, domain = one.rpartition("@")
+        others = by_mailbox[mailbox][:_MANY]
+        if often[one] == 1 and len(mailbox) >= _LOCAL_SLIP:
+            others = others + by_domain[domain][:_MANY]
+        for other in others:
+            if other != one and _is_slip(one, other, relations):
+                slips.setdefault(one, f"a slip of {other}")
+    return slips
+
+
+def _is_slip(address: str, other: str, relations: Mapping[str, Relation]) -> bool:
+    """Whether one of two addresses with the same mailbox or domain is the other with a slip."""
     local, _, domain = address.rpartition("@")
-    pages = len({one.url for one in seen[address]})
-    for other in kept:
-        if other == address:
-            continue
-        name, _, at = other.rpartition("@")
-        often = len({one.url for one in seen[other]})
-        if (
-            at == domain
-            and len(local) >= _LOCAL_SLIP
-            and pages == 1 < often
-            and _letters_slip(local, name)
-        ):
-            return f"a slip of {other}"
-        if name == local and is_slip_of(domain, at):
-            return f"a slip of {other}"
-        if (
-            name == local
-            and relations[other] is Relation.OWN
-            and relations[address] is not Relation.OWN
-            and len(at) >= _LOCAL_SLIP
-            and one_slip(squeeze(domain), squeeze(at)) | (squeeze(domain) == squeeze(at))
-        ):
-            return f"a slip of {other}"
-    return None
+    name, _, at = other.rpartition("@")
+    if at == domain:
+        return _letters_slip(local, name)
+    return is_slip_of(domain, at) or (
+        relations[other] is Relation.OWN
+        and relations[address] is not Relation.OWN
+        and len(at) >= _LOCAL_SLIP
+        and (squeeze(domain) == squeeze(at) or one_slip(squeeze(domain), squeeze(at)))
+    )
 
 
 def _letters_slip(one: str, other: str) -> bool:
@@ -332,21 +344,21 @@ def _credit(sightings: Sequence[Sighting], relation: Relation) -> str | None:
 
 
 def _unseen(
-    address: str,
-    kept: Sequence[str],
-    seen: Mapping[str, Sequence[Sighting]],
-    relations: Mapping[str, Relation],
+    sightings: Sequence[Sighting],
+    relation: Relation,
+    refused: Collection[str],
+    shown: Mapping[str, Relation],
 ) -> str | None:
     """Whether visitors see another address in its place, or none where they see the business's."""
-    instead = {one.mention.instead for one in seen[address]}
-    if None in instead or relations[address] is Relation.OWN:
+    instead = {one.mention.instead for one in sightings}
+    if None in instead or relation is Relation.OWN:
         return None
-    if not instead.isdisjoint(kept):
+    if any(one in shown and one not in refused for one in instead if one):
         return "behind a link that shows another address"
-    for other in kept:
-        shown = any(one.mention.instead is None for one in seen[other])
-        if shown and relations[other] in _THEIRS and relations[address] not in _SURELY_THEIRS:
-            return "who gets a form's mail or wrote the page, beside what visitors see"
+    if relation not in _SURELY_THEIRS and any(
+        of in _THEIRS and one not in refused for one, of in shown.items()
+    ):
+        return "who gets a form's mail or wrote the page, beside what visitors see"
     return None
 
 

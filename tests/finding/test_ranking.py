@@ -11,6 +11,7 @@ from leads_pandas.finding.belonging import Place, Relation, Sighting, Site, judg
 from leads_pandas.finding.page import Mention
 from leads_pandas.finding.ranking import MAX_EMAILS, SUREST, WEIGHTS, explain, probability, weigh
 from leads_pandas.finding.verify import Mail
+from tests.support.growth import grows_like_its_size
 
 SITE = Site(("www.kern-brot.com",), "Kern Brot, bakery")
 
@@ -153,6 +154,13 @@ def test_a_rarer_spelling_is_a_slip_of_the_pen() -> None:
     seen = [on("kernbrotbakery@gmail.com", url=f"x/{n}") for n in range(3)]
     wrong = on("kernbrotbakry@gmail.com", url="x/9")
     assert given_for(wrong, *seen) == ["kernbrotbakery@gmail.com"]
+
+
+def test_thousands_of_addresses_are_not_each_compared_with_all() -> None:
+    def work(number: int) -> None:
+        judge([on(f"kunde{n}brot@gmail.com", url=f"x/{n % 8}") for n in range(number)], SITE)
+
+    assert grows_like_its_size(work, 400)
 
 
 def test_a_refusal_says_why() -> None:
