@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from leads_pandas.asking import take_leave
 from leads_pandas.display import card_html, card_text
-from leads_pandas.errors import LeadsError, NotFoundError, StoreError, UnknownRunError, Way
+from leads_pandas.errors import LeadsError, NotFoundError, UnknownRunError, Way
 from leads_pandas.interrupts import Terminated, terminable
 from leads_pandas.models import CostPreview, RunStatus
 from leads_pandas.money.plan import Order, combine
@@ -28,9 +28,11 @@ from leads_pandas.session import (
     farewell,
     kept_on_failure,
     make_session,
+    named,
     opened,
     order_of,
     settle,
+    standing,
     timed_out,
 )
 from leads_pandas.tracebacks import pointing_outside
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 
     from leads_pandas.leadsapi.client import LeadsClient
     from leads_pandas.session import Session
-    from leads_pandas.store import Store
 
 
 @dataclass(slots=True)
@@ -373,12 +374,12 @@ class EnrichmentRun:
                         yield made
                     except Late:
                         self._follow(made)
-                        raise _named(timed_out(made), self, store, older) from None
+                        raise named(timed_out(made), self, store, older) from None
                     except LeadsError as error:
                         self._follow(made)
                         if made.buying.run_id or self.id is None:
-                            explain(error, made)
-                        raise _named(error, self, store, older)  # noqa: B904 - the same error
+                            explain(error, standing(made))
+                        raise named(error, self, store, older)  # noqa: B904 - the same error
                     except (KeyboardInterrupt, SystemExit, Terminated) as interrupt:
                         if display is not None:
                             display.close()  # or the line would stand on the bar's own
@@ -446,9 +447,13 @@ def stored(ready: Any, *, read: bool, client: LeadsClient | None) -> pd.DataFram
         outcomes: Mapping[str, Any] = {}
         if read:
             collector = Collector(api, store, report=lambda _: None, seen=lambda _, __: None)
-            collector.collect([collector.free(ready.asked)])
-            if collector.errors:
-                raise collector.errors[0]
+            try:
+                collector.collect([collector.free(ready.asked)])
+                if collector.errors:
+                    raise collector.errors[0]
+            except LeadsError as error:
+                explain(error, "what has been read is kept and nothing was spent")
+                raise
             outcomes = collector.outcomes
         answers = store.results.answers(ready.asked, outcomes, **ready.wanted)
         return delivery.deliver(ready, answers, {"host": api.host})
@@ -479,26 +484,6 @@ def find(run_or_job_id: str, client: LeadsClient | None) -> EnrichmentRun:
             place=(api.host, api.account),
             client=client,
         )
-
-
-def _named(
-    error: LeadsError, run: EnrichmentRun, store: Store, older: Callable[[str], EnrichmentRun]
-) -> LeadsError:
-    """Say which run an error belongs to, and how to go on."""
-    run_id = error.run_id = error.run_id or run.id
-    if run_id is None or error.run is not None:
-        return error
-    error.run = run
-    if run_id != run.id:
-        # An older run of the same account, whose start is the one in doubt.
-        error.run = older(run_id)
-    with contextlib.suppress(StoreError):  # the journal may be out of reach
-        states = {op.state for op in store.journal.run_ops(run_id)}
-        if states <= {"rejected"}:
-            return error
-    if not any(way.action == "resume" for way in error.ways):
-        error.ways = (*error.ways, Way("resume", {"run": run_id}))
-    return error
 
 
 def _revive(run_id: str | None, known: dict[str, Any]) -> EnrichmentRun:

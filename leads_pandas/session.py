@@ -204,19 +204,39 @@ def farewell(session: Session) -> LeadsError:
     """What is said on an interrupt."""
     run_id = session.buying.run_id
     ways = [Way("again"), Way("resume", {"run": run_id})] if run_id else []
-    return LeadsError("interrupted", _standing(session), *ways)
+    return LeadsError("interrupted", standing(session), *ways)
 
 
-def explain(error: LeadsError, session: Session) -> None:
+def named(
+    error: LeadsError, run: EnrichmentRun, store: Store, older: Callable[[str], EnrichmentRun]
+) -> LeadsError:
+    """Say which run an error belongs to, and how to go on."""
+    run_id = error.run_id = error.run_id or run.id
+    if run_id is None or error.run is not None:
+        return error
+    error.run = run
+    if run_id != run.id:
+        # An older run of the same account, whose start is the one in doubt.
+        error.run = older(run_id)
+    with contextlib.suppress(StoreError):  # the journal may be out of reach
+        states = {op.state for op in store.journal.run_ops(run_id)}
+        if states <= {"rejected"}:
+            return error
+    if not any(way.action == "resume" for way in error.ways):
+        error.ways = (*error.ways, Way("resume", {"run": run_id}))
+    return error
+
+
+def explain(error: LeadsError, meaning: str) -> None:
     """Say of a request that failed what it means and what to do, where nobody closer has."""
     if not isinstance(error, APIError | TransportError):
         return
-    error.meaning = error.meaning or _standing(session)
+    error.meaning = error.meaning or meaning
     if not error.ways and isinstance(error, TransportError | RateLimitError | ServerError):
         error.ways = (Way("later"),)
 
 
-def _standing(session: Session) -> str:
+def standing(session: Session) -> str:
     """What it means for money and data that a call ends early."""
     if _in_doubt(session):
         return "a start is in doubt, and the same line looks for it"

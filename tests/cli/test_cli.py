@@ -396,6 +396,16 @@ def test_an_error_beside_a_running_job_says_that_the_job_goes_on(
     assert [one["action"] for one in error["ways"]] == actions
 
 
+@pytest.mark.usefixtures("quick_retries", "leads")
+def test_reading_again_without_an_answer_says_that_nothing_was_spent(
+    account: Vendor, run: Callable[..., Ran]
+) -> None:
+    account.rules({"on": "lead", "times": -1, "do": "answer", "status": 503, "body": {}})
+    error = run("results", "leads.csv", "--refresh", "--json").json["error"]
+    assert error["meaning"] == "what has been read is kept and nothing was spent"
+    assert [one["action"] for one in error["ways"]] == ["later"]
+
+
 def test_a_search_is_priced_by_its_id_and_the_files_own_leads_are_started(
     vendor: Vendor, account: Vendor, leads: Path, run: Callable[..., Ran]
 ) -> None:
