@@ -183,7 +183,10 @@ class Database:
         try:
             # SQLite's switch to WAL can fail under concurrent first opens, whatever the timeout.
             with lock:
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+                if not self.path.exists():
+                    # Never where it is: to close a file takes SQLite's locks on it from every other
+                    # connection of this process, whose log the next process then deletes.
+                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
                 db = sqlite3.connect(
                     self.path,
                     timeout=_BUSY_TIMEOUT,
@@ -195,6 +198,7 @@ class Database:
                 except BaseException:
                     db.close()
                     raise
+                self._identity = self._identified()
                 return db
         except Timeout:
             raise StoreError(
@@ -261,10 +265,25 @@ class Database:
             advice = "free or fix the disk, then run the same line again: it goes on from here"
         raise StoreError(f"the store {self.path} cannot be used ({words}); {advice}")
 
+    def _identified(self) -> tuple[int, int]:
+        """Which file stands at the path; zeros where there is none."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return found.st_dev, found.st_ino
+
     @contextlib.contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
-        """Write, durably and all at once."""
+        """Write, durably and all at once, where whoever opens the file next will find it."""
         with self.guarded():
+            if self._identified() != self._identity:
+                raise StoreError(
+                    f"the store {self.path} was deleted, moved or replaced while it was in use",
+                    "the one that is there now does not know what this call has started",
+                    "put it back, or let the jobs that run end before anything is started again",
+                    Way("jobs"),
+                )
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db

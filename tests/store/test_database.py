@@ -342,6 +342,37 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(
     assert len(store.results.known([one for one, _ in many])) == 5000
 
 
+def test_a_second_look_into_it_takes_no_lock_from_the_first(store: Store) -> None:
+    home = store.path.parent.parent
+    with Store(home, "leads.example", "account"):
+        pass
+    code = f"""
+import pathlib
+from leads_pandas.store import Store
+with Store(pathlib.Path({str(home)!r}), "leads.example", "account") as store:
+    print(store.journal.claims_on(["a"]))
+"""
+    seen = []
+    for op_id in ("", "one"):
+        if op_id:
+            assert plan(store, op_id, ["a"])
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        seen.append(done.stdout.decode().strip())
+    assert seen == ["{}", "{'one': ['a']}"]
+
+
+@pytest.mark.parametrize("instead", [False, True])
+def test_nothing_is_written_into_a_store_that_is_not_there_any_more(
+    store: Store, instead: bool
+) -> None:
+    assert plan(store, "one", ["a"])
+    store.path.parent.rename(store.path.parent.with_name("old"))
+    if instead:
+        assert Store(store.path.parent.parent, "leads.example", "account").path == store.path
+    with pytest.raises(StoreError, match=r"replaced .*jobs"):
+        store.journal.move("one", ("planned",), "sending", sent_at=1)
+
+
 def test_sixteen_processes_may_open_it_first(tmp_path: Path) -> None:
     code = f"""
 import pathlib, sys
