@@ -198,11 +198,13 @@ class APIError(LeadsError):
         status_code: the HTTP status; None where a preview, not an answer, was the reason.
         method: ``GET`` or ``POST``; empty where a preview was the reason.
         path: the path requested, without host and without key.
+        worded: whether the answer has an error in the service's form; a proxy's has none.
     """
 
     status_code: int | None = None
     method: str = ""
     path: str = ""
+    worded: bool = False
 
 
 class AuthenticationError(APIError):

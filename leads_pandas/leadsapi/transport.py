@@ -370,7 +370,7 @@ class Transport:
             message += " (a redirect, which is not followed: the key stays here)"
         if status >= 500:  # noqa: PLR2004 - HTTP's classes of status
             kind = errors.ServerError
-        return kind(message, status_code=status, **request.about())
+        return kind(message, status_code=status, worded=bool(words), **request.about())
 
     def _safe(self, text: str) -> str:
         return text.replace(self._key, "<key>")

@@ -26,6 +26,7 @@ from leads_pandas.errors import (
     Way,
 )
 from leads_pandas.leadsapi.transport import PATIENCE
+from leads_pandas.money import prices
 from leads_pandas.money.doubt import Doubts
 from leads_pandas.money.plan import Batch, Stale
 from leads_pandas.tracebacks import warn
@@ -290,4 +291,7 @@ def _is_clear_refusal(error: LeadsError) -> bool:
     if not isinstance(error, APIError) or isinstance(error, ResponseError | RateLimitError):
         return False
     status = error.status_code or 0
-    return 400 <= status < 500 and status not in _NOT_CLEAR  # noqa: PLR2004 - HTTP's classes
+    # A proxy may put a page of its own in the place of an answer; but what it holds for too large,
+    # it has not passed on.
+    said = error.worded or status == prices.TOO_LARGE
+    return said and 400 <= status < 500 and status not in _NOT_CLEAR  # noqa: PLR2004 - HTTP's classes

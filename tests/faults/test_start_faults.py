@@ -69,6 +69,8 @@ IN_DOUBT: dict[str, dict[str, Any]] = {
         "body": "",
         "headers": {"Location": "/api/v1/enrichment/start"},
     },
+    "400 html": {"do": "answer", "status": 400, "body": HTML},
+    "403 html": {"do": "answer", "status": 403, "body": HTML},
     "408": {"do": "answer", "status": 408, "body": ERROR},
     "409": {"do": "answer", "status": 409, "body": ERROR},
     "500 a list": {"do": "answer", "status": 500, "body": []},
@@ -97,7 +99,6 @@ BENT: dict[str, dict[str, Any]] = {
 REFUSED: dict[str, tuple[dict[str, Any], type[lp.LeadsError]]] = {
     "402": ({"status": 402, "body": ERROR}, lp.InsufficientCreditsError),
     "422": ({"status": 422, "body": ERROR}, lp.APIError),
-    "400 html": ({"status": 400, "body": HTML}, lp.APIError),
     "401": (
         {"status": 401, "body": {"statusCode": 401, "error": "Unauthorized", "message": "No"}},
         lp.AuthenticationError,

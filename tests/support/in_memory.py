@@ -187,6 +187,7 @@ UNCLEAR: dict[str, Broken] = {
     "200 wrong type": ok([1]),
     "200 no fields": ok({"jobId": ""}),
     "307": Answer(307, ""),
+    "403 html": Answer(403, _HTML),
     "408": refuse(408),
     "409": refuse(409),
     "429": refuse(429),
