@@ -166,11 +166,16 @@ class CostPreview(Wire):
         return card_html(title, rows, note=note)
 
 
-def is_whole(preview: CostPreview | None) -> bool:
-    """Whether every lead is enriched; that none is to be bought may mean that they are at work."""
+def is_whole(preview: CostPreview | None, known: int) -> bool:
+    """Whether every lead is enriched; that none is to be bought may mean that they are at work.
+
+    Args:
+        preview: what the service says of some leads; None: nothing.
+        known: how many of them it knew before, which a part of it may not know yet.
+    """
     if preview is None or preview.to_enrich:
         return False
-    return preview.already_enriched >= preview.total_leads
+    return preview.already_enriched >= max(preview.total_leads, known)
 
 
 @dataclass(frozen=True, slots=True)

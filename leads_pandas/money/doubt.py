@@ -338,7 +338,7 @@ class Doubts:
 
         def decide(case: Case, look: Look, verdict: Verdict) -> bool | None:
             nonlocal first
-            if is_whole(look.preview):
+            if is_whole(look.preview, op.known):
                 return True
             if verdict.kind == "job" and not verdict.ended:
                 self._journal.note(op.id, job_id=verdict.job_id, job_status=None)

@@ -155,7 +155,7 @@ class Case:
         silent = self._is_silent(look, live)
         self._note(look, live, silent=silent)
         words = self._words(look, live)
-        if is_whole(look.preview):
+        if is_whole(look.preview, (self.before.enriched or 0) + self.before.to_enrich):
             # Whoever did it: no start of these leads will be sent again.
             return self._ran(live, words, free=silent)
         if enriched is not None and enriched > 0 and (live or self.candidates):

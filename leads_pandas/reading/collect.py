@@ -233,7 +233,7 @@ class Collector:
         now = self._wait.now()
         source.poller.observe(now, source.poller.processed, len(source.sent))
         preview = self._api.preview(source.sent)
-        if is_whole(preview):
+        if is_whole(preview, op.known):
             self._note(op, "COMPLETED", len(source.sent), op.found_emails)
             return
         still, source.enriched = (

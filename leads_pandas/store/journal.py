@@ -73,6 +73,11 @@ class Op:
         return self.job_status in ("COMPLETED", "FAILED")
 
     @property
+    def known(self) -> int:
+        """How many of its leads the service knew, as far as its price tells."""
+        return self.to_enrich + (self.enriched_before or 0)
+
+    @property
     def took_less(self) -> bool:
         """Whether the start took fewer leads than were priced."""
         return self.leads_queued is not None and self.leads_queued < self.to_enrich

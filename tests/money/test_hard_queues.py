@@ -98,6 +98,32 @@ def test_a_job_that_nobody_has_seen_since_its_start_was_answered_may_wait_as_wel
     paid_once(service)
 
 
+class Replica(Queue):
+    """One price comes from where the leads have not arrived, or are there no more."""
+
+    missed = False
+
+    def preview(self, body: Any) -> Any:
+        data = super().preview(body).body["data"]
+        if self.starts and not self.missed:
+            self.missed = True
+            data |= dict.fromkeys(("totalLeads", "alreadyEnriched", "toEnrich"), 0)
+        return ok(data)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_price_that_knows_fewer_leads_than_before_does_not_make_them_whole(
+    make: Make, answered: bool
+) -> None:
+    service = make(Replica)
+    queued(service)
+    if answered:
+        service.faults.clear()
+    asked(service)
+    service.clock.now += 500.0
+    paid_once(service)
+
+
 class Searching(Queue):
     """Somebody searches for as many leads as a start has."""
 
