@@ -437,14 +437,14 @@ class Doubts:
     def held(
         self, lock: OpLock, phase: Literal["starting", "unknown"], wait: Wait | None = None
     ) -> Generator[None]:
-        """Wait for a lock, showing signs of life, and hold it.
+        """Wait for a lock, showing signs of life, and hold it; an interrupt never leaves it held.
 
         Raises:
             Late: the time is up, the call's or that of a shorter wait.
         """
-        while not lock.take():
-            (wait or self._wait).sleep(_TAKE, lambda: self._tick(phase))
         try:
+            while not lock.take():
+                (wait or self._wait).sleep(_TAKE, lambda: self._tick(phase))
             yield
         finally:
             lock.release()

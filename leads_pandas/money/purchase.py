@@ -29,6 +29,7 @@ from leads_pandas.leadsapi.transport import PATIENCE
 from leads_pandas.money import prices
 from leads_pandas.money.doubt import Doubts
 from leads_pandas.money.plan import Batch, Stale
+from leads_pandas.store.journal import DOUBTFUL
 from leads_pandas.tracebacks import warn
 
 if TYPE_CHECKING:
@@ -240,7 +241,8 @@ class Purchase:
             "credits_reserved": job.credits_reserved,
             "leads_queued": job.leads_queued,
         }
-        if self._journal.move(op.id, ("sending",), "started", **fields):
+        # In doubt, where somebody looks for it already whom no lock has kept away.
+        if self._journal.move(op.id, DOUBTFUL, "started", **fields):
             return
         # Somebody has settled it meanwhile; what stands in the journal is not overwritten.
         self._journal.note(op.id, note=f"answered as job {job.job_id} after it was settled")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+_OFFSETS = Path("/proc/self/timens_offsets")
 _SLICE = 0.2  # seconds; where a lock's wait cannot be interrupted (Windows), Ctrl-C waits for this
 _SIGN = 0.25  # seconds between two signs of life
 
@@ -35,12 +36,17 @@ class Clock:
 
     def __init__(self) -> None:
         self.boot = ""  # tells one run of the clock from the next, where anything does
+        self._ahead = 0.0  # of the machine's, as a container's time namespace has it
         with contextlib.suppress(OSError):
             self.boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+            for line in _OFFSETS.read_text("ascii").splitlines():
+                name, seconds, nanoseconds = line.split()
+                if name == "monotonic":
+                    self._ahead = int(seconds) + int(nanoseconds) / 1e9
 
     def now(self) -> float:
         """Seconds; never goes back during one `boot`, and is the same in all processes."""
-        return time.monotonic()
+        return time.monotonic() - self._ahead
 
     def utc(self) -> float:
         """Seconds since 1970 in UTC, for what is written down; it may jump."""

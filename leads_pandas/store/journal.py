@@ -314,6 +314,13 @@ class Journal:
             ).rowcount
             if changed and to in CLOSED:
                 db.execute("DELETE FROM claims WHERE op_id = ?", (op_id,))
+            if changed and to == "started":
+                # That a lead was unknown before is no answer to this start.
+                db.execute(
+                    "DELETE FROM results WHERE status = 'unknown_lead' AND lead_id IN"
+                    " (SELECT lead_id FROM claims WHERE op_id = ?)",
+                    (op_id,),
+                )
         if changed and to in CLOSED:
             self._file.ended(op_id)
         return bool(changed)

@@ -425,6 +425,18 @@ def test_an_answer_that_comes_after_the_start_was_settled_is_said_and_overwrites
     assert desk.ops() == [("absent", "answered as job enrich_1 after it was settled")]
 
 
+def test_an_answer_counts_though_somebody_looks_for_the_start_already(desk: Desk) -> None:
+    def look(endpoint: str, _: str, __: object) -> None:
+        if endpoint == "start":  # as where the lock's file was deleted
+            op = desk.store.journal.open_ops()[0]
+            assert desk.store.journal.move(op.id, ("sending",), "unknown")
+
+    desk.service.watchers.append(look)
+    op, lock = desk.start(IDS)
+    lock.release()
+    assert (op.state, op.job_id, op.provisional) == ("started", "enrich_1", False)
+
+
 def test_jobs_that_this_store_has_not_started_are_worth_a_warning_before_anything_is_bought(
     desk: Desk,
 ) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,16 @@ def test_a_wait_without_a_deadline_has_all_the_time(clock: FakeClock) -> None:
     wait.sleep(1e6)
     assert wait.left() == math.inf
     assert wait.now() == clock.moment == 1000.0 + 1e6
+
+
+def test_a_container_with_a_time_of_its_own_lives_by_the_machines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    offsets = tmp_path / "timens_offsets"
+    offsets.write_text("monotonic       -86400 500000000\nboottime            7         0\n")
+    monkeypatch.setattr("leads_pandas.pace.wait._OFFSETS", offsets)
+    before = time.monotonic()
+    assert Clock().now() >= before + 86_399.5
 
 
 def test_a_sleep_that_would_pass_the_deadline_is_not_begun(clock: FakeClock) -> None:

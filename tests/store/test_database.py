@@ -141,6 +141,14 @@ def test_starts_whose_leads_have_all_been_read_are_known_as_finished(store: Stor
     assert store.journal.finished_ops() == ["one", "two"]
 
 
+def test_a_lead_that_was_unknown_has_not_been_read_whatever_the_clock_says(store: Store) -> None:
+    store.results.save([("a", LeadResult("unknown_lead"))])
+    plan(store, "one", ["a"])
+    store.journal.move("one", ("planned",), "sending", sent_at=1)  # the clock was set back
+    store.journal.move("one", ("sending",), "started", job_id="job")
+    assert store.journal.finished_ops() == []
+
+
 def test_only_jobs_that_answered_a_start_are_this_stores_own(store: Store) -> None:
     plan(store, "one", ["a"])
     plan(store, "two", ["b"], run_id="other")
