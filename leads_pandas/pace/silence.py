@@ -36,6 +36,10 @@ class Silence:
     @property
     def is_enough(self) -> bool:
         """Whether it has lasted for long enough."""
+        return self.lasted(1)
+
+    def lasted(self, times: int) -> bool:
+        """Whether it has lasted for so many times as long as is enough."""
         if self.seconds is None or self.enough is None:
             return False
-        return self.seconds >= self.enough
+        return self.seconds >= times * self.enough

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _TICK = 0.25  # seconds between looks at the clock while nothing arrives
 _PATIENT_FAILURES = 5  # leads in a row that cannot be read before the service is taken to be down
 _EVENTS = 1000  # answers in one commit at most
+_VANISHED = 5  # times the silence that is enough, after which a job that was seen has ended
 _BLIND = 60.0  # seconds of watching where a client concludes nothing from silence
 # After a job has ended, a lead may take a moment to show: seconds of the looks, 30 in all.
 _LOOKS = (0.3, 1.0, 3.0, 7.0, 15.0, 30.0)
@@ -252,7 +253,9 @@ class Collector:
         if moved >= queued:
             self._note(op, "COMPLETED", len(source.sent), op.found_emails)
         elif self._api.settle is not None and (op.job_status or moved > 0):
-            self._note(op, "FAILED", preview.already_enriched, op.found_emails)
+            # One whose worker has died may be put into the queue again, and go on from there.
+            if source.silence.lasted(_VANISHED):
+                self._note(op, "FAILED", preview.already_enriched, op.found_emails)
         elif self._store.journal.move(op.id, ("started",), "unknown"):
             # It may wait in a queue, or nothing is let prove anything: `money` finds out, or asks.
             op.state, source.closed = "unknown", True

@@ -10,6 +10,7 @@ import pytest
 
 import leads_pandas as lp
 from leads_pandas.errors import LeadsWarning
+from leads_pandas.home import home
 from tests.support import in_memory
 from tests.support.in_memory import Service
 from tests.support.leadsapi import Fault, Job, known, ok, refuse
@@ -94,6 +95,44 @@ def test_a_job_that_failed_and_was_dropped_lets_its_leads_go(make: Make) -> None
         enrich()
     assert all_found(enrich())
     assert service.charges == ONCE  # what the failed job left had been given back
+
+
+def test_nothing_is_bought_once_the_store_was_moved_away(make: Make) -> None:
+    service = make()
+
+    def move(_: object) -> bool:
+        next(home().glob("*/store.sqlite3")).parent.rename(home() / "old")
+        return True
+
+    with pytest.raises(lp.StoreError, match="replaced"):
+        enrich(confirm=move)
+    assert service.requests["start"] == 0
+
+
+class Requeued(Service):
+    """The worker of the first job dies: nothing knows of the job until another one takes it."""
+
+    def _lost(self, job: Job) -> bool:
+        return job.id == "enrich_1" and job.began + 10.0 < self.clock.now < job.began + 250.0
+
+    def status(self, job_id: str) -> Any:
+        job = self.jobs.get(job_id)
+        return refuse(404) if job is not None and self._lost(job) else super().status(job_id)
+
+    def active(self) -> Any:
+        lost = {job.id for job in self.jobs.values() if self._lost(job)}
+        listed = super().active().body["data"]
+        return ok([one for one in listed if one["jobId"] not in lost])
+
+    def progress(self, job: Job, fraction: float) -> None:
+        if not self._lost(job):
+            super().progress(job, fraction)
+
+
+def test_a_job_that_is_put_into_the_queue_again_is_not_bought_again(make: Make) -> None:
+    service = make(Requeued, job_seconds=300.0)
+    assert all_found(enrich())
+    assert service.charges == ONCE
 
 
 class Lagging(Service):
