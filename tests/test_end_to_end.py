@@ -369,8 +369,11 @@ def test_over_the_cap_nothing_is_started(vendor: Vendor, client: Client) -> None
 @pytest.mark.parametrize("shortage", ["smaller", "refuse"])
 def test_over_the_balance_nothing_is_started(shortage: str, vendor: Vendor, client: Client) -> None:
     vendor.reset(60, balance=59, shortage=shortage)
-    with pytest.raises(lp.InsufficientCreditsError):
+    with pytest.raises(lp.InsufficientCreditsError) as caught:
         enrich(frame(lead_ids(60)), client=client())
+    assert "cap" not in str(caught.value)
+    with pytest.raises(lp.InsufficientCreditsError, match="balance is 59; the cap of 50 does not"):
+        enrich(frame(lead_ids(60)), max_credits=50, client=client())
     assert (vendor.counts["starts"], vendor.counts["spent"]) == (0, 0)
 
 

@@ -52,6 +52,11 @@ def check_target(path: str | os.PathLike[str]) -> Target:
     """Find out whether a file can be written there, by writing one beside it and removing it.
 
     A link is followed, so that it survives the write; ``~`` is the home folder.
+
+    Raises:
+        OSError: it cannot; it is named after the file that was asked for.
+        ValueError: it is no place, or no name, of a Parquet file.
+        TypeError: it is no path.
     """
     text = _path_text(path)
     shown = without_credentials(text)
@@ -63,11 +68,16 @@ def check_target(path: str | os.PathLike[str]) -> Target:
             f"call it {clean(stem)}.parquet"
         )
     filesystem, location = place_of(text)
-    return (
-        _check_local(location, shown)
-        if filesystem is None
-        else _check_remote(filesystem, location, shown)
-    )
+    try:
+        return (
+            _check_local(location, shown)
+            if filesystem is None
+            else _check_remote(filesystem, location, shown)
+        )
+    except OSError as error:
+        said = error.strerror or first_line(error)  # pyarrow's often have no number
+        said = f"{said}; nothing was requested: name a file that can be written"
+        raise type(error)(error.errno or errno.EIO, said, shown) from None
 
 
 def place_of(path: object) -> tuple[FileSystem | None, str]:
@@ -155,9 +165,6 @@ def _check_local(path: str, shown: str) -> Target:
     try:
         with open(probe, "xb") as file:  # noqa: PTH123 - a path of any kind
             file.write(_PROBE)
-    except OSError as error:
-        # Named after the file that was asked for, not after the temporary one beside it.
-        raise type(error)(error.errno, error.strerror, shown) from None
     finally:
         with suppress(OSError):
             os.unlink(probe)  # noqa: PTH108 - likewise

@@ -114,15 +114,18 @@ def room(order: Order, preview: CostPreview, reserved: int, *, shown: CostPrevie
     if not preview.to_enrich or price <= left or order.partial:
         return left
     would = f"{plural(preview.to_enrich, 'lead')} would cost {plural(price, 'credit')}"
+    held = f" beside {reserved} already reserved" if reserved else ""
     if price > available:
+        too = ""
+        if order.max_credits is not None and price > order.max_credits - reserved:
+            too = f"; the cap of {order.max_credits}{held} does not cover it either"
         raise InsufficientCreditsError(
-            f"{would} and the balance is {available}",
+            f"{would} and the balance is {available}{too}",
             "nothing was spent",
             Way("top_up"),
             Way("partial"),
             preview=shown,
         )
-    held = f" beside {reserved} already reserved" if reserved else ""
     cap = f"the cap of {order.max_credits}" + (f" that {MAX_CREDITS} sets" * order.standing)
     raise CreditCapError(
         f"{would}{held}, more than {cap}",

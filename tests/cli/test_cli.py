@@ -594,7 +594,10 @@ def test_forget_erases_the_leads_that_are_named(
     ("arguments", "words"),
     [
         (["--on", "nope"], "no column or index level is called 'nope'"),
-        (["-o", "no/such/folder/out.parquet"], "No such file or directory"),
+        (
+            ["-o", "no/such/folder/out.parquet"],
+            "no/such/folder/out.parquet: No such file or directory; nothing was requested",
+        ),
     ],
 )
 def test_a_bad_value_is_one_line_and_no_request(
