@@ -240,7 +240,7 @@ def standing(session: Session) -> str:
     """What it means for money and data that a call ends early."""
     if _in_doubt(session):
         return "a start is in doubt, and the same line looks for it"
-    if not (job_ids := session.tally.job_ids):
+    if not (job_ids := session.tally.job_ids or [op.job_id for op in _ops(session) if op.job_id]):
         return "nothing was started and nothing was spent"
     if session.tally.phase == "reading":
         return "nothing is lost and nothing is bought twice"
@@ -248,11 +248,15 @@ def standing(session: Session) -> str:
 
 
 def _in_doubt(session: Session) -> bool:
+    return any(op.state in DOUBTFUL for op in _ops(session))
+
+
+def _ops(session: Session) -> list[Op]:
+    """The run's starts as the journal has them: an interrupt may have come before the tally did."""
     run_id = session.buying.run_id
-    ops: list[Op] = []
     with contextlib.suppress(StoreError):  # an interrupt goes on, whatever the store says
-        ops = session.store.journal.run_ops(run_id) if run_id else []
-    return any(op.state in DOUBTFUL for op in ops)
+        return session.store.journal.run_ops(run_id) if run_id else []
+    return []
 
 
 @contextlib.contextmanager

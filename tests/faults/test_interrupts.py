@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import leads_pandas as lp
+from leads_pandas.money.purchase import Purchase
 from tests.support.harness import (
     assert_never_twice,
     frame,
@@ -246,3 +247,18 @@ def test_ctrl_c_in_a_progress_callback_goes_through_with_nothing_lost(vendor: Ve
     assert counts["starts"] == 1
     # The interrupted call loses the answers that were on their way, one per connection at most.
     assert sum(counts["reads"].values()) <= N * 1.1 + 32
+
+
+def test_ctrl_c_right_after_the_answer_does_not_say_that_nothing_was_started(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = Purchase._answered
+
+    def interrupted(*arguments: Any) -> None:
+        answered(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Purchase, "_answered", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        lp.enrich(frame(lead_ids(N)), progress=False, client=make_client(vendor))
+    assert vars(caught.value)["farewell"].meaning == "job enrich_1 goes on and nothing is lost"
