@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 import dask
@@ -33,6 +34,8 @@ def cluster() -> Iterator[Client]:
     """Two worker processes that have no store to open, no key to show and no way out."""
     with dask.config.set(SETTINGS):
         distributed.utils.get_mp_context()  # has a list of its own of what to import
+    # A process has one server to fork from, and another test's may have imported more.
+    forkserver._forkserver._stop()  # type: ignore[attr-defined] # it has no other name
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["distributed", "dask.dataframe", "leads_pandas.dask"])
     with (
